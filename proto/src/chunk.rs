@@ -1,0 +1,197 @@
+//! Splits content into chunks and names each by its hash.
+//!
+//! Both sides must find the same boundaries, or nothing is ever deduplicated; a golden test holds
+//! them. Never keeps more than one chunk and one read buffer in memory.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use fastcdc::v2020::FastCDC;
+
+/// Content up to this many bytes is one chunk: cutting small files saves nothing and costs ids.
+pub const FILE_ONE_CHUNK_MAX: usize = 256 * 1024;
+
+/// The smallest chunk of cut content in bytes, save the last one.
+pub const CHUNK_SIZE_MIN: usize = 64 * 1024;
+
+/// The size in bytes that chunks of cut content have on average: a changed line in a large file
+/// then costs about that much, and 1 GiB needs about four thousand ids.
+pub const CHUNK_SIZE_AVERAGE: usize = 256 * 1024;
+
+/// The largest chunk in bytes; what a receiver must be ready to hold.
+pub const CHUNK_SIZE_MAX: usize = 1024 * 1024;
+
+// FastCDC 2020 looks at bytes in pairs and needs even sizes to cut where it should.
+const _: () = assert!(
+    CHUNK_SIZE_MIN.is_multiple_of(2)
+        && CHUNK_SIZE_AVERAGE.is_multiple_of(2)
+        && CHUNK_SIZE_MAX.is_multiple_of(2)
+);
+
+/// How much is read ahead: the longest chunk and as much again, so that bytes are moved rarely.
+const BUFFER_SIZE: usize = 2 * CHUNK_SIZE_MAX;
+
+/// What is set aside before anything is known of the size.
+const SMALL_BUFFER_SIZE: usize = 32 * 1024;
+
+/// The BLAKE3 of a chunk's plain content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChunkId([u8; 32]);
+
+/// Text or bytes that are no content id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a content id is 32 bytes or 64 lower-case hexadecimal digits")]
+pub struct ParseIdError;
+
+impl ChunkId {
+    /// The id of this content.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        Self(*blake3::hash(content).as_bytes())
+    }
+
+    /// Wraps a hash that was computed or stored elsewhere.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The hash itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Parses what `Display` writes.
+    ///
+    /// # Errors
+    ///
+    /// Anything but 64 lower-case hexadecimal digits.
+    pub fn parse(hex: &str) -> Result<Self, ParseIdError> {
+        parse_hex(hex.as_bytes()).map(Self).ok_or(ParseIdError)
+    }
+}
+
+impl TryFrom<&[u8]> for ChunkId {
+    type Error = ParseIdError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, ParseIdError> {
+        bytes.try_into().map(Self).map_err(|_| ParseIdError)
+    }
+}
+
+impl fmt::Display for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl std::str::FromStr for ChunkId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        Self::parse(text)
+    }
+}
+
+/// One chunk of some content: its id and its size in bytes, 1 to [`CHUNK_SIZE_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkRef {
+    /// The hash of the content.
+    pub id: ChunkId,
+    /// The size of the content in bytes.
+    pub size: u32,
+}
+
+impl ChunkRef {
+    /// Describes content of at most [`CHUNK_SIZE_MAX`] bytes.
+    fn of(content: &[u8]) -> Self {
+        Self { id: ChunkId::of(content), size: u32::try_from(content.len()).unwrap_or(u32::MAX) }
+    }
+}
+
+/// Reads content to its end, hands every chunk to `sink` in order, and returns the size in bytes.
+///
+/// Empty content has no chunks; content up to [`FILE_ONE_CHUNK_MAX`] bytes is one; anything longer
+/// is cut by FastCDC. The same content always gives the same chunks, however the reader hands it
+/// out. Memory stays at about 2 MiB whatever the size.
+///
+/// # Errors
+///
+/// Where reading fails, and whatever `sink` returns.
+pub fn chunk_reader<E: From<io::Error>>(
+    mut content: impl Read,
+    mut sink: impl FnMut(ChunkRef, &[u8]) -> Result<(), E>,
+) -> Result<u64, E> {
+    // Small files are the rule: one read takes most of them whole, and none costs the large buffer.
+    let mut buffer = Vec::with_capacity(SMALL_BUFFER_SIZE);
+    let mut total: u64 = 0;
+
+    let mut ended = fill(&mut content, &mut buffer, FILE_ONE_CHUNK_MAX + 1)?;
+    if ended && buffer.len() <= FILE_ONE_CHUNK_MAX {
+        if !buffer.is_empty() {
+            sink(ChunkRef::of(&buffer), &buffer)?;
+        }
+        return Ok(buffer.len() as u64);
+    }
+
+    let mut start = 0;
+    loop {
+        if !ended && buffer.len() - start < CHUNK_SIZE_MAX {
+            buffer.drain(..start);
+            start = 0;
+            ended = fill(&mut content, &mut buffer, BUFFER_SIZE)?;
+        }
+        if start == buffer.len() {
+            return Ok(total);
+        }
+        let chunk = &buffer[start..start + next_cut(&buffer[start..])];
+        sink(ChunkRef::of(chunk), chunk)?;
+        start += chunk.len();
+        total += chunk.len() as u64;
+    }
+}
+
+/// Reads until the buffer holds `size` bytes; whether the reader came to its end before that.
+fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<bool> {
+    let wanted = size - buffer.len();
+    let got = reader.by_ref().take(wanted as u64).read_to_end(buffer)?;
+    Ok(got < wanted)
+}
+
+/// Where the first chunk of `rest` ends; `rest` is all there is or at least the longest chunk.
+fn next_cut(rest: &[u8]) -> usize {
+    FastCDC::new(rest, CHUNK_SIZE_MIN, CHUNK_SIZE_AVERAGE, CHUNK_SIZE_MAX).cut(0, rest.len()).1
+}
+
+/// Writes bytes as lower-case hexadecimal digits.
+pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Reads exactly `N` bytes written as lower-case hexadecimal digits.
+pub(crate) fn parse_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    let (pairs, rest) = hex.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

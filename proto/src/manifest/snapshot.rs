@@ -1,0 +1,80 @@
+//! The manifest of a snapshot, which a laptop makes.
+
+use crate::chunk::ChunkRef;
+use crate::path::{AbsolutePath, TreePath};
+
+use super::check::{self, GitNames};
+use super::entry::{Entry, Timestamp};
+use super::error::ManifestError;
+use super::id::SnapshotId;
+use super::limits::Limits;
+use super::repository::Repository;
+use super::stored;
+
+/// The state of one directory tree, git directories included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotManifest {
+    /// [`VERSION`](super::VERSION).
+    pub version: u32,
+    /// Where the tree is, on the laptop as in the sandbox.
+    pub root: AbsolutePath,
+    /// Permission bits of the root directory.
+    pub root_mode: u32,
+    /// When the root directory was last modified.
+    pub root_mtime: Timestamp,
+    /// What is beneath the root, sorted by path, each once, every parent among them.
+    pub entries: Vec<Entry>,
+    /// The repositories in the tree, sorted by path, each once.
+    pub repositories: Vec<Repository>,
+}
+
+impl SnapshotManifest {
+    /// The canonical encoding. Only that of a valid manifest can be decoded again.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        stored::encode_snapshot(self)
+    }
+
+    /// Decodes what [`encode`](Self::encode) wrote, trusting nothing.
+    ///
+    /// # Errors
+    ///
+    /// Anything that `encode` would not have written for a valid manifest, or that exceeds a limit.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
+        let manifest = stored::decode_snapshot(bytes, limits)?;
+        manifest.validate(limits)?;
+        if manifest.encode() != bytes {
+            return Err(ManifestError::NotCanonical);
+        }
+        Ok(manifest)
+    }
+
+    /// Checks every rule of a snapshot, for whoever has made one.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, with the path.
+    pub fn validate(&self, limits: &Limits) -> Result<(), ManifestError> {
+        check::version(self.version)?;
+        check::root_meta(self.root_mode, self.root_mtime)?;
+        check::entries(&self.entries, GitNames::Carried, limits)?;
+        check::repositories(&self.repositories, &self.entries, limits)
+    }
+
+    /// The id: the BLAKE3 of [`encode`](Self::encode).
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        SnapshotId::of(&self.encode())
+    }
+
+    /// Every chunk in order of use; one that is used twice comes twice.
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkRef> {
+        self.entries.iter().flat_map(|entry| entry.chunks()).copied()
+    }
+
+    /// The entry of this path.
+    #[must_use]
+    pub fn entry(&self, path: &TreePath) -> Option<&Entry> {
+        check::find(&self.entries, path)
+    }
+}

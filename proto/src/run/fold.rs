@@ -1,0 +1,211 @@
+//! The one fold: the only place where an event changes a run. Pure; used live and on recovery.
+
+use std::num::NonZeroU32;
+
+use thiserror::Error;
+
+use super::{
+    Contract, Ending, Event, Exit, HarvestRecord, Record, Recorded, RunId, RunName, State,
+};
+use crate::{manifest::SnapshotId, wire};
+
+/// A run as its events say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The run.
+    pub id: RunId,
+    /// Its name.
+    pub name: RunName,
+    /// Whose run it is.
+    pub user: String,
+    /// The key under which its owner handed it off.
+    pub idempotency_key: Vec<u8>,
+    /// The tree that it started from.
+    pub snapshot: SnapshotId,
+    /// What it may do.
+    pub contract: Contract,
+    /// Where it stands.
+    pub state: State,
+    /// How its command ended, once it has.
+    pub exit: Option<Exit>,
+    /// What its harvest brought, once there was one.
+    pub harvest: Option<HarvestRecord>,
+    /// What kept its command in, once it started.
+    pub isolation: wire::Isolation,
+    /// Whether its owner asked for its end.
+    pub stop_requested: bool,
+    /// The newest claim.
+    pub epoch: u64,
+    /// The uid that the newest claim chose for the run's files and processes.
+    pub host_uid: Option<NonZeroU32>,
+    /// Whether output went past its limit.
+    pub output_limited: bool,
+    /// When it was queued, in nanoseconds since the Unix epoch.
+    pub created_at_unix_nanos: i64,
+    /// The last record applied.
+    pub last_seq: u64,
+}
+
+/// An event that cannot happen in the state at hand.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum IllegalEvent {
+    /// The event does not fit the state.
+    #[error("event {event} (record {seq}) is illegal in state {state}")]
+    State {
+        /// The event's name.
+        event: &'static str,
+        /// Its number.
+        seq: u64,
+        /// The state's name.
+        state: &'static str,
+    },
+    /// A record is missing or comes twice.
+    #[error("record {got} does not follow record {last}")]
+    Sequence {
+        /// The record at hand.
+        got: u64,
+        /// The last one applied.
+        last: u64,
+    },
+    /// A claim that is not newer than the last one.
+    #[error("claim with epoch {got} does not come after epoch {last}")]
+    Epoch {
+        /// The claim's epoch.
+        got: u64,
+        /// The newest epoch seen.
+        last: u64,
+    },
+    /// The log does not start with `queued`.
+    #[error("log starts with event {event}, not queued")]
+    First {
+        /// The event's name.
+        event: &'static str,
+    },
+}
+
+impl Run {
+    /// Opens a run with the first record of its log.
+    ///
+    /// # Errors
+    /// When the record is not number 1 or not `queued`.
+    pub fn open(first: &Record) -> Result<Self, IllegalEvent> {
+        let Event::Queued { id, name, user, idempotency_key, snapshot, contract } = &first.event
+        else {
+            return Err(IllegalEvent::First { event: first.event.name() });
+        };
+        if first.seq != 1 {
+            return Err(IllegalEvent::Sequence { got: first.seq, last: 0 });
+        }
+        Ok(Self {
+            id: id.clone(),
+            name: name.clone(),
+            user: user.clone(),
+            idempotency_key: idempotency_key.clone(),
+            snapshot: *snapshot,
+            contract: (**contract).clone(),
+            state: State::Queued,
+            exit: None,
+            harvest: None,
+            isolation: wire::Isolation::default(),
+            stop_requested: false,
+            epoch: 0,
+            host_uid: None,
+            output_limited: false,
+            created_at_unix_nanos: first.at_unix_nanos,
+            last_seq: 1,
+        })
+    }
+
+    /// Applies the next record. On error nothing has changed.
+    ///
+    /// # Errors
+    /// When the record is out of sequence or its event is illegal in this state.
+    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalEvent> {
+        if record.seq != self.last_seq + 1 {
+            return Err(IllegalEvent::Sequence { got: record.seq, last: self.last_seq });
+        }
+        let illegal = || IllegalEvent::State {
+            event: record.event.name(),
+            seq: record.seq,
+            state: self.state.name(),
+        };
+        let next = match (&self.state, &record.event) {
+            (state, Event::Unknown(_)) => state.clone(),
+            // A claim is taken over when its worker died before the command started.
+            (State::Queued | State::Preparing, Event::Claimed { epoch, host_uid, .. }) => {
+                if *epoch <= self.epoch {
+                    return Err(IllegalEvent::Epoch { got: *epoch, last: self.epoch });
+                }
+                self.epoch = *epoch;
+                self.host_uid = *host_uid;
+                State::Preparing
+            }
+            (State::Preparing, Event::Started(isolation)) => {
+                self.isolation = isolation.clone();
+                State::Running
+            }
+            (State::Running, Event::InputNeeded(need)) => State::NeedsInput(need.clone()),
+            (State::NeedsInput(need), Event::InputAnswered(id)) if need.id == *id => State::Running,
+            (State::Running, Event::Paused(_)) => State::Paused,
+            (State::Paused, Event::Continued(_)) => State::Running,
+            (
+                state @ (State::Queued
+                | State::Preparing
+                | State::Running
+                | State::NeedsInput(_)
+                | State::Paused),
+                Event::StopRequested(_),
+            ) => {
+                let state = state.clone();
+                self.stop_requested = true;
+                state
+            }
+            (
+                state @ (State::Preparing | State::Running | State::NeedsInput(_) | State::Paused),
+                Event::OutputLimited(_),
+            ) => {
+                let state = state.clone();
+                self.output_limited = true;
+                state
+            }
+            (
+                State::Preparing | State::Running | State::NeedsInput(_) | State::Paused,
+                Event::Exited(exit),
+            ) => {
+                self.exit = Some(exit.clone());
+                State::Verifying(Recorded::NotYet)
+            }
+            (State::Verifying(Recorded::NotYet), Event::ResultRecorded(harvest)) => {
+                self.harvest = Some(harvest.clone());
+                State::Verifying(Recorded::Yes)
+            }
+            (
+                State::Queued | State::Preparing | State::Verifying(_),
+                Event::Finished { outcome, detail },
+            ) => State::Finished(Ending {
+                outcome: *outcome,
+                detail: detail.clone(),
+                at_unix_nanos: record.at_unix_nanos,
+            }),
+            (
+                State::Queued
+                | State::Preparing
+                | State::Running
+                | State::NeedsInput(_)
+                | State::Paused
+                | State::Verifying(_)
+                | State::Finished(_),
+                _,
+            ) => return Err(illegal()),
+        };
+        self.state = next;
+        self.last_seq = record.seq;
+        Ok(())
+    }
+
+    /// Whether nothing more happens in this turn.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished(_))
+    }
+}

@@ -1,0 +1,168 @@
+//! Random event sequences against the fold.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    manifest::{ResultId, SnapshotId},
+    wire,
+};
+
+fn queued() -> Record {
+    let id = RunId::from_random([7; RUN_ID_LEN]);
+    let contract = wire::Contract {
+        command: vec![b"make".to_vec()],
+        root: b"/home/a/src".to_vec(),
+        directory: b"/home/a/src".to_vec(),
+        ..wire::Contract::default()
+    };
+    Record {
+        seq: 1,
+        at_unix_nanos: 5,
+        event: Event::Queued {
+            name: RunName::for_command(&contract.command, &id),
+            id,
+            user: "ada".to_owned(),
+            idempotency_key: vec![1; 32],
+            snapshot: SnapshotId::from_bytes([3; 32]),
+            contract: Box::new(contract),
+        },
+    }
+}
+
+fn need() -> wire::InputNeeded {
+    wire::InputNeeded { id: "q1".into(), kind: "question".into(), text: "which?".into() }
+}
+
+fn harvest() -> HarvestRecord {
+    HarvestRecord {
+        result: Some(ResultId::from_bytes([9; 32])),
+        branch: "refs/heads/main".into(),
+        files_added: 1,
+        files_modified: 2,
+        files_removed: 3,
+        failure: String::new(),
+        notes: vec!["left out `fifo`: not a file".into()],
+    }
+}
+
+fn events() -> Vec<Event> {
+    vec![
+        queued().event,
+        Event::Claimed { worker: "w".into(), epoch: 1, host_uid: None },
+        Event::Claimed { worker: "w".into(), epoch: 2, host_uid: None },
+        Event::Started(wire::Isolation::default()),
+        Event::InputNeeded(need()),
+        Event::InputAnswered("q1".into()),
+        Event::InputAnswered("other".into()),
+        Event::Paused("ada".into()),
+        Event::Continued("ada".into()),
+        Event::StopRequested("ada".into()),
+        Event::OutputLimited(10),
+        Event::Exited(Exit::Code(0)),
+        Event::Exited(Exit::Lost("machine went down".into())),
+        Event::Exited(Exit::Refused { step: "seccomp".into(), detail: "no".into() }),
+        Event::ResultRecorded(harvest()),
+        Event::Finished { outcome: Outcome::Succeeded, detail: String::new() },
+        Event::Finished { outcome: Outcome::Cancelled, detail: "stopped".into() },
+    ]
+}
+
+fn fold(events: &[Event]) -> Result<Run, IllegalEvent> {
+    let mut run = Run::open(&queued())?;
+    for (event, seq) in events.iter().zip(2..) {
+        run.apply(&Record { seq, at_unix_nanos: 6, event: event.clone() })?;
+    }
+    Ok(run)
+}
+
+#[test]
+fn the_happy_path_ends_in_finished() {
+    let run = fold(&[
+        Event::Claimed { worker: "w".into(), epoch: 1, host_uid: None },
+        Event::Started(wire::Isolation::default()),
+        Event::Exited(Exit::Code(0)),
+        Event::ResultRecorded(harvest()),
+        Event::Finished { outcome: Outcome::Succeeded, detail: String::new() },
+    ])
+    .unwrap();
+    assert_eq!(run.state.name(), "finished");
+    assert_eq!(run.last_seq, 6);
+    let view = wire::RunView::from(&run);
+    assert_eq!((view.exit_code, view.outcome.as_str()), (Some(0), "succeeded"));
+}
+
+#[test]
+fn an_illegal_event_names_state_and_event() {
+    let error = fold(&[Event::Started(wire::Isolation::default())]).unwrap_err();
+    assert_eq!(error.to_string(), "event started (record 2) is illegal in state queued");
+}
+
+#[test]
+fn a_claim_is_taken_over_only_with_a_newer_epoch() {
+    let claim = |epoch| Event::Claimed { worker: "w".into(), epoch, host_uid: None };
+    assert!(fold(&[claim(1), claim(2)]).is_ok());
+    assert_eq!(fold(&[claim(2), claim(2)]).unwrap_err(), IllegalEvent::Epoch { got: 2, last: 2 });
+}
+
+#[test]
+fn a_log_must_start_with_queued_as_record_one() {
+    let record = Record { seq: 1, at_unix_nanos: 0, event: Event::Paused("ada".into()) };
+    assert_eq!(Run::open(&record).unwrap_err(), IllegalEvent::First { event: "paused" });
+    assert!(Run::open(&Record { seq: 2, ..queued() }).is_err());
+}
+
+#[test]
+fn an_event_of_a_newer_version_is_counted_and_ignored() {
+    let newer = wire::RunRecord { seq: 2, at_unix_nanos: 9, event: None };
+    let record = Record::try_from(newer).unwrap();
+    let mut run = Run::open(&queued()).unwrap();
+    run.apply(&record).unwrap();
+    assert_eq!((run.state.name(), run.last_seq), ("queued", 2));
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_folds_or_is_refused_without_a_change(
+        picks in proptest::collection::vec(0..events().len(), 0..40),
+    ) {
+        let all = events();
+        let mut run = Run::open(&queued()).unwrap();
+        for pick in picks {
+            let before = run.clone();
+            let record =
+                Record { seq: run.last_seq + 1, at_unix_nanos: 7, event: all[pick].clone() };
+            match run.apply(&record) {
+                Ok(()) => {
+                    prop_assert_eq!(run.last_seq, before.last_seq + 1);
+                    prop_assert!(!before.is_finished(), "nothing happens after the end");
+                }
+                Err(error) => {
+                    prop_assert_eq!(&run, &before);
+                    if let IllegalEvent::State { event, state, .. } = error {
+                        prop_assert_eq!(event, record.event.name());
+                        prop_assert_eq!(state, before.state.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_and_repeats_are_refused(seq in 0u64..20) {
+        let mut run = Run::open(&queued()).unwrap();
+        let record = Record { seq, at_unix_nanos: 7, event: Event::StopRequested("ada".into()) };
+        prop_assert_eq!(run.apply(&record).is_ok(), seq == 2);
+    }
+
+    #[test]
+    fn records_survive_their_stored_form(pick in 0..events().len(), seq in 1u64..1000) {
+        let record = Record { seq, at_unix_nanos: -3, event: events()[pick].clone() };
+        prop_assert_eq!(Record::decode(&record.encode()).unwrap(), record);
+    }
+
+    #[test]
+    fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        drop(Record::decode(&bytes));
+    }
+}

@@ -1,0 +1,37 @@
+//! The run: what may happen to it (events), where that leads (states), and the one fold between.
+//!
+//! ```text
+//! queued ──▶ preparing ──▶ running ──▶ verifying ──▶ finished
+//!    │           │          ▲   │          ▲            ▲
+//!    │           │          │   ├─▶ needs_input ─┐      │
+//!    │           │          │   └─▶ paused ──────┤      │
+//!    │           │          └────────────────────┘      │
+//!    └───────────┴──────── refused, cancelled ──────────┘
+//! ```
+//!
+//! The happy path is the upper line: a worker claims the run and prepares its workspace, the
+//! command starts, exits, its result is harvested and recorded, the run finishes. A run that is
+//! stopped before its command started finishes straight away. `Exited` leads to `verifying` from
+//! every state in which a command may live.
+//!
+//! State is a function of the events: [`Run::open`] takes the first record, [`Run::apply`] every
+//! later one, live and on recovery, in the daemon and in the client. Nothing else changes a state.
+
+mod id;
+mod name;
+
+mod event;
+
+mod fold;
+mod state;
+
+mod view;
+
+#[cfg(test)]
+mod fold_tests;
+
+pub use event::{Contract, Event, EventDecodeError, Exit, HarvestRecord, Record};
+pub use fold::{IllegalEvent, Run};
+pub use id::{RUN_ID_LEN, RunId, RunIdError};
+pub use name::{NAME_LEN_MAX, NameError, RunName};
+pub use state::{Ending, Outcome, Recorded, State};

@@ -1,0 +1,255 @@
+//! One directory of the tree while it is open: its names, its rules, its repository.
+
+use std::rc::Rc;
+
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{Access, AtFlags, Dir, FileType, accessat, readlinkat, statat};
+use rustix::io::Errno;
+
+use crate::path::TreePath;
+use crate::tree::beneath::{self, Mounts};
+use crate::tree::error::{AtPath as _, FileError, RefusalReason, WalkError};
+use crate::tree::git_directory::{GIT_FILE_MAX, git_file_target, pointed_to};
+use crate::tree::ignore_rules::IgnoreRules;
+use crate::tree::meta::{Meta, MetaKind};
+use crate::tree::pattern::{Patterns, Shape};
+use crate::tree::read::read_regular;
+use crate::tree::tracked::{Case, Tracked};
+
+use super::lister::Lister;
+use super::visit::{Inside, Visit};
+use super::{GitLocation, WalkKind, WalkRepository};
+
+/// The longest ignore file that is read, in bytes; the longest in public use have some hundred KB.
+const IGNORE_FILE_MAX: u64 = 4 * 1024 * 1024;
+
+/// A directory that is open.
+pub(super) struct Directory {
+    fd: OwnedFd,
+    /// Sorted by name.
+    pub(super) children: Vec<Child>,
+}
+
+/// A name in a directory.
+pub(super) struct Child {
+    pub(super) name: Box<[u8]>,
+    /// What it was when the directory was read.
+    pub(super) kind: MetaKind,
+}
+
+impl Child {
+    pub(super) fn shape(&self) -> Shape {
+        if self.kind == MetaKind::Directory { Shape::Directory } else { Shape::Other }
+    }
+}
+
+impl Directory {
+    /// Opens a directory beneath the root and reads all names in it.
+    pub(super) fn read(root: BorrowedFd<'_>, path: Option<&TreePath>) -> rustix::io::Result<Self> {
+        let fd = beneath::open_directory(root, path, Mounts::Crossed)?;
+        let mut children = Vec::new();
+        for item in Dir::read_from(&fd)? {
+            let item = item?;
+            let name = item.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match item.file_type() {
+                FileType::Unknown => match kind_of(&fd, name) {
+                    Err(Errno::NOENT) => continue,
+                    kind => kind?,
+                },
+                known => MetaKind::from_file_type(known),
+            };
+            children.push(Child { name: name.into(), kind });
+        }
+        children.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { fd, children })
+    }
+
+    fn child(&self, name: &[u8]) -> Option<&Child> {
+        let place = self.children.binary_search_by(|child| (*child.name).cmp(name)).ok()?;
+        Some(&self.children[place])
+    }
+
+    /// The one look at a carried file; `None` if it is gone.
+    pub(super) fn look_at(
+        &self,
+        child: &Child,
+        path: &TreePath,
+    ) -> Result<Option<Meta>, FileError> {
+        match statat(&self.fd, &*child.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Meta::from_stat(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno).at("look at", Some(path)),
+        }
+    }
+
+    /// What a carried thing is, or why it cannot be carried.
+    pub(super) fn kind(
+        &self,
+        child: &Child,
+        path: &TreePath,
+        meta: &Meta,
+    ) -> Result<Result<WalkKind, RefusalReason>, FileError> {
+        // Rules may speak differently about what it is now.
+        if (meta.kind == MetaKind::Directory) != (child.kind == MetaKind::Directory) {
+            let path = path.to_string();
+            return Err(FileError::Changed { path });
+        }
+        Ok(match meta.kind {
+            MetaKind::File if !self.is_readable(child, meta) => Err(RefusalReason::Unreadable),
+            MetaKind::File => Ok(WalkKind::File { size: meta.size }),
+            MetaKind::Directory => Ok(WalkKind::Directory),
+            MetaKind::Symlink => Ok(WalkKind::Symlink {
+                target: readlinkat(&self.fd, &*child.name, Vec::new())
+                    .at("read the link", Some(path))?
+                    .into_bytes(),
+            }),
+            MetaKind::Socket => Err(RefusalReason::Socket),
+            MetaKind::Fifo => Err(RefusalReason::Fifo),
+            MetaKind::Device => Err(RefusalReason::Device),
+        })
+    }
+
+    /// Asks the system only where the permission bits leave a doubt.
+    fn is_readable(&self, child: &Child, meta: &Meta) -> bool {
+        const READABLE_BY_ALL: u32 = 0o444;
+        meta.mode & READABLE_BY_ALL == READABLE_BY_ALL
+            || accessat(&self.fd, &*child.name, Access::READ_OK, AtFlags::EACCESS).is_ok()
+    }
+
+    /// The rules in an ignore file of this directory.
+    fn patterns(&self, name: &[u8], case: Case) -> Result<Option<Patterns>, FileError> {
+        if self.child(name).is_none() {
+            return Ok(None);
+        }
+        let path = TreePath::child(None, name)
+            .map_err(|_| FileError::NotRegular { path: crate::path::escaped(name) })?;
+        let content = ignore_file(self.fd.as_fd(), &path)?;
+        Ok(content.map(|content| Patterns::parse(&content, case)))
+    }
+}
+
+fn kind_of(fd: &OwnedFd, name: &[u8]) -> rustix::io::Result<MetaKind> {
+    let stat = statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(Meta::from_stat(&stat).kind)
+}
+
+/// Reads an ignore file; like git, takes a link, a directory or a missing file for no rules.
+fn ignore_file(root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<Vec<u8>>, FileError> {
+    match read_regular(root, path, IGNORE_FILE_MAX) {
+        Ok(content) => Ok(Some(content)),
+        Err(FileError::Indirect { .. } | FileError::NotRegular { .. }) => Ok(None),
+        Err(FileError::Io { source, .. })
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::NotFound
+                    | std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Lister<'_> {
+    /// Makes the directory a repository's if it holds a `.git` and the caller agrees.
+    pub(super) fn enter_repository(
+        &mut self,
+        directory: &Directory,
+        visit: &mut Visit,
+    ) -> Result<(), WalkError> {
+        let Some(repository) = self.repository(directory, visit.path.as_ref())? else {
+            return Ok(());
+        };
+        let answer = (self.tracked)(&repository).map_err(|source| WalkError::Tracked {
+            repository: visit.path.as_ref().map_or_else(|| ".".to_owned(), TreePath::to_string),
+            source,
+        })?;
+        let Some(tracked) = answer else {
+            return Ok(());
+        };
+        visit.git_rules = self.outer_rules(&repository, &tracked, visit.path_bytes())?;
+        visit.repository = Some(Rc::new(Inside {
+            prefix_len: visit.path.as_ref().map_or(0, |path| path.as_bytes().len() + 1),
+            tracked: tracked.paths,
+            case: tracked.case,
+        }));
+        self.listing.repository(repository);
+        Ok(())
+    }
+
+    /// The repository that a directory's `.git` would make.
+    fn repository(
+        &self,
+        directory: &Directory,
+        path: Option<&TreePath>,
+    ) -> Result<Option<WalkRepository>, WalkError> {
+        let Some(child) = directory.child(b".git") else {
+            return Ok(None);
+        };
+        let Ok(git_path) = TreePath::child(path, b".git") else {
+            return Ok(None);
+        };
+        let (git, git_dir) = match child.kind {
+            MetaKind::Directory => (GitLocation::Directory, Some(git_path)),
+            MetaKind::Symlink => (GitLocation::Symlink, None),
+            MetaKind::File => {
+                let content = read_regular(self.root, &git_path, GIT_FILE_MAX)?;
+                if git_file_target(&content).is_none() {
+                    return Ok(None);
+                }
+                (GitLocation::File, pointed_to(&content, path))
+            }
+            MetaKind::Socket | MetaKind::Fifo | MetaKind::Device => return Ok(None),
+        };
+        let path = path.cloned();
+        Ok(Some(WalkRepository { path, git, git_dir }))
+    }
+
+    /// The rules outside the working tree: the user's, then `info/exclude`, which is stronger.
+    fn outer_rules(
+        &self,
+        repository: &WalkRepository,
+        tracked: &Tracked,
+        base: &[u8],
+    ) -> Result<IgnoreRules, WalkError> {
+        let user = Patterns::parse(&self.options.excludes_file, tracked.case);
+        let rules = IgnoreRules::default().with(user, base);
+        let in_tree = || match &repository.git_dir {
+            Some(git_dir) => match git_dir.join(b"info/exclude") {
+                Ok(path) => ignore_file(self.root, &path),
+                Err(_) => Ok(None),
+            },
+            None => Ok(None),
+        };
+        let info_exclude = match &tracked.info_exclude {
+            Some(content) => Some(content.clone()),
+            None => in_tree()?,
+        };
+        Ok(match info_exclude {
+            Some(content) => rules.with(Patterns::parse(&content, tracked.case), base),
+            None => rules,
+        })
+    }
+
+    /// Adds the rules that a directory's own ignore files hold.
+    pub(super) fn add_rules(
+        &self,
+        directory: &Directory,
+        visit: &mut Visit,
+    ) -> Result<(), WalkError> {
+        if let Some(inside) = &visit.repository
+            && let Some(patterns) = directory.patterns(b".gitignore", inside.case)?
+        {
+            visit.git_rules = visit.git_rules.with(patterns, visit.path_bytes());
+        }
+        if let Some(patterns) = directory.patterns(b".handoffignore", Case::Sensitive)? {
+            visit.handoff_rules = visit.handoff_rules.with(patterns, visit.path_bytes());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! The generated messages and services of `handoff.v1`.
+//!
+//! Nothing here is trusted: bytes become domain types once, at the edge (`TryFrom`).
+
+#![expect(missing_docs, reason = "the .proto files are the documentation")]
+#![expect(unused_qualifications, clippy::large_enum_variant, reason = "generated code")]
+
+tonic::include_proto!("handoff.v1");
+
+/// Largest part of a byte stream in one message: large enough that framing costs nothing, far
+/// below the 4 MiB at which gRPC refuses to decode a message.
+pub const FRAME_BYTES_MAX: usize = 512 * 1024;

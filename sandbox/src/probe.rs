@@ -1,0 +1,127 @@
+//! A trial run, for those who want to know what this machine can do before it matters. It starts a
+//! real jail; nothing is guessed from versions or settings.
+
+use std::path::PathBuf;
+
+use crate::bubblewrap;
+use crate::isolation::{Layer, LayerName, LayerState};
+use crate::report::{Refusal, Report, Step};
+use crate::running::{ReportError, Running};
+use crate::spawn::{SpawnError, Stdio, spawn};
+use crate::spec::{Account, Limits, Network, Spec};
+
+/// The host uid of the trial run when the caller is root: nobody's.
+const HOST_UID: u32 = 65_534;
+
+/// Memory of the trial run, which only starts and ends.
+const MEMORY_BYTES: u64 = 256 << 20;
+
+/// Says why the trial run ended before it told anything.
+#[derive(Debug, thiserror::Error)]
+enum ProbeError {
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error("open /dev/null: {0}")]
+    Streams(#[from] std::io::Error),
+    #[error("the trial run ended without a word")]
+    Silent,
+}
+
+/// Runs a tiny jail and returns what is in force on this machine, with the remedy for what is not.
+///
+/// When no jail can be made at all, every mandatory layer is absent and says why. The executable
+/// must call [`entry`](crate::entry()) first thing in its `main`.
+#[must_use]
+pub fn probe() -> Vec<Layer> {
+    let mut layers = trial().unwrap_or_else(|error| failed(&error));
+    for layer in &mut layers {
+        if layer.state != LayerState::InForce && layer.fix.is_none() {
+            layer.fix = fix(layer.name).map(Into::into);
+        }
+    }
+    layers
+}
+
+fn trial() -> Result<Vec<Layer>, ProbeError> {
+    let mut running = spawn(&spec(), Stdio::null()?)?;
+    let layers = first_report(&mut running);
+    running.cleanup()?;
+    layers
+}
+
+fn first_report(running: &mut Running) -> Result<Vec<Layer>, ProbeError> {
+    match running.recv()? {
+        Some(Report::Ready { isolation }) => Ok(isolation.layers),
+        Some(Report::Refused(refusal)) => Err(ProbeError::Refused(refusal)),
+        Some(Report::Exited(_)) | None => Err(ProbeError::Silent),
+    }
+}
+
+fn spec() -> Spec {
+    let home = PathBuf::from("/home/probe");
+    Spec {
+        name: format!("probe-{}", std::process::id()),
+        argv: vec!["true".into()],
+        env: Vec::new(),
+        cwd: home.clone(),
+        account: Account { uid: 1000, gid: 1000, user: "probe".into(), home },
+        host_uid: rustix::process::geteuid().is_root().then_some(HOST_UID),
+        hostname: "probe".into(),
+        mounts: Vec::new(),
+        network: Network::None,
+        limits: Limits { memory_bytes: MEMORY_BYTES, ..Limits::default() },
+        umask: 0o022,
+        require: Vec::new(),
+    }
+}
+
+/// Says of every mandatory layer that it is missing, and of the first how to get it.
+fn failed(error: &ProbeError) -> Vec<Layer> {
+    let remedy = match error {
+        ProbeError::Refused(refusal) => remedy(refusal.step),
+        _ => None,
+    };
+    LayerName::MANDATORY
+        .iter()
+        .map(|name| {
+            let mut layer = Layer::new(*name, LayerState::Absent, error.to_string());
+            layer.fix = remedy.map(Into::into);
+            layer
+        })
+        .collect()
+}
+
+/// What to do when the trial run is refused at a step.
+const fn remedy(step: Step) -> Option<&'static str> {
+    match step {
+        Step::Bubblewrap => Some(bubblewrap::FIX),
+        Step::Namespaces => Some(
+            "allow user namespaces: sysctl user.max_user_namespaces and \
+             kernel.unprivileged_userns_clone; on Ubuntu an AppArmor profile with `userns,` for \
+             this program; in a container, privileges for the container",
+        ),
+        Step::Seccomp => Some("use a kernel with CONFIG_SECCOMP_FILTER on x86-64 or AArch64"),
+        Step::Source | Step::Stage => Some("use Linux 5.12 or newer, with /proc and /tmp mounted"),
+        _ => None,
+    }
+}
+
+/// What to do about a layer that is missing although a run was possible.
+const fn fix(name: LayerName) -> Option<&'static str> {
+    match name {
+        LayerName::Uid => Some("run the daemon as root, which gives every run a uid of its own"),
+        LayerName::Memory | LayerName::Processes => {
+            Some("run the daemon as root, with the memory and pids controllers mounted")
+        }
+        LayerName::Landlock | LayerName::Disk => Some("nothing: this version does not have it"),
+        LayerName::Namespaces
+        | LayerName::Capabilities
+        | LayerName::NoNewPrivs
+        | LayerName::Seccomp
+        | LayerName::Network => None,
+    }
+}

@@ -1,0 +1,121 @@
+//! The list of what is denied. Data only.
+
+use libc::c_long;
+
+/// System calls that fail with `EPERM` whatever their arguments.
+pub(super) fn calls() -> Vec<c_long> {
+    let mut calls = COMMON.to_vec();
+    calls.extend_from_slice(ARCHITECTURE);
+    calls
+}
+
+const COMMON: &[c_long] = &[
+    // Mounts and roots.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    // Namespaces; clone is filtered by its flags.
+    libc::SYS_setns,
+    libc::SYS_unshare,
+    // Large and young parts of the kernel, or such as see beyond the process.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_fanotify_init,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_syslog,
+    libc::SYS_acct,
+    // Keyrings belong to a uid, not to a run.
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    // Files by handle go around every path.
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    // Other processes' descriptors and memory policy.
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_process_madvise,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
+    libc::SYS_mbind,
+    libc::SYS_set_mempolicy,
+    // The machine.
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_vhangup,
+    libc::SYS_nfsservctl,
+];
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: &[c_long] = &[
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_uselib,
+    libc::SYS_ustat,
+    libc::SYS_sysfs,
+];
+
+#[cfg(not(target_arch = "x86_64"))]
+const ARCHITECTURE: &[c_long] = &[];
+
+/// Flags with which `clone` fails: a process may start processes, not namespaces.
+pub(super) const CLONE_FLAGS: [libc::c_int; 7] = [
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
+
+/// Terminal requests with which `ioctl` fails: both put input into a terminal that others read.
+pub(super) const TERMINAL_REQUESTS: [u32; 2] =
+    [0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */];
+
+/// The only socket families there are. Netlink is for the routing protocol alone.
+pub(super) const FAMILIES: [libc::c_int; 4] =
+    [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Families whose types and protocols are limited.
+pub(super) const INTERNET: [libc::c_int; 2] = [libc::AF_INET, libc::AF_INET6];
+
+/// The obsolete way to see every packet; libc no longer wants it named.
+const SOCK_PACKET: libc::c_int = 10;
+
+/// Types that Internet sockets may not have: all but streams and datagrams.
+pub(super) const INTERNET_TYPES: [libc::c_int; 5] =
+    [libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP, SOCK_PACKET];
+
+/// Protocols that Internet sockets may have. Asking for any other can load a kernel module.
+pub(super) const INTERNET_PROTOCOLS: [libc::c_int; 6] = [
+    0,
+    libc::IPPROTO_TCP,
+    libc::IPPROTO_UDP,
+    libc::IPPROTO_ICMP,
+    libc::IPPROTO_ICMPV6,
+    libc::IPPROTO_MPTCP,
+];

@@ -1,0 +1,133 @@
+//! The policy: what one command may see, use and be. Plain data; nothing here acts.
+
+mod bytes;
+mod check;
+mod target;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::isolation::LayerName;
+
+pub(crate) use self::target::enclosing;
+
+/// Describes one command and everything that it may see and use.
+///
+/// The caller is trusted: it has resolved the sources of [`Spec::mounts`] to real paths and owns
+/// the decision that they may be shown. What lies *inside* the sources is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Names the run's control group: 1 to 64 letters, digits and dashes. No two runs on a machine
+    /// may have the same name at the same time: the later one would end the earlier one.
+    pub name: String,
+    /// The command and its arguments, as bytes.
+    #[serde(with = "bytes::list")]
+    pub argv: Vec<OsString>,
+    /// The whole environment of the command; nothing is inherited.
+    #[serde(with = "bytes::pairs")]
+    pub env: Vec<(OsString, OsString)>,
+    /// The directory that the command starts in, as the command sees it.
+    #[serde(with = "bytes::path")]
+    pub cwd: PathBuf,
+    /// Who the command believes to be.
+    pub account: Account,
+    /// The uid and gid of the run on the host. Required, and never 0, when the caller is root;
+    /// otherwise absent or the caller's own.
+    pub host_uid: Option<u32>,
+    /// The jail's host name.
+    pub hostname: String,
+    /// What of the host is shown, beside the read-only system directories.
+    pub mounts: Vec<Mount>,
+    /// Which network the command has.
+    pub network: Network,
+    /// How much the command may use.
+    pub limits: Limits,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// Layers that are optional otherwise; the run is refused if one of them is not in force.
+    pub require: Vec<LayerName>,
+}
+
+/// Names the account inside the jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user id inside, never 0.
+    pub uid: u32,
+    /// The group id inside, never 0.
+    pub gid: u32,
+    /// The user's name.
+    pub user: String,
+    /// The home directory; empty and of limited size unless a mount covers it.
+    #[serde(with = "bytes::path")]
+    pub home: PathBuf,
+}
+
+/// Shows one directory or file of the host inside the jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The real path on the host; a symlink anywhere in it is refused.
+    #[serde(with = "bytes::path")]
+    pub source: PathBuf,
+    /// Where it appears inside. Parents are made; an existing symlink in the way is refused.
+    #[serde(with = "bytes::path")]
+    pub target: PathBuf,
+    /// Whether the command may change it.
+    pub access: Access,
+}
+
+/// Tells whether a mount may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Reading and executing only.
+    #[default]
+    ReadOnly,
+    /// The same, and what belongs to the caller's user appears as the run's own. Where a run has a
+    /// uid of its own, it could not read the private files of, say, the user's toolchains.
+    ReadOnlyAsOwner,
+    /// Everything that the file permissions allow.
+    ReadWrite,
+}
+
+/// Tells which network the command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// A network of its own with nothing but loopback.
+    None,
+    /// The host's network, with everything that listens on it.
+    Host,
+}
+
+/// Bounds what the command and all its children may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory of the whole run; where there is no control group, of each process.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Open descriptors of one process.
+    pub open_files: u64,
+    /// Size of one file, if limited.
+    pub file_size_bytes: Option<u64>,
+    /// Size of `/tmp` (and of the home directory, where no mount covers it).
+    pub tmp_bytes: u64,
+    /// Size of `/dev/shm`.
+    pub shm_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        Self {
+            memory_bytes: 8 * 1024 * MIB,
+            processes: 4096,
+            open_files: 65_536,
+            file_size_bytes: None,
+            tmp_bytes: 2 * 1024 * MIB,
+            shm_bytes: 256 * MIB,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Enters the namespaces that stage-0 needs for itself: mounts, the network, and, without root, a
+//! user namespace in which it may arrange them. Bubblewrap makes the others.
+
+use std::fs;
+use std::io;
+
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::UnshareFlags;
+
+use crate::handover::Namespace;
+use crate::report::{Refusal, Refuse as _, Step};
+use crate::spec::Network;
+use crate::sys;
+
+/// Every kind that init compares with its own.
+const KINDS: [&str; 7] = ["user", "mnt", "pid", "ipc", "uts", "net", "cgroup"];
+
+/// Notes the caller's namespaces.
+pub(super) fn outside() -> Result<Vec<Namespace>, Refusal> {
+    KINDS
+        .iter()
+        .map(|kind| Namespace::current(kind))
+        .collect::<io::Result<_>>()
+        .refuse(Step::Namespaces, "look at the caller's namespaces")
+}
+
+/// Enters new namespaces and cuts mounts off from the host.
+pub(super) fn enter(network: Network) -> Result<(), Refusal> {
+    let mut wanted = UnshareFlags::NEWNS;
+    if network == Network::None {
+        wanted |= UnshareFlags::NEWNET;
+    }
+    if rustix::process::geteuid().is_root() {
+        sys::unshare(wanted).refuse(Step::Namespaces, "enter new namespaces as root")?;
+    } else {
+        enter_as_user(wanted)?;
+    }
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .refuse(Step::Namespaces, "cut mounts off from the host")
+}
+
+fn enter_as_user(wanted: UnshareFlags) -> Result<(), Refusal> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    sys::unshare(UnshareFlags::NEWUSER | wanted).refuse(
+        Step::Namespaces,
+        "enter a user namespace (user.max_user_namespaces, kernel.unprivileged_userns_clone or \
+         an AppArmor rule may forbid it)",
+    )?;
+    // The order is the kernel's: groups may be mapped without privilege only once setgroups is
+    // out of reach.
+    let maps = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{0} {0} 1", uid.as_raw())),
+        ("gid_map", format!("{0} {0} 1", gid.as_raw())),
+    ];
+    for (file, text) in maps {
+        fs::write(format!("/proc/self/{file}"), text)
+            .refuse(Step::Namespaces, format_args!("write {file}"))?;
+    }
+    Ok(())
+}

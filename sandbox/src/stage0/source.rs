@@ -1,0 +1,93 @@
+//! Opens what is to be mounted while the host is still in sight, and copies it into detached
+//! mounts: from here on, names on the host no longer matter.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::mapping;
+use crate::report::{Refusal, Refuse as _, Step};
+use crate::spec::{Access, Mount};
+use crate::sys::{self, Reach};
+
+/// A detached mount and where it is to appear.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) mount: OwnedFd,
+    pub(super) kind: Kind,
+    pub(super) target: PathBuf,
+    pub(super) access: Access,
+}
+
+/// What a mount point has to be for a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Directory,
+    File,
+}
+
+/// Opens every source of the policy.
+pub(super) fn open(mounts: &[Mount], host_uid: Option<u32>) -> Result<Vec<Source>, Refusal> {
+    let wanted = mounts.iter().any(|mount| mount.access == Access::ReadOnlyAsOwner);
+    let mapping = match host_uid {
+        Some(uid) if wanted => Some(mapping::to(uid)?),
+        Some(_) | None => None,
+    };
+    mounts.iter().map(|mount| open_one(mount, mapping.as_ref())).collect()
+}
+
+fn open_one(mount: &Mount, mapping: Option<&OwnedFd>) -> Result<Source, Refusal> {
+    let named = mount.source.display();
+    let found = openat2(
+        CWD,
+        &mount.source,
+        // Not NOFOLLOW, which would open a link at the end instead of refusing it.
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
+    .refuse(Step::Source, format_args!("open {named} without following symlinks"))?;
+    let source = detach(found.as_fd(), &mount.source, &mount.target, mount.access)?;
+    if let (Access::ReadOnlyAsOwner, Some(mapping)) = (mount.access, mapping) {
+        match sys::map_owners(source.mount.as_fd(), mapping.as_fd()) {
+            // A file system that cannot do it shows the owners as they are: less can be read.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            mapped => mapped.refuse(Step::Source, format_args!("map the owners in {named}"))?,
+        }
+    }
+    Ok(source)
+}
+
+/// Copies what a descriptor refers to into a detached mount.
+pub(super) fn detach(
+    found: BorrowedFd<'_>,
+    path: &Path,
+    target: &Path,
+    access: Access,
+) -> Result<Source, Refusal> {
+    let named = path.display();
+    let mode = fstat(found).refuse(Step::Source, format_args!("look at {named}"))?.st_mode;
+    let kind = match FileType::from_raw_mode(mode) {
+        FileType::Directory => Kind::Directory,
+        FileType::RegularFile | FileType::Socket => Kind::File,
+        other => {
+            let detail = format!("{named} is {other:?}, which is not shown to any run");
+            return Err(Refusal::new(Step::Source, detail));
+        }
+    };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let mount = open_tree(found, "", flags).refuse(Step::Source, format_args!("mount {named}"))?;
+    let only = match access {
+        Access::ReadOnly | Access::ReadOnlyAsOwner => libc::MOUNT_ATTR_RDONLY,
+        Access::ReadWrite => 0,
+    };
+    let add = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | only;
+    sys::set_mount_attributes(mount.as_fd(), Reach::Tree, add)
+        .refuse(Step::Source, format_args!("restrict {named}"))?;
+    Ok(Source { mount, kind, target: target.to_owned(), access })
+}

@@ -1,0 +1,42 @@
+//! `handoffd doctor`: what this machine can do, asked of the daemon or, without one, found out.
+
+use clap::Args;
+use handoff_proto::{
+    problem::{Code, Problem},
+    wire::{DoctorReply, DoctorRequest, IsolationLayer},
+};
+
+use super::{admin, output};
+use crate::doctor;
+
+/// Tell how well this machine keeps runs in, and what to do about it
+#[derive(Debug, Args)]
+pub(super) struct Doctor {}
+
+impl Doctor {
+    pub(super) fn run(self) -> Result<(), Problem> {
+        match admin::ask(async |mut daemon| daemon.doctor(DoctorRequest {}).await) {
+            Ok(reply) => {
+                output::line(&format!("daemon: running, {}", describe(&reply)))?;
+                report(&reply.isolation)
+            }
+            Err(problem) if problem.code == Code::Unreachable => {
+                output::line(&format!("daemon: {}", problem.message))?;
+                report(&doctor::layers())
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
+fn describe(reply: &DoctorReply) -> String {
+    let DoctorReply { state_directory, free_bytes, runs_active, .. } = reply;
+    format!("{runs_active} runs going on; {state_directory} has {} MiB free", free_bytes >> 20)
+}
+
+fn report(layers: &[IsolationLayer]) -> Result<(), Problem> {
+    for layer in layers {
+        output::line(&format!("{}: {} ({})", layer.name, layer.state, layer.detail))?;
+    }
+    Ok(())
+}

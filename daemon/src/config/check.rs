@@ -1,0 +1,96 @@
+//! Which keys `handoffd.toml` may hold, and which of them have no effect yet.
+//!
+//! Looks at key names and at the few values that name something unbuilt; types are serde's.
+
+use toml::{Table, Value};
+
+/// Every key that has an effect, by section.
+pub(super) const KEYS: &[(&str, &[&str])] = &[
+    ("listen", &["address", "names"]),
+    ("store", &["directory"]),
+    ("runs", &["concurrent", "time_limit", "memory", "processes", "disk", "output"]),
+    ("tools", &["paths"]),
+    ("isolation", &["backend", "require"]),
+    ("network", &["default"]),
+];
+
+/// Keys that are planned: known, but setting one must not look as if it did something.
+const NOT_BUILT: &[(&str, &[&str])] =
+    &[("store", &["keep", "quota"]), ("network", &["hosts"]), ("agents", &[]), ("providers", &[])];
+
+/// Values that are planned.
+const VALUES_NOT_BUILT: &[(&str, &str, &[&str])] = &[
+    ("network", "default", &["fenced"]),
+    ("isolation", "backend", &["gvisor", "firecracker", "podman", "docker"]),
+];
+
+/// What is wrong with a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum KeyProblem {
+    /// No such key; perhaps that one was meant.
+    Unknown { key: String, nearest: Option<String> },
+    /// It has no effect yet.
+    NotBuilt { key: String },
+}
+
+/// Finds the first key that must not be there.
+pub(super) fn check(table: &Table) -> Result<(), KeyProblem> {
+    for (section, content) in table {
+        if not_built(section).is_some_and(|keys| keys.is_empty()) {
+            return Err(KeyProblem::NotBuilt { key: format!("[{section}]") });
+        }
+        let Some(known) = keys_of(KEYS, section) else {
+            return Err(unknown(section));
+        };
+        let Value::Table(content) = content else { continue };
+        for (key, value) in content {
+            let dotted = format!("{section}.{key}");
+            if not_built(section).is_some_and(|keys| keys.contains(&key.as_str())) {
+                return Err(KeyProblem::NotBuilt { key: dotted });
+            }
+            if !known.contains(&key.as_str()) {
+                return Err(unknown(&dotted));
+            }
+            if let Some(value) = value.as_str()
+                && value_not_built(section, key, value)
+            {
+                return Err(KeyProblem::NotBuilt { key: format!("{dotted} = {value:?}") });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn keys_of(sections: &'static [(&str, &[&str])], section: &str) -> Option<&'static [&'static str]> {
+    sections.iter().find(|(name, _)| *name == section).map(|(_, keys)| *keys)
+}
+
+fn not_built(section: &str) -> Option<&'static [&'static str]> {
+    keys_of(NOT_BUILT, section)
+}
+
+fn value_not_built(section: &str, key: &str, value: &str) -> bool {
+    VALUES_NOT_BUILT
+        .iter()
+        .any(|(s, k, values)| *s == section && *k == key && values.contains(&value))
+}
+
+fn unknown(key: &str) -> KeyProblem {
+    let sections = KEYS.iter().map(|(section, _)| (*section).to_owned());
+    let dotted = KEYS
+        .iter()
+        .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}")));
+    let bare_matches = |candidate: &str| candidate.rsplit('.').next() == Some(key);
+    let nearest = sections
+        .chain(dotted)
+        .map(|candidate| {
+            // A key outside of its section is nearer than any misspelling.
+            let likeness =
+                if bare_matches(&candidate) { 1.0 } else { strsim::jaro_winkler(key, &candidate) };
+            (likeness, candidate)
+        })
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .map(|(_, candidate)| candidate);
+    KeyProblem::Unknown { key: key.to_owned(), nearest }
+}

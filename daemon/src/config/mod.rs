@@ -1,0 +1,161 @@
+//! What the operator sets: `handoffd.toml`, typed and with a default for every key.
+//!
+//! Nothing is silently ignored: an unknown key and a key without an effect yet are errors. Never
+//! reads the environment by itself.
+
+mod check;
+mod load;
+mod locations;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+pub use load::{ConfigError, Presence};
+pub use locations::{Locations, LocationsError};
+pub use value::{ValueError, parse_duration, parse_size};
+
+const GIB: u64 = 1 << 30;
+
+/// The daemon's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Where state is kept.
+    pub store: StoreSettings,
+    /// What a run may use unless its contract asks for less.
+    pub runs: RunLimits,
+    /// Programs beside the system's.
+    pub tools: Tools,
+    /// How runs are kept in.
+    pub isolation: Isolation,
+    /// What runs may reach.
+    pub network: Network,
+}
+
+/// `[listen]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Names under which clients reach this machine, for the certificate and for invitations.
+    pub names: Vec<String>,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// The state directory; HANDOFFD_STATE wins over it.
+    pub directory: Option<PathBuf>,
+}
+
+/// `[runs]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunLimits {
+    /// How many runs go on at a time.
+    pub concurrent: u32,
+    /// Wall time of a run's command.
+    #[serde(deserialize_with = "value::duration")]
+    pub time_limit: Duration,
+    /// Memory of a run.
+    #[serde(rename = "memory", deserialize_with = "value::size")]
+    pub memory_bytes: u64,
+    /// Processes and threads of a run.
+    pub processes: u32,
+    /// What a run's workspace may grow by.
+    #[serde(rename = "disk", deserialize_with = "value::size")]
+    pub disk_bytes: u64,
+    /// How much of a run's standard output and error together is kept.
+    #[serde(rename = "output", deserialize_with = "value::size")]
+    pub output_bytes: u64,
+}
+
+/// `[tools]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tools {
+    /// Absolute directories that runs see read-only and find in PATH, in this order.
+    pub paths: Vec<PathBuf>,
+}
+
+/// `[isolation]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Isolation {
+    /// What keeps runs in.
+    pub backend: Backend,
+    /// Layers without which a run is refused.
+    pub require: Vec<String>,
+}
+
+/// What keeps runs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Namespaces and seccomp, set up by bubblewrap.
+    #[default]
+    Bubblewrap,
+}
+
+/// `[network]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// What a run reaches unless its contract says less.
+    #[serde(rename = "default")]
+    pub access: NetworkAccess,
+}
+
+/// What a run reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkAccess {
+    /// Its own loopback only.
+    #[default]
+    None,
+    /// Everything that this machine reaches, its own services included.
+    Host,
+}
+
+impl NetworkAccess {
+    /// Its name in settings and on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Host => "host",
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)), names: Vec::new() }
+    }
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self {
+            concurrent: 4,
+            time_limit: Duration::from_secs(6 * 3600),
+            memory_bytes: 8 * GIB,
+            processes: 4096,
+            disk_bytes: 20 * GIB,
+            output_bytes: GIB,
+        }
+    }
+}

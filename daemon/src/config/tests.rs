@@ -1,0 +1,161 @@
+//! Settings files, right and wrong.
+
+use std::{path::Path, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Every key there is, with its default.
+const COMPLETE: &str = r#"
+[listen]
+address = "127.0.0.1:7420"
+names = []
+[store]
+[runs]
+concurrent = 4
+time_limit = "6h"
+memory = "8GiB"
+processes = 4096
+disk = "20GiB"
+output = "1GiB"
+[tools]
+paths = []
+[isolation]
+backend = "bubblewrap"
+require = []
+[network]
+default = "none"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/handoffd/handoffd.toml"))
+}
+
+fn error_of(text: &str) -> String {
+    parse(text).expect_err("the settings are wrong").to_string()
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    assert_eq!(parse("").expect("valid"), Config::default());
+    assert_eq!(parse(COMPLETE).expect("valid"), Config::default());
+}
+
+#[test]
+fn values_are_read() {
+    let config = parse(
+        "[listen]\naddress = \"[::]:0\"\nnames = [\"box.example.com\", \"10.0.0.7\"]\n\
+         [store]\ndirectory = \"/srv/handoff\"\n[runs]\ntime_limit = \"1h30m\"\n\
+         output = \"64MiB\"\n[network]\ndefault = \"host\"",
+    )
+    .expect("valid");
+    assert_eq!(config.listen.address.port(), 0);
+    assert_eq!(config.store.directory.as_deref(), Some(Path::new("/srv/handoff")));
+    assert_eq!(config.runs.time_limit, Duration::from_secs(5400));
+    assert_eq!(config.runs.output_bytes, 64 << 20);
+    assert_eq!(config.runs.processes, 4096);
+    assert_eq!(config.network.access, NetworkAccess::Host);
+}
+
+#[test]
+fn a_missing_file_is_an_error_only_when_it_was_named() {
+    let path = Path::new("/nonexistent/handoffd.toml");
+    assert_eq!(Config::load(path, Presence::Optional).expect("defaults"), Config::default());
+    let error = Config::load(path, Presence::Required).expect_err("it is missing");
+    assert_eq!(error.to_string(), "cannot read settings from /nonexistent/handoffd.toml");
+}
+
+#[test]
+fn an_unknown_key_names_itself_the_file_and_the_nearest_key() {
+    for (text, expected) in [
+        (
+            "[listen]\nadress = \"x\"",
+            "unknown key listen.adress in /etc/handoffd/handoffd.toml: did you mean listen.address?",
+        ),
+        (
+            "[run]\nconcurrent = 3",
+            "unknown key run in /etc/handoffd/handoffd.toml: did you mean runs?",
+        ),
+        (
+            "memory = \"1GiB\"",
+            "unknown key memory in /etc/handoffd/handoffd.toml: did you mean runs.memory?",
+        ),
+        ("[zzz]", "unknown key zzz in /etc/handoffd/handoffd.toml"),
+    ] {
+        assert_eq!(error_of(text), expected);
+    }
+}
+
+#[test]
+fn a_key_without_effect_says_so() {
+    for (text, key) in [
+        ("[store]\nkeep = \"30d\"", "store.keep"),
+        ("[store]\nquota = \"50GiB\"", "store.quota"),
+        ("[network]\nhosts = []", "network.hosts"),
+        ("[network]\ndefault = \"fenced\"", "network.default = \"fenced\""),
+        ("[isolation]\nbackend = \"gvisor\"", "isolation.backend = \"gvisor\""),
+        ("[agents.claude]\ncommand = \"claude\"", "[agents]"),
+        ("[providers.x]", "[providers]"),
+    ] {
+        let expected = format!("{key} in /etc/handoffd/handoffd.toml is not built yet: remove it");
+        assert_eq!(error_of(text), expected);
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_place() {
+    for (text, part) in [
+        ("[runs]\nmemory = \"8GB\"", "\"8GB\" is not a size"),
+        ("[runs]\nmemory = 8", "expected a string"),
+        ("[runs]\ntime_limit = \"0s\"", "\"0s\" is not a duration"),
+        ("[runs]\nconcurrent = 0", "runs.concurrent in /etc/handoffd/handoffd.toml cannot be 0"),
+        ("[network]\ndefault = \"open\"", "unknown variant `open`"),
+        ("[listen]\nnames = [\"a b\"]", "listen.names"),
+        ("[tools]\npaths = [\"bin\"]", "write an absolute path"),
+        ("listen = 3", "wrong"),
+        ("[listen", "line 1"),
+    ] {
+        let error = error_of(text);
+        assert!(error.contains(part), "{text:?}: {error}");
+        assert!(error.contains("/etc/handoffd/handoffd.toml"), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn the_list_of_keys_is_what_serde_accepts() {
+    let table: toml::Table = toml::from_str(COMPLETE).expect("valid");
+    for (section, keys) in check::KEYS {
+        let present = table[*section].as_table().expect("a section");
+        let missing = keys.iter().filter(|key| !present.contains_key(**key));
+        assert!(missing.eq(["directory"].iter().filter(|_| *section == "store")), "{section}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_settings_and_usual_places() {
+    let none = |_: &str| None;
+    let root = Locations::find(0, none).expect("root needs no home");
+    assert_eq!(root.config, ("/etc/handoffd/handoffd.toml".into(), Presence::Optional));
+    assert_eq!(root.state(&Config::default()), Path::new("/var/lib/handoffd"));
+    let settings = parse("[store]\ndirectory = \"/srv/handoff\"").expect("valid");
+    assert_eq!(root.state(&settings), Path::new("/srv/handoff"));
+    let both = |name: &str| Some(format!("/x/{name}").into());
+    let given = Locations::find(1000, both).expect("both places are given");
+    assert_eq!(given.config, ("/x/HANDOFFD_CONFIG".into(), Presence::Required));
+    assert_eq!(given.state(&settings), Path::new("/x/HANDOFFD_STATE"));
+}
+
+proptest! {
+    #[test]
+    fn any_whole_number_of_seconds_can_be_written(days in 0_u64..3000, seconds in 1_u64..86400) {
+        let text = format!("{days}d{seconds}s");
+        prop_assert_eq!(parse_duration(&text), Ok(Duration::from_secs(days * 86400 + seconds)));
+    }
+
+    #[test]
+    fn no_text_makes_the_parsers_panic(text in "\\PC{0,24}|[0-9smhdwKMGTiB]{0,24}") {
+        drop(parse_duration(&text));
+        drop(parse_size(&text));
+    }
+}

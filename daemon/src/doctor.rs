@@ -1,0 +1,27 @@
+//! What this machine can do to keep runs in, found out by trying it once.
+
+use std::sync::OnceLock;
+
+use handoff_proto::wire;
+use handoff_sandbox::{Layer, LayerState};
+
+/// The layers of isolation on this machine. The first call starts a trial jail and blocks; later
+/// ones only remember.
+#[must_use]
+pub fn layers() -> Vec<wire::IsolationLayer> {
+    static FOUND: OnceLock<Vec<wire::IsolationLayer>> = OnceLock::new();
+    FOUND.get_or_init(|| handoff_sandbox::probe().into_iter().map(to_wire).collect()).clone()
+}
+
+fn to_wire(layer: Layer) -> wire::IsolationLayer {
+    let state = match layer.state {
+        LayerState::InForce => "in-force",
+        LayerState::Partial => "partial",
+        LayerState::Absent => "absent",
+    };
+    let detail = match layer.fix {
+        Some(fix) => format!("{}; to do: {fix}", layer.detail),
+        None => layer.detail,
+    };
+    wire::IsolationLayer { name: layer.name.as_str().to_owned(), state: state.to_owned(), detail }
+}

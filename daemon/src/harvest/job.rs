@@ -1,0 +1,90 @@
+//! The sandbox policy of a harvest: a fresh jail with the run's uid, in which the tree can only be
+//! read, with no network and nothing of the run's home.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
+
+use super::arguments::{Arguments, SUBCOMMAND};
+use crate::workspace::{self, PolicyError, PolicyInput, Terms};
+
+/// Where the sandbox shows this very executable.
+const EXECUTABLE: &str = "/handoff/init";
+
+/// Where the jail shows what there is of the snapshot.
+const BASE: &str = "/harvest-base";
+
+/// The jail's home, empty and in memory, in which git directories of ours and packs are made.
+const SCRATCH: &str = "/harvest-scratch";
+
+/// A harvester has a few threads, and one git at a time with a few of its own.
+const PROCESSES: u64 = 256;
+
+/// Makes the policy of a run's harvest.
+///
+/// # Errors
+///
+/// When the contract cannot be kept, the user's ignore rules cannot be written for the harvester,
+/// or the settings name an unknown layer.
+pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
+    let terms = Terms::parse(input.contract)?;
+    let layout = workspace::real_layout(input.layout)?;
+    write_ignore_rules(&layout.base().ignore_rules(), &terms.git_excludes)?;
+    let base = workspace::free_path(BASE, &terms);
+    let scratch = workspace::free_path(SCRATCH, &terms);
+    let step_mounts = workspace::step_mounts(input, &terms)?;
+    let arguments = Arguments {
+        tree: terms.root.as_os_path().to_owned(),
+        base: base.as_os_path().to_owned(),
+        scratch: scratch.as_os_path().to_owned(),
+        mount_points: workspace::targets_in_tree(&step_mounts, &terms.root),
+    };
+    let read_only = |source: PathBuf, target: &PathBuf| Mount {
+        source,
+        target: target.clone(),
+        access: Access::ReadOnly,
+    };
+    Ok(Spec {
+        name: format!("{}-harvest", input.run),
+        argv: [EXECUTABLE.into(), SUBCOMMAND.into()].into_iter().chain(arguments.write()).collect(),
+        env: vec![
+            ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
+            ("LC_ALL".into(), "C".into()),
+            ("TMPDIR".into(), arguments.scratch.clone().into()),
+        ],
+        cwd: arguments.scratch.clone(),
+        account: Account { home: arguments.scratch.clone(), ..workspace::account(&terms) },
+        host_uid: input.owner.host_uid(),
+        hostname: workspace::HOSTNAME.to_owned(),
+        mounts: vec![
+            read_only(layout.workspace(), &arguments.tree),
+            read_only(layout.base().directory().to_owned(), &arguments.base),
+        ],
+        network: Network::None,
+        limits: limits(input),
+        umask: 0o077,
+        require: workspace::required_layers(input.config)?,
+    })
+}
+
+/// The scratch directory is memory: half of what the run may use, the other half is for git.
+fn limits(input: &PolicyInput<'_>) -> Limits {
+    let limits = workspace::limits(input.config);
+    Limits {
+        processes: PROCESSES,
+        tmp_bytes: (limits.memory_bytes / 2).max(1),
+        file_size_bytes: None,
+        ..limits
+    }
+}
+
+/// Keeps the user's ignore rules where the harvester finds them and the run could not change them.
+fn write_ignore_rules(path: &std::path::Path, rules: &[u8]) -> Result<(), PolicyError> {
+    let write = || {
+        fs::write(path, rules)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+    };
+    write().map_err(|source| PolicyError::Place { path: path.to_owned(), source })
+}

@@ -1,0 +1,24 @@
+//! handoffd: takes handed-off runs, drives them in sandboxes and keeps their results.
+//!
+//! Calls go one way: `rpc` → `runs` → `supervisor`, with `store` beneath. Nothing that comes out
+//! of a sandbox is trusted here.
+
+pub mod cli;
+
+pub mod rpc;
+
+pub mod doctor;
+
+pub mod config;
+
+pub mod store;
+
+pub mod pki;
+
+pub mod runs;
+
+pub mod workspace;
+
+pub mod supervisor;
+
+pub mod harvest;

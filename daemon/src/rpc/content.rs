@@ -1,0 +1,210 @@
+//! Stored content on its way out: which chunks are lacking, manifests, thin bundles.
+//!
+//! Every answer is scoped by the caller; chunks are given only to whoever owns a run whose
+//! snapshot or result holds them.
+
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use handoff_proto::{
+    bundle,
+    chunk::ChunkId,
+    frames,
+    manifest::{Limits, ResultManifest, SnapshotManifest},
+    wire,
+};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Status, Streaming};
+
+use super::{identity::Caller, runs::Replies, status::failed};
+use crate::{
+    runs::{Live, Registry},
+    store::UserName,
+};
+
+/// Frames made ahead of a slow reader.
+const FRAMES_AHEAD: usize = 4;
+
+/// Ids in one message: 512 KiB of them.
+const IDS_PER_MESSAGE: usize = wire::FRAME_BYTES_MAX / 32;
+
+/// Most ids that one call may name: chunks of a tree of some terabytes.
+const IDS_MAX: usize = 8_000_000;
+
+/// Compression of bundles on their way out: the zstd level at which the network, not the
+/// processor, is usually the limit.
+const LEVEL: i32 = 1;
+
+/// Reads concatenated ids.
+pub(super) fn ids(bytes: &[u8]) -> Result<Vec<ChunkId>, Status> {
+    let (whole, rest) = bytes.as_chunks::<32>();
+    if rest.is_empty() {
+        Ok(whole.iter().map(|id| ChunkId::from_bytes(*id)).collect())
+    } else {
+        Err(Status::invalid_argument("chunk ids are 32 bytes each"))
+    }
+}
+
+/// Concatenates ids into messages of bounded size.
+pub(super) fn id_messages(ids: &[ChunkId]) -> Vec<Vec<u8>> {
+    ids.chunks(IDS_PER_MESSAGE).map(concatenated).collect()
+}
+
+fn concatenated(ids: &[ChunkId]) -> Vec<u8> {
+    ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+/// Answers each message of ids with those that the caller's content lacks.
+pub(super) fn lacks(
+    registry: &Registry,
+    caller: Caller,
+    requests: Streaming<wire::ChunkIds>,
+) -> Replies<wire::ChunkIds> {
+    let blobs = Arc::clone(&registry.store().blobs);
+    Box::pin(requests.then(move |request| {
+        let (blobs, user) = (Arc::clone(&blobs), caller.user.clone());
+        async move {
+            let lacking = blobs.lacks(&user, &ids(&request?.ids)?).await?;
+            Ok(wire::ChunkIds { ids: concatenated(&lacking) })
+        }
+    }))
+}
+
+/// A run's snapshot or result manifest.
+pub(super) async fn manifest(
+    registry: &Registry,
+    caller: &Caller,
+    live: &Live,
+    which: wire::manifest_request::Which,
+) -> Result<Replies<wire::ManifestFrame>, Status> {
+    let id = match which {
+        wire::manifest_request::Which::Snapshot => live.with(snapshot_id),
+        wire::manifest_request::Which::Result => {
+            live.with(result_id).ok_or_else(|| no_result(live))?
+        }
+    };
+    let plain = registry.store().blobs.get(&caller.user, &id).await?;
+    let manifest_bytes = plain.len() as u64;
+    let packed = frames::pack_manifest(&plain);
+    let replies = frames::frames(Bytes::from(packed))
+        .map(move |frame| Ok(wire::ManifestFrame { manifest_bytes, frame: Some(frame) }));
+    Ok(Box::pin(tokio_stream::iter(replies)))
+}
+
+/// Collects the ids that a client wants, in its order.
+pub(super) async fn wanted(
+    first: Vec<u8>,
+    mut more: Streaming<wire::ChunksRequest>,
+) -> Result<Vec<ChunkId>, Status> {
+    let mut wanted = ids(&first)?;
+    while let Some(request) = more.message().await? {
+        wanted.extend(ids(&request.ids)?);
+        if wanted.len() > IDS_MAX {
+            return Err(Status::resource_exhausted(format!(
+                "more than {IDS_MAX} chunks in a call"
+            )));
+        }
+    }
+    Ok(wanted)
+}
+
+/// The wanted chunks as a thin bundle.
+pub(super) async fn chunks(
+    registry: &Registry,
+    caller: &Caller,
+    live: &Live,
+    wanted: Vec<ChunkId>,
+) -> Result<Replies<wire::Frame>, Status> {
+    let held = held(registry, &caller.user, live).await?;
+    if let Some(foreign) = wanted.iter().find(|id| !held.contains(id)) {
+        return Err(Status::not_found(format!("chunk {foreign} is not this run's")));
+    }
+    let (sender, receiver) = mpsc::channel(FRAMES_AHEAD);
+    let (blobs, user) = (Arc::clone(&registry.store().blobs), caller.user.clone());
+    registry.tracker().spawn_blocking(move || {
+        let out = FrameWriter { sender: sender.clone(), buffer: Vec::new(), offset: 0 };
+        let written = (|| -> Result<(), Status> {
+            let mut bundle = bundle::Writer::new(out, LEVEL).map_err(failed)?;
+            let mut sent = HashSet::new();
+            for id in wanted.iter().filter(|id| sent.insert(**id)) {
+                let bytes = blobs.read_blocking(&user, id)?;
+                bundle.chunk(id, &bytes).map_err(failed)?;
+            }
+            bundle
+                .finish()
+                .map_err(failed)?
+                .flush()
+                .map_err(|_gone| Status::cancelled("client is gone"))
+        })();
+        if let Err(status) = written {
+            // The receiver is gone when the client is: nobody is left to tell.
+            drop(sender.blocking_send(Err(status)));
+        }
+    });
+    Ok(Box::pin(ReceiverStream::new(receiver)))
+}
+
+/// Every chunk of the run's snapshot and result.
+async fn held(
+    registry: &Registry,
+    user: &UserName,
+    live: &Live,
+) -> Result<HashSet<ChunkId>, Status> {
+    let blobs = &registry.store().blobs;
+    let snapshot = blobs.get(user, &live.with(snapshot_id)).await?;
+    let snapshot = SnapshotManifest::decode(&snapshot, &Limits::DEFAULT).map_err(failed)?;
+    let mut held: HashSet<ChunkId> = snapshot.chunks().map(|chunk| chunk.id).collect();
+    if let Some(id) = live.with(result_id) {
+        let result = blobs.get(user, &id).await?;
+        let result = ResultManifest::decode(&result, &Limits::DEFAULT).map_err(failed)?;
+        held.extend(result.chunks().map(|chunk| chunk.id));
+    }
+    Ok(held)
+}
+
+fn snapshot_id(run: &handoff_proto::run::Run) -> ChunkId {
+    ChunkId::from_bytes(*run.snapshot.as_bytes())
+}
+
+fn result_id(run: &handoff_proto::run::Run) -> Option<ChunkId> {
+    let result = run.harvest.as_ref()?.result?;
+    Some(ChunkId::from_bytes(*result.as_bytes()))
+}
+
+fn no_result(live: &Live) -> Status {
+    Status::not_found(live.with(|run| format!("run {} has no result", run.name)))
+}
+
+/// Turns written bytes into frames, waiting for a slow reader.
+struct FrameWriter {
+    sender: mpsc::Sender<Result<wire::Frame, Status>>,
+    buffer: Vec<u8>,
+    offset: u64,
+}
+
+impl Write for FrameWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = wire::FRAME_BYTES_MAX - self.buffer.len();
+        let count = room.min(bytes.len());
+        self.buffer.extend_from_slice(&bytes[..count]);
+        if self.buffer.len() == wire::FRAME_BYTES_MAX {
+            self.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let data = Bytes::from(std::mem::take(&mut self.buffer));
+        let frame = wire::Frame { offset: self.offset, data };
+        self.offset += frame.data.len() as u64;
+        self.sender.blocking_send(Ok(frame)).map_err(|_gone| io::ErrorKind::BrokenPipe.into())
+    }
+}

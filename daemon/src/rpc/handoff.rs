@@ -1,0 +1,266 @@
+//! The `Handoff` call: offer → manifest → what is lacking → thin bundle → receipt.
+//!
+//! Nothing is started before everything is durable: the chunks and the manifest first, then the
+//! run's first event. What was verified before a connection broke stays, so that a retry with the
+//! same key sends the rest only, and never makes a second run.
+
+mod offer;
+mod upload;
+
+use std::{sync::Arc, time::Duration};
+
+use handoff_proto::{
+    chunk::ChunkId,
+    manifest::{Limits, SnapshotManifest},
+    wire::{self, handoff_reply, handoff_request::Part},
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use self::{offer::Accepted, upload::Upload};
+use super::{content::id_messages, identity::Caller, runs::Replies, status::failed};
+use crate::{
+    runs::{Live, NewRun, Registry},
+    store::{BlobError, Rev},
+};
+
+/// Replies made ahead of a slow client.
+const REPLIES_AHEAD: usize = 4;
+
+/// A client that says nothing for this long is gone. Longer than a laptop needs to hash a large
+/// file between two messages.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// Serves one call.
+pub(super) fn serve(
+    registry: Registry,
+    caller: Caller,
+    requests: Streaming<wire::HandoffRequest>,
+) -> Replies<wire::HandoffReply> {
+    let (sender, receiver) = mpsc::channel(REPLIES_AHEAD);
+    let tracker = registry.tracker().clone();
+    let stopping = registry.stopping().clone();
+    tracker.spawn(async move {
+        let mut session = Session { registry, caller, requests, replies: sender.clone() };
+        let served = tokio::select! {
+            () = stopping.cancelled() => Err(Status::unavailable("daemon is stopping")),
+            served = session.serve() => served,
+        };
+        if let Err(status) = served {
+            // The receiver is gone when the client is: nobody is left to tell.
+            drop(sender.send(Err(status)).await);
+        }
+    });
+    Box::pin(ReceiverStream::new(receiver))
+}
+
+struct Session {
+    registry: Registry,
+    caller: Caller,
+    requests: Streaming<wire::HandoffRequest>,
+    replies: mpsc::Sender<Result<wire::HandoffReply, Status>>,
+}
+
+impl Session {
+    async fn serve(&mut self) -> Result<(), Status> {
+        let Part::Offer(offer) = self.next("an offer").await? else {
+            return Err(out_of_order("an offer"));
+        };
+        let cursor = self.registry.store().log.head().await?;
+        if let Some(live) = self.registry.with_key(&self.caller.user, &offer.idempotency_key) {
+            return self.receipt_again(&offer, &live).await;
+        }
+        let accepted = offer::check(&self.registry, &self.caller.user, offer)?;
+        self.reply(handoff_reply::Part::Accepted(wire::Empty {})).await?;
+        let (encoded, snapshot) = self.receive_manifest(&accepted).await?;
+        accepted.check_manifest(&self.registry, &snapshot)?;
+        let bundle_bytes = self.receive_content(&encoded, &snapshot, &accepted).await?;
+        let live = self.create(accepted).await?;
+        self.receipt(&live, &snapshot, bundle_bytes, cursor).await
+    }
+
+    async fn receive_manifest(
+        &mut self,
+        accepted: &Accepted,
+    ) -> Result<(Vec<u8>, SnapshotManifest), Status> {
+        let mut packed = Vec::new();
+        loop {
+            match self.next("the manifest").await? {
+                Part::Manifest(frame) => {
+                    if frame.offset != packed.len() as u64 {
+                        return Err(Status::invalid_argument("manifest has a gap"));
+                    }
+                    if packed.len() + frame.data.len() > accepted.packed_manifest_max() {
+                        return Err(Status::invalid_argument("manifest is larger than announced"));
+                    }
+                    packed.extend_from_slice(&frame.data);
+                }
+                Part::ManifestEnd(_) => break,
+                Part::Offer(_) | Part::Bundle(_) | Part::BundleEnd(_) => {
+                    return Err(out_of_order("the manifest"));
+                }
+            }
+        }
+        let (announced, id) = (accepted.manifest_bytes, accepted.snapshot);
+        self.registry
+            .tracker()
+            .spawn_blocking(move || {
+                let encoded =
+                    handoff_proto::frames::unpack_manifest(&*packed, announced).map_err(failed)?;
+                if handoff_proto::manifest::SnapshotId::of(&encoded) != id {
+                    return Err(Status::invalid_argument("manifest is not the announced one"));
+                }
+                let snapshot =
+                    SnapshotManifest::decode(&encoded, &Limits::DEFAULT).map_err(failed)?;
+                Ok((encoded, snapshot))
+            })
+            .await
+            .map_err(|_panicked| Status::internal("manifest could not be checked"))?
+    }
+
+    /// Receives what is lacking and makes it durable together with the manifest. Returns the bytes
+    /// that came.
+    async fn receive_content(
+        &mut self,
+        encoded: &[u8],
+        snapshot: &SnapshotManifest,
+        accepted: &Accepted,
+    ) -> Result<u64, Status> {
+        let blobs = Arc::clone(&self.registry.store().blobs);
+        let user = self.caller.user.clone();
+        let all: Vec<ChunkId> = snapshot.chunks().map(|chunk| chunk.id).collect();
+        let lacking = blobs.lacks(&user, &all).await?;
+        offer::check_room(&self.registry, snapshot, &lacking)?;
+        for ids in id_messages(&lacking) {
+            self.reply(handoff_reply::Part::Needs(wire::Needs { ids, needs_end: false })).await?;
+        }
+        let end = wire::Needs { ids: Vec::new(), needs_end: true };
+        self.reply(handoff_reply::Part::Needs(end)).await?;
+
+        let mut upload = Upload::start(&self.registry, user.clone(), snapshot, &lacking);
+        let received = self.feed(&mut upload).await;
+        // Also after an error: what was verified stays for the retry.
+        let stored = upload.finish().await;
+        let received = received?;
+        stored?;
+
+        let (id, manifest) = (ChunkId::from_bytes(*accepted.snapshot.as_bytes()), encoded.to_vec());
+        let mut writer = blobs.writer(&user);
+        self.registry
+            .tracker()
+            .spawn_blocking(move || {
+                writer.put(&id, &manifest)?;
+                writer.commit()
+            })
+            .await
+            .map_err(|_panicked| Status::internal("manifest could not be stored"))??;
+        self.verify_complete(&all).await?;
+        Ok(received)
+    }
+
+    async fn feed(&mut self, upload: &mut Upload) -> Result<u64, Status> {
+        let mut received = 0;
+        loop {
+            tokio::select! {
+                acknowledged = upload.acknowledged() => {
+                    self.reply(handoff_reply::Part::Acknowledged(acknowledged)).await?;
+                }
+                part = next(&mut self.requests, "the bundle") => match part? {
+                    Part::Bundle(frame) => {
+                        received += frame.data.len() as u64;
+                        upload.push(frame).await?;
+                    }
+                    Part::BundleEnd(_) => {
+                        upload.end();
+                        return Ok(received);
+                    }
+                    Part::Offer(_) | Part::Manifest(_) | Part::ManifestEnd(_) => {
+                        return Err(out_of_order("the bundle"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bundle may have held less than was asked for: the receipt must not be a lie.
+    async fn verify_complete(&self, all: &[ChunkId]) -> Result<(), Status> {
+        let lacking = self.registry.store().blobs.lacks(&self.caller.user, all).await?;
+        match lacking.first() {
+            None => Ok(()),
+            Some(&id) => Err(Status::from(BlobError::Missing { id })),
+        }
+    }
+
+    async fn create(&self, accepted: Accepted) -> Result<Arc<Live>, Status> {
+        let new = NewRun {
+            user: self.caller.user.clone(),
+            idempotency_key: accepted.idempotency_key,
+            name: accepted.name,
+            snapshot: accepted.snapshot,
+            contract: accepted.contract,
+        };
+        Ok(self.registry.create(new).await?)
+    }
+
+    /// Answers a retry of a call whose receipt was lost.
+    async fn receipt_again(&self, offer: &wire::Offer, live: &Live) -> Result<(), Status> {
+        let run = live.run();
+        if run.snapshot.as_bytes().as_slice() != offer.snapshot {
+            return Err(Status::invalid_argument(
+                "this key belongs to a run of another snapshot; use a new key",
+            ));
+        }
+        let id = ChunkId::from_bytes(*run.snapshot.as_bytes());
+        let encoded = self.registry.store().blobs.get(&self.caller.user, &id).await?;
+        let snapshot = SnapshotManifest::decode(&encoded, &Limits::DEFAULT).map_err(failed)?;
+        // From the beginning: rather tell the notifier again than never.
+        self.receipt(live, &snapshot, 0, Rev::ZERO).await
+    }
+
+    async fn receipt(
+        &self,
+        live: &Live,
+        snapshot: &SnapshotManifest,
+        bundle_bytes_received: u64,
+        cursor: Rev,
+    ) -> Result<(), Status> {
+        let run = live.run();
+        self.reply(handoff_reply::Part::Receipt(wire::Receipt {
+            run_id: run.id.to_string(),
+            snapshot: run.snapshot.as_bytes().to_vec(),
+            seq: 1,
+            entries: snapshot.entries.len() as u64,
+            content_bytes: snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum(),
+            bundle_bytes_received,
+            run: Some(wire::RunView::from(&run)),
+            cursor: cursor.to_string(),
+        }))
+        .await
+    }
+
+    async fn next(&mut self, expected: &str) -> Result<Part, Status> {
+        next(&mut self.requests, expected).await
+    }
+
+    async fn reply(&self, part: handoff_reply::Part) -> Result<(), Status> {
+        let reply = wire::HandoffReply { part: Some(part) };
+        self.replies.send(Ok(reply)).await.map_err(|_gone| Status::cancelled("client is gone"))
+    }
+}
+
+/// The next part of the call. Safe to drop while it waits.
+async fn next(
+    requests: &mut Streaming<wire::HandoffRequest>,
+    expected: &str,
+) -> Result<Part, Status> {
+    let message = timeout(IDLE, requests.message()).await.map_err(|_elapsed| {
+        let seconds = IDLE.as_secs();
+        Status::deadline_exceeded(format!("nothing came for {seconds} s while {expected} was due"))
+    })??;
+    message.and_then(|request| request.part).ok_or_else(|| out_of_order(expected))
+}
+
+fn out_of_order(expected: &str) -> Status {
+    Status::invalid_argument(format!("expected {expected}"))
+}

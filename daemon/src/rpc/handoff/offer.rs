@@ -1,0 +1,111 @@
+//! What an offer must be, checked before anything is uploaded. Changes nothing.
+
+use handoff_proto::{
+    chunk::ChunkId,
+    manifest::{SnapshotId, SnapshotManifest},
+    run::{Contract, RunName},
+    wire,
+};
+use tonic::Status;
+
+use crate::{
+    rpc::status::Refusal,
+    runs::{CreateError, Registry},
+    store::UserName,
+    workspace,
+};
+
+/// Random bytes in an idempotency key.
+const KEY_BYTES: usize = 32;
+
+/// Largest plain manifest that is accepted from a network, in bytes: some two million files.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
+/// What must stay free on the store's disk.
+const FREE_FLOOR_BYTES: u64 = 64 << 20;
+
+/// An offer that may go on.
+pub(super) struct Accepted {
+    pub(super) idempotency_key: Vec<u8>,
+    pub(super) name: Option<RunName>,
+    pub(super) snapshot: SnapshotId,
+    pub(super) manifest_bytes: u64,
+    pub(super) contract: Contract,
+}
+
+/// Checks an offer as far as that is possible without its manifest.
+pub(super) fn check(
+    registry: &Registry,
+    user: &UserName,
+    offer: wire::Offer,
+) -> Result<Accepted, Status> {
+    if offer.idempotency_key.len() != KEY_BYTES {
+        return Err(Status::invalid_argument("idempotency key is not 32 bytes"));
+    }
+    let name = match offer.name.as_str() {
+        "" => None,
+        text => Some(RunName::parse(text).map_err(Refusal::from)?),
+    };
+    if let Some(name) = &name
+        && registry.is_taken(user, name)
+    {
+        return Err(CreateError::NameTaken(name.clone()).into());
+    }
+    let snapshot = <[u8; 32]>::try_from(offer.snapshot.as_slice())
+        .map(SnapshotId::from_bytes)
+        .map_err(|_| Status::invalid_argument("snapshot id is not 32 bytes"))?;
+    if offer.manifest_bytes > MANIFEST_BYTES_MAX {
+        let (bytes, max) = (offer.manifest_bytes, MANIFEST_BYTES_MAX);
+        return Err(Status::resource_exhausted(format!(
+            "manifest of {bytes} bytes is over the limit of {max} bytes: hand off fewer files"
+        )));
+    }
+    let contract =
+        offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
+    workspace::find_command(&contract, None, &registry.settings().tools)?;
+    Ok(Accepted {
+        idempotency_key: offer.idempotency_key,
+        name,
+        snapshot,
+        manifest_bytes: offer.manifest_bytes,
+        contract,
+    })
+}
+
+/// Refuses what the disk cannot hold, before it is sent.
+pub(super) fn check_room(
+    registry: &Registry,
+    snapshot: &SnapshotManifest,
+    lacking: &[ChunkId],
+) -> Result<(), Status> {
+    let sizes: std::collections::HashMap<ChunkId, u32> =
+        snapshot.chunks().map(|chunk| (chunk.id, chunk.size)).collect();
+    let upload: u64 =
+        lacking.iter().filter_map(|id| sizes.get(id)).map(|&size| u64::from(size)).sum();
+    let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
+    let needed = upload + tree + FREE_FLOOR_BYTES;
+    let free = registry.free_bytes()?;
+    if needed > free {
+        return Err(Refusal::disk_full(needed, free).into());
+    }
+    Ok(())
+}
+
+impl Accepted {
+    /// A compressed manifest is hardly ever larger than the plain one.
+    pub(super) fn packed_manifest_max(&self) -> usize {
+        usize::try_from(self.manifest_bytes).unwrap_or(usize::MAX).saturating_add(64 << 10)
+    }
+
+    /// Checks that contract and manifest speak of the same tree.
+    pub(super) fn check_manifest(
+        &self,
+        registry: &Registry,
+        snapshot: &SnapshotManifest,
+    ) -> Result<(), Status> {
+        if snapshot.root.as_bytes() != self.contract.root {
+            return Err(Status::invalid_argument("contract and manifest name different roots"));
+        }
+        Ok(workspace::find_command(&self.contract, Some(snapshot), &registry.settings().tools)?)
+    }
+}

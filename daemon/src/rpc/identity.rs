@@ -1,0 +1,81 @@
+//! From the certificate of a connection to the user whose call it is.
+//!
+//! Looked up for every call, so that a revoked device is out at once. Reads no request bodies.
+
+use handoff_proto::problem::{Code, Problem};
+use tonic::{Request, Status};
+
+use super::status;
+use crate::{
+    pki::Fingerprint,
+    store::{UserName, embedded::DeviceStore},
+};
+
+/// What is known about the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It showed a certificate of ours.
+    Certificate(Fingerprint),
+    /// It showed none.
+    Anonymous,
+}
+
+/// Whose call it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub user: UserName,
+    /// What the user calls the device.
+    pub device: String,
+}
+
+/// Tells known devices from others.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    devices: DeviceStore,
+}
+
+impl Identity {
+    /// Knows the devices of this store.
+    #[must_use]
+    pub fn new(devices: DeviceStore) -> Self {
+        Self { devices }
+    }
+
+    /// Lets a peer in, or says why not.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED when the peer is not a known device or was revoked.
+    pub async fn admit(&self, peer: Peer) -> Result<Caller, Status> {
+        let Peer::Certificate(fingerprint) = peer else {
+            return Err(unauthenticated("this device is not paired with the daemon"));
+        };
+        let known = self.devices.find(*fingerprint.as_bytes()).await.map_err(status::failed)?;
+        match known {
+            None => Err(unauthenticated("this device is not known to the daemon any more")),
+            Some(device) if device.revoked_at.is_some() => {
+                Err(unauthenticated("this device was revoked"))
+            }
+            Some(device) => Ok(Caller { user: device.user, device: device.name }),
+        }
+    }
+
+    /// Whose call this is: what the server found out when it let the call in.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED when the call was not let in as anyone's.
+    #[expect(clippy::unused_async, reason = "callers need not know that the look-up is done")]
+    pub async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        request
+            .extensions()
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| unauthenticated("this device is not paired with the daemon"))
+    }
+}
+
+fn unauthenticated(message: &str) -> Status {
+    Problem::new(Code::Refused, message)
+        .with_hint("pair it with `handoff remote add NAME INVITATION`")
+        .into_status_as(tonic::Code::Unauthenticated)
+}

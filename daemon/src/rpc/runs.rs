@@ -1,0 +1,188 @@
+//! The `Runs` service: each call names its caller, finds the run among the caller's own, and hands
+//! over to the file that does the work. Holds no state and takes no decision about runs.
+
+use std::pin::Pin;
+
+use handoff_proto::wire;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    content, handoff,
+    identity::{Caller, Identity},
+    logs, watch,
+};
+use crate::runs::{Live, Registry, Selector};
+
+/// What a paired user may ask about runs.
+#[derive(Clone, Debug)]
+pub struct RunsService {
+    registry: Registry,
+    identity: Identity,
+}
+
+/// A stream of replies.
+pub(super) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl RunsService {
+    /// Serves this registry to callers that this identity accepts.
+    #[must_use]
+    pub fn new(registry: Registry, identity: Identity) -> Self {
+        Self { registry, identity }
+    }
+
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        self.identity.caller(request).await
+    }
+
+    fn find(
+        &self,
+        caller: &Caller,
+        selector: Option<wire::RunSelector>,
+    ) -> Result<std::sync::Arc<Live>, Status> {
+        let selector = match selector.unwrap_or_default() {
+            wire::RunSelector { run, directory } if run.is_empty() => Selector::NewestOf(directory),
+            wire::RunSelector { run, .. } => Selector::Text(run),
+        };
+        Ok(self.registry.select(&caller.user, &selector)?)
+    }
+}
+
+#[tonic::async_trait]
+impl wire::runs_server::Runs for RunsService {
+    type HandoffStream = Replies<wire::HandoffReply>;
+    type LacksStream = Replies<wire::ChunkIds>;
+    type WatchStream = Replies<wire::RunRecord>;
+    type WatchAllStream = Replies<wire::WatchAllReply>;
+    type LogsStream = Replies<wire::OutputRecord>;
+    type ManifestStream = Replies<wire::ManifestFrame>;
+    type ChunksStream = Replies<wire::Frame>;
+
+    async fn handoff(
+        &self,
+        request: Request<Streaming<wire::HandoffRequest>>,
+    ) -> Result<Response<Self::HandoffStream>, Status> {
+        let caller = self.caller(&request).await?;
+        Ok(Response::new(handoff::serve(self.registry.clone(), caller, request.into_inner())))
+    }
+
+    async fn lacks(
+        &self,
+        request: Request<Streaming<wire::ChunkIds>>,
+    ) -> Result<Response<Self::LacksStream>, Status> {
+        let caller = self.caller(&request).await?;
+        Ok(Response::new(content::lacks(&self.registry, caller, request.into_inner())))
+    }
+
+    async fn list(
+        &self,
+        request: Request<wire::ListRequest>,
+    ) -> Result<Response<wire::ListReply>, Status> {
+        let caller = self.caller(&request).await?;
+        let directory = request.into_inner().directory;
+        let mut runs = self.registry.list(&caller.user);
+        runs.retain(|run| directory.is_empty() || run.contract.root == directory);
+        let runs = runs.iter().map(wire::RunView::from).collect();
+        Ok(Response::new(wire::ListReply { runs }))
+    }
+
+    async fn show(
+        &self,
+        request: Request<wire::RunSelector>,
+    ) -> Result<Response<wire::RunView>, Status> {
+        let caller = self.caller(&request).await?;
+        let live = self.find(&caller, Some(request.into_inner()))?;
+        Ok(Response::new(live.with(|run| wire::RunView::from(run))))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let wire::WatchRequest { run, after_seq } = request.into_inner();
+        let live = self.find(&caller, run)?;
+        Ok(Response::new(watch::one(&self.registry, &live, after_seq)))
+    }
+
+    async fn watch_all(
+        &self,
+        request: Request<wire::WatchAllRequest>,
+    ) -> Result<Response<Self::WatchAllStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let cursor = request.into_inner().cursor;
+        Ok(Response::new(watch::all(&self.registry, caller, &cursor).await?))
+    }
+
+    async fn logs(
+        &self,
+        request: Request<wire::LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let wire::LogsRequest { run, after, follow } = request.into_inner();
+        let live = self.find(&caller, run)?;
+        Ok(Response::new(logs::read(&self.registry, &live, after, follow)))
+    }
+
+    async fn stop(
+        &self,
+        request: Request<wire::RunSelector>,
+    ) -> Result<Response<wire::RunView>, Status> {
+        let caller = self.caller(&request).await?;
+        let live = self.find(&caller, Some(request.into_inner()))?;
+        self.registry.stop(&live, &caller.user).await?;
+        Ok(Response::new(live.with(|run| wire::RunView::from(run))))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<wire::RunSelector>,
+    ) -> Result<Response<wire::RemoveReply>, Status> {
+        let caller = self.caller(&request).await?;
+        let live = self.find(&caller, Some(request.into_inner()))?;
+        let run_id = live.with(|run| run.id.to_string());
+        self.registry.remove(&live).await?;
+        Ok(Response::new(wire::RemoveReply { run_id }))
+    }
+
+    async fn manifest(
+        &self,
+        request: Request<wire::ManifestRequest>,
+    ) -> Result<Response<Self::ManifestStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let request = request.into_inner();
+        let which = request.which();
+        let live = self.find(&caller, request.run)?;
+        Ok(Response::new(content::manifest(&self.registry, &caller, &live, which).await?))
+    }
+
+    async fn chunks(
+        &self,
+        request: Request<Streaming<wire::ChunksRequest>>,
+    ) -> Result<Response<Self::ChunksStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let mut requests = request.into_inner();
+        let first = requests
+            .message()
+            .await?
+            .ok_or_else(|| Status::invalid_argument("chunks are asked for without a run"))?;
+        let live = self.find(&caller, first.run)?;
+        let ids = content::wanted(first.ids, requests).await?;
+        Ok(Response::new(content::chunks(&self.registry, &caller, &live, ids).await?))
+    }
+
+    async fn info(
+        &self,
+        request: Request<wire::InfoRequest>,
+    ) -> Result<Response<wire::InfoReply>, Status> {
+        let caller = self.caller(&request).await?;
+        let settings = self.registry.settings();
+        Ok(Response::new(wire::InfoReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            user: caller.user.as_str().to_owned(),
+            isolation: crate::doctor::layers(),
+            tools: settings.tools.path().iter().map(|path| path.as_bytes().to_vec()).collect(),
+            network: settings.config.network.access.name().to_owned(),
+        }))
+    }
+}

@@ -1,0 +1,270 @@
+//! From the errors of the domain to what a client is told: the one place that knows both.
+//!
+//! Domain code never sees a gRPC code. Errors are told with their causes; none of them holds a
+//! secret.
+
+use handoff_proto::{
+    bundle::BundleError,
+    frames::UnpackError,
+    manifest::ManifestError,
+    problem::{Code, Problem},
+    run::NameError,
+};
+use tonic::Status;
+
+use crate::{
+    pki::PairingError,
+    runs::{CreateError, RemoveError, SelectError, StopError},
+    store::{AppendError, BlobError, RevError, StoreError, embedded::EnrollError},
+    supervisor::output::ReadError,
+    workspace::CommandMissing,
+};
+
+/// What a client is told about an error of the domain.
+#[derive(Clone, Debug)]
+pub struct Refusal(Problem);
+
+/// The status of an error.
+pub(super) fn failed(error: impl Into<Refusal>) -> Status {
+    error.into().into()
+}
+
+impl Refusal {
+    /// The store's disk cannot hold what was offered.
+    pub(super) fn disk_full(needed_bytes: u64, free_bytes: u64) -> Self {
+        let (needed, free) = (needed_bytes >> 20, free_bytes >> 20);
+        let message =
+            format!("daemon's disk is too full: this needs {needed} MiB, {free} MiB are free");
+        Self(Problem::new(Code::Failed, message).with_hint(FREE_SPACE))
+    }
+}
+
+const FREE_SPACE: &str = "free space on the daemon's disk, or remove runs with `handoff rm`";
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        refusal.0.into_status()
+    }
+}
+
+/// Says of which kind an error is, and what to do about it.
+trait Classify: std::error::Error {
+    fn classify(&self) -> (Code, &'static str);
+}
+
+/// Gives errors their way to a status; those of other crates through `Refusal` only.
+macro_rules! told {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for Refusal {
+            fn from(error: $error) -> Self {
+                let (code, hint) = error.classify();
+                Self(Problem::new(code, with_causes(&error)).with_hint(hint))
+            }
+        }
+    )+};
+}
+
+/// The same for errors of this crate, which become a status directly.
+macro_rules! told_directly {
+    ($($error:ty),+ $(,)?) => {
+        told! { $($error),+ }
+        $(impl From<$error> for Status {
+            fn from(error: $error) -> Self {
+                failed(error)
+            }
+        })+
+    };
+}
+
+told! { NameError, ManifestError, BundleError, UnpackError }
+
+told_directly! {
+    StoreError, AppendError, BlobError, RevError, PairingError,
+    SelectError, CreateError, StopError, RemoveError, CommandMissing, ReadError,
+}
+
+/// An error with its causes, in one line. A cause that the error already tells is not repeated.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl Classify for StoreError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::DiskFull { .. } => (Code::Failed, FREE_SPACE),
+            Self::Ambiguous { .. } => (Code::Unreachable, "try again: nothing is done twice"),
+            Self::Closed => (Code::Unreachable, "the daemon is stopping: try again"),
+            Self::InUse { .. } => (Code::Conflict, ""),
+            Self::Database { .. } | Self::Io { .. } | Self::Corrupt { .. } | Self::Newer { .. } => {
+                (Code::Failed, "look at the daemon's log")
+            }
+        }
+    }
+}
+
+impl Classify for AppendError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Conflict { .. } => (Code::Conflict, "try again"),
+            Self::Ambiguous(_) => (Code::Unreachable, "try again: nothing is done twice"),
+            Self::TooLarge { .. } => (Code::Usage, "pass fewer arguments or variables"),
+            Self::Unavailable(error) => error.classify(),
+        }
+    }
+}
+
+impl Classify for BlobError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Missing { .. } => (Code::NotFound, ""),
+            Self::WrongHash { .. } => (Code::Failed, "try again: the upload was damaged"),
+            Self::TooLarge { .. } => (Code::Refused, ""),
+            Self::Store(error) => error.classify(),
+        }
+    }
+}
+
+impl Classify for RevError {
+    fn classify(&self) -> (Code, &'static str) {
+        (Code::Usage, "")
+    }
+}
+
+impl Classify for PairingError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Invitation(EnrollError::Store(error)) | Self::Store(error) => error.classify(),
+            Self::Invitation(EnrollError::Unknown | EnrollError::Expired | EnrollError::Used) => {
+                (Code::Refused, "")
+            }
+            Self::Secret { .. } | Self::Request(_) | Self::DeviceName => (Code::Usage, ""),
+            Self::Text(_) => (Code::Failed, "list fewer names in [listen] of handoffd.toml"),
+            Self::Random(_) => (Code::Failed, ""),
+        }
+    }
+}
+
+impl Classify for SelectError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::NotFound(_) => (Code::NotFound, "`handoff ls --all` lists all runs"),
+            Self::NoneHere => (Code::NotFound, "name one, or see `handoff ls --all`"),
+            Self::Ambiguous { .. } => (Code::Usage, "write more of it"),
+        }
+    }
+}
+
+impl Classify for CreateError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::NameTaken(_) => (Code::Conflict, "choose another one with --name"),
+            Self::Append(error) => error.classify(),
+            Self::Random(_) => (Code::Failed, ""),
+        }
+    }
+}
+
+impl Classify for StopError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Finished(_) => (Code::Conflict, ""),
+            Self::NotDriven(_) => (Code::Unreachable, ""),
+        }
+    }
+}
+
+impl Classify for RemoveError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Unfinished(_) => (Code::Conflict, "stop it first with `handoff stop`"),
+            Self::Files(_) => (Code::Failed, "look at the daemon's log"),
+            Self::Store(error) => error.classify(),
+        }
+    }
+}
+
+impl Classify for CommandMissing {
+    fn classify(&self) -> (Code, &'static str) {
+        (Code::Refused, self.hint())
+    }
+}
+
+impl Classify for ReadError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Misplaced { .. } => (Code::Usage, "start from the beginning"),
+            Self::Io { .. } | Self::Format { .. } => (Code::Failed, "look at the daemon's log"),
+        }
+    }
+}
+
+impl Classify for NameError {
+    fn classify(&self) -> (Code, &'static str) {
+        (Code::Usage, "")
+    }
+}
+
+impl Classify for ManifestError {
+    fn classify(&self) -> (Code, &'static str) {
+        (Code::Refused, "")
+    }
+}
+
+impl Classify for BundleError {
+    fn classify(&self) -> (Code, &'static str) {
+        (Code::Refused, "")
+    }
+}
+
+impl Classify for UnpackError {
+    fn classify(&self) -> (Code, &'static str) {
+        (Code::Refused, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: impl Into<Refusal>) -> Problem {
+        Problem::from_status(&failed(error))
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner = StoreError::Io {
+            act: "write",
+            path: "/var/lib/handoffd/x".into(),
+            source: std::io::Error::other("input/output error"),
+        };
+        let problem = told(AppendError::Unavailable(inner));
+        assert_eq!(
+            problem.message,
+            "events were not stored: cannot write /var/lib/handoffd/x: input/output error"
+        );
+        assert_eq!(
+            (problem.code, problem.hint.as_str()),
+            (Code::Failed, "look at the daemon's log")
+        );
+        let problem = told(BlobError::Store(StoreError::Closed));
+        assert_eq!(problem.message, "store is closed");
+    }
+
+    #[test]
+    fn a_full_disk_says_what_to_do() {
+        let problem = told(StoreError::DiskFull { directory: "/var/lib/handoffd".into() });
+        assert!(problem.message.starts_with("disk of /var/lib/handoffd is full"));
+        assert_eq!(problem.hint, FREE_SPACE);
+        let problem = told(Refusal::disk_full(5 << 20, 1 << 20));
+        assert_eq!(problem.message, "daemon's disk is too full: this needs 5 MiB, 1 MiB are free");
+    }
+}

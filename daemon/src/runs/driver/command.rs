@@ -1,0 +1,125 @@
+//! Living with the command: from its supervisor's reports to the run's events.
+
+use handoff_proto::{
+    run::{Event, Exit, State},
+    wire,
+};
+use handoff_sandbox::{Isolation, LayerState};
+use tokio::select;
+
+use super::{DriveError, Driver};
+use crate::{
+    runs::Request,
+    supervisor::{self, AttachError, Attached, Ended, JobEvent, JobExit, KILL_GRACE, Remains},
+};
+
+impl Driver {
+    /// Joins a command that was started before, perhaps by an earlier daemon.
+    pub(super) async fn rejoin_command(&mut self) -> Result<(), DriveError> {
+        match supervisor::attach(&self.layout.command_job()).await {
+            Ok(attached) => self.follow(attached).await,
+            Err(AttachError::NotRunning(remains)) => self.record_remains(remains).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Follows a command until it has ended.
+    pub(super) async fn follow(&mut self, mut attached: Attached) -> Result<(), DriveError> {
+        if self.run().stop_requested {
+            // Recorded before a crash, perhaps not yet acted on.
+            attached.stop(KILL_GRACE).await?;
+        }
+        loop {
+            select! {
+                event = attached.next_event() => match event? {
+                    JobEvent::Started(isolation) => self.started(&isolation).await?,
+                    JobEvent::Output(end) => self.journal.live().publish_output(end.get()),
+                    JobEvent::OutputLimited => self.limited().await?,
+                    JobEvent::Exited(exit) => return self.exited(exit).await,
+                    JobEvent::Vanished => return self.record_remains(Remains::Vanished).await,
+                },
+                request = self.requests.recv() => {
+                    let Some(Request::Stop { by }) = request else {
+                        return Err(DriveError::Stopping);
+                    };
+                    if !self.run().stop_requested {
+                        self.journal.record(Event::StopRequested(by)).await?;
+                    }
+                    attached.stop(KILL_GRACE).await?;
+                }
+            }
+        }
+    }
+
+    async fn started(&mut self, isolation: &Isolation) -> Result<(), DriveError> {
+        // An attachment tells everything again.
+        if matches!(self.run().state, State::Preparing) {
+            self.journal.record(Event::Started(layers(isolation))).await?;
+        }
+        Ok(())
+    }
+
+    async fn limited(&mut self) -> Result<(), DriveError> {
+        if !self.run().output_limited {
+            let limit_bytes = self.shared.settings.config.runs.output_bytes;
+            self.journal.record(Event::OutputLimited(limit_bytes)).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what a job's directory tells about a supervisor that is no longer there.
+    pub(super) async fn record_remains(&mut self, remains: Remains) -> Result<(), DriveError> {
+        if let Some(isolation) = supervisor::started(&self.layout.command_job()).await? {
+            self.started(&isolation).await?;
+        }
+        let why = match remains {
+            Remains::Exited(exit) => return self.exited(exit).await,
+            Remains::NeverSpawned => "its supervisor was never started",
+            Remains::Vanished => {
+                "its supervisor vanished: the machine went down or the process was killed"
+            }
+        };
+        Ok(self.journal.record(Event::Exited(Exit::Lost(why.to_owned()))).await?)
+    }
+
+    async fn exited(&mut self, exit: JobExit) -> Result<(), DriveError> {
+        if exit.output.dropped_bytes > 0 {
+            self.limited().await?;
+        }
+        self.journal.live().publish_output(exit.output.end.get());
+        Ok(self.journal.record(Event::Exited(how(exit.ended))).await?)
+    }
+}
+
+/// The end of a job as an event tells it. That a stop was asked for is an event of its own.
+fn how(ended: Ended) -> Exit {
+    match ended {
+        Ended::Code { code } => Exit::Code(code),
+        Ended::Signal { signal } => Exit::Signal(signal),
+        Ended::TimedOut { limit_seconds } => Exit::TimedOut(limit_seconds),
+        Ended::Cancelled { status } => match status.map(Ended::from) {
+            Some(ended) => how(ended),
+            None => Exit::Signal(SIGKILL),
+        },
+        Ended::Refused { step, detail } => Exit::Refused { step, detail },
+        Ended::Lost { detail } => Exit::Lost(detail),
+    }
+}
+
+/// What ends a command that does not end when asked to.
+const SIGKILL: i32 = 9;
+
+/// The sandbox's account of itself as it is stored and sent.
+pub(crate) fn layers(isolation: &Isolation) -> wire::Isolation {
+    let layers = isolation.layers.iter().map(|layer| wire::IsolationLayer {
+        name: layer.name.as_str().to_owned(),
+        state: match layer.state {
+            LayerState::InForce => "in-force",
+            LayerState::Partial => "partial",
+            LayerState::Absent => "absent",
+        }
+        .to_owned(),
+        detail: layer.detail.clone(),
+    });
+    wire::Isolation { layers: layers.collect() }
+}

@@ -1,0 +1,204 @@
+//! From an ended command to a recorded result: a second job in a fresh jail, then its intake.
+//!
+//! The harvest reads and changes nothing, so it may be done again after any crash.
+
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
+
+use handoff_proto::run::{Event, HarvestRecord};
+use tokio::runtime::Handle;
+
+use super::{DriveError, Driver};
+use crate::{
+    harvest::{self, HarvestOutcome, IngestLimits},
+    supervisor::{
+        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE, Remains, Step,
+        output::{Position, Reader, Stream},
+    },
+    workspace::{Owner, PolicyInput},
+};
+
+/// How often a harvest whose supervisor vanished is tried: once more than can be bad luck.
+const ATTEMPTS_MAX: u32 = 2;
+
+/// Wall time of a harvest, in seconds: far more than hashing the largest allowed tree takes.
+const TIME_LIMIT_SECONDS: u64 = 3600;
+
+/// How many lines about what a result lacks are kept, and how long: a record has to stay small.
+const NOTES_MAX: usize = 50;
+const NOTE_CHARS_MAX: usize = 500;
+
+/// Why there is no result.
+type Failure = String;
+
+impl Driver {
+    pub(super) async fn harvest(&mut self) -> Result<(), DriveError> {
+        let record = match self.harvested().await? {
+            Ok(record) => record,
+            Err(failure) => {
+                tracing::warn!(run = %self.run().id, failure, "no result");
+                HarvestRecord {
+                    result: None,
+                    branch: String::new(),
+                    files_added: 0,
+                    files_modified: 0,
+                    files_removed: 0,
+                    failure,
+                    notes: Vec::new(),
+                }
+            }
+        };
+        Ok(self.journal.record(Event::ResultRecorded(record)).await?)
+    }
+
+    /// Runs the harvest job, or joins that of an earlier daemon, and takes in what it brought.
+    async fn harvested(&self) -> Result<Result<HarvestRecord, Failure>, DriveError> {
+        let job = self.layout.harvest_job();
+        for _ in 0..ATTEMPTS_MAX {
+            let exit = match supervisor::attach(&job).await {
+                Ok(attached) => last_word(attached).await?,
+                Err(AttachError::NotRunning(Remains::Exited(exit))) => Some(exit),
+                Err(AttachError::NotRunning(Remains::Vanished)) => None,
+                Err(AttachError::NotRunning(Remains::NeverSpawned)) => {
+                    if let Err(failure) = self.start_harvest(&job).await {
+                        return Ok(Err(failure));
+                    }
+                    last_word(supervisor::attach(&job).await?).await?
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match exit.map(|exit| exit.ended) {
+                Some(Ended::Code { code: 0 }) => return self.take_in(&job).await,
+                Some(ended) => {
+                    let said = read_notes(&job).await.unwrap_or_default().join("; ");
+                    return Ok(Err(format!("harvest ended with {ended}: {said}")));
+                }
+                None => supervisor::discard(&job).await?,
+            }
+        }
+        Ok(Err("harvest vanished twice: the machine went down or it was killed".to_owned()))
+    }
+
+    async fn start_harvest(&self, job: &Path) -> Result<(), Failure> {
+        let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
+        let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
+        let spec = self.shared.tracker.spawn_blocking(move || {
+            harvest::job_spec(&PolicyInput {
+                config: &shared.settings.config,
+                state: &shared.settings.state,
+                tools: &shared.settings.tools,
+                contract: &run.contract,
+                run: &run.id,
+                user: &user,
+                layout: &layout,
+                owner: Owner::of(&run),
+            })
+        });
+        let spec = spec.await.map_err(chain)?.map_err(chain)?;
+        let limits = &self.shared.settings.config.runs;
+        let description = Job {
+            steps: vec![Step { name: "harvest".to_owned(), spec }],
+            time_limit_seconds: Some(TIME_LIMIT_SECONDS),
+            setup_limit_seconds: None,
+            output_limit_bytes: limits.disk_bytes,
+            kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
+        };
+        supervisor::create(job, &description).await.map_err(chain)?;
+        supervisor::start(job).await.map_err(chain)
+    }
+
+    /// Stores what the jail wrote, which is hostile until it has been checked.
+    async fn take_in(&self, job: &Path) -> Result<Result<HarvestRecord, Failure>, DriveError> {
+        let (shared, user, base) = (Arc::clone(&self.shared), self.user()?, self.snapshot().await?);
+        let stdout = StreamReader::new(job, Stream::Stdout);
+        let taken = self.shared.tracker.spawn_blocking(move || {
+            let limits = IngestLimits::of_run(&base, shared.settings.config.runs.disk_bytes);
+            harvest::ingest(stdout, &*shared.store.blobs, &user, &base, &limits)
+        });
+        let outcome: HarvestOutcome = match taken.await.map_err(|_panicked| DriveError::Stopping)? {
+            Ok(outcome) => outcome,
+            Err(error) => return Ok(Err(chain(error))),
+        };
+        let notes = read_notes(job).await.unwrap_or_default();
+        Ok(Ok(HarvestRecord {
+            result: Some(outcome.result),
+            branch: outcome.branch,
+            files_added: outcome.files_added,
+            files_modified: outcome.files_modified,
+            files_removed: outcome.files_removed,
+            failure: String::new(),
+            notes,
+        }))
+    }
+}
+
+/// Waits for a job's end; none when its supervisor vanished.
+async fn last_word(mut attached: Attached) -> Result<Option<JobExit>, AttachError> {
+    loop {
+        match attached.next_event().await? {
+            JobEvent::Started(_) | JobEvent::Output(_) | JobEvent::OutputLimited => {}
+            JobEvent::Exited(exit) => return Ok(Some(exit)),
+            JobEvent::Vanished => return Ok(None),
+        }
+    }
+}
+
+/// What the harvester could not return, in few words.
+async fn read_notes(job: &Path) -> io::Result<Vec<String>> {
+    let stderr = StreamReader::new(job, Stream::Stderr);
+    let notes = tokio::task::spawn_blocking(move || harvest::notes(stderr)).await;
+    let mut notes = notes.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))?;
+    let more = notes.len().saturating_sub(NOTES_MAX);
+    notes.truncate(NOTES_MAX);
+    for note in &mut notes {
+        *note = note.chars().take(NOTE_CHARS_MAX).collect();
+    }
+    if more > 0 {
+        notes.push(format!("and {more} more"));
+    }
+    Ok(notes)
+}
+
+/// An error with its causes on one line.
+fn chain(error: impl Into<anyhow::Error>) -> Failure {
+    format!("{:#}", error.into())
+}
+
+/// One stream of a finished job's output, for code that may block.
+struct StreamReader {
+    runtime: Handle,
+    reader: Reader,
+    stream: Stream,
+    current: Vec<u8>,
+    used: usize,
+}
+
+impl StreamReader {
+    fn new(job: &Path, stream: Stream) -> Self {
+        let reader = Reader::new(job, Position::START);
+        Self { runtime: Handle::current(), reader, stream, current: Vec::new(), used: 0 }
+    }
+}
+
+impl Read for StreamReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.used == self.current.len() {
+            let next = self.runtime.block_on(self.reader.next()).map_err(io::Error::other)?;
+            match next {
+                None => return Ok(0),
+                Some(record) if record.stream == self.stream => {
+                    self.current = record.bytes;
+                    self.used = 0;
+                }
+                Some(_) => {}
+            }
+        }
+        let count = buffer.len().min(self.current.len() - self.used);
+        buffer[..count].copy_from_slice(&self.current[self.used..self.used + count]);
+        self.used += count;
+        Ok(count)
+    }
+}

@@ -1,0 +1,136 @@
+//! From a claimed run to a started command: the tree, the home, the sandbox's policy, the job.
+
+use std::sync::Arc;
+
+use handoff_proto::{
+    manifest::SnapshotManifest,
+    run::{Event, Exit, Run},
+};
+use thiserror::Error;
+
+use super::{DriveError, Driver};
+use crate::{
+    runs::{Request, registry::Shared},
+    store::UserName,
+    supervisor::{self, AttachError, Job, KILL_GRACE, Remains, StartError, Step},
+    workspace::{self, Layout, Owner, PolicyInput, Purpose},
+};
+
+/// The run could not be prepared; it is refused with this step.
+#[derive(Debug, Error)]
+enum PrepareError {
+    #[error("workspace")]
+    Workspace(#[from] workspace::WorkspaceError),
+    #[error("sandbox policy")]
+    Policy(#[from] workspace::PolicyError),
+    #[error("job")]
+    Job(#[from] supervisor::CreateError),
+    #[error("supervisor")]
+    Start(#[from] StartError),
+    #[error("preparation")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl Driver {
+    /// Prepares the run and starts its command, or joins the command that an earlier daemon
+    /// started without living to record it.
+    pub(super) async fn prepare_and_start(&mut self) -> Result<(), DriveError> {
+        match supervisor::attach(&self.layout.command_job()).await {
+            Ok(attached) => return self.follow(attached).await,
+            Err(AttachError::NotRunning(Remains::NeverSpawned)) => {}
+            Err(AttachError::NotRunning(remains)) => return self.record_remains(remains).await,
+            Err(error) => return Err(error.into()),
+        }
+        let snapshot = self.snapshot().await?;
+        let user = self.user()?;
+        let started = self.prepare(user, snapshot).await;
+        while let Ok(Request::Stop { by }) = self.requests.try_recv() {
+            if !self.run().stop_requested {
+                self.journal.record(Event::StopRequested(by)).await?;
+            }
+        }
+        if self.run().stop_requested {
+            return self.cancel("stopped while it was prepared").await;
+        }
+        let started = match started {
+            Ok(()) => {
+                supervisor::start(&self.layout.command_job()).await.map_err(PrepareError::from)
+            }
+            Err(error) => Err(error),
+        };
+        match started {
+            // Also when it turns out that an earlier daemon started it in its last moment.
+            Ok(())
+            | Err(PrepareError::Start(
+                StartError::AlreadyRunning { .. } | StartError::AlreadySpawned { .. },
+            )) => self.rejoin_command().await,
+            Err(error) => self.refuse(error).await,
+        }
+    }
+
+    async fn prepare(
+        &self,
+        user: UserName,
+        snapshot: SnapshotManifest,
+    ) -> Result<(), PrepareError> {
+        let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
+        let layout = self.layout.clone();
+        let job = self
+            .shared
+            .tracker
+            .spawn_blocking(move || prepare(&shared, &run, &user, &layout, &snapshot))
+            .await??;
+        Ok(supervisor::create(&self.layout.command_job(), &job).await?)
+    }
+
+    async fn refuse(&mut self, error: PrepareError) -> Result<(), DriveError> {
+        let error = anyhow::Error::from(error);
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let exit = Exit::Refused { step: error.to_string(), detail: causes.join(": ") };
+        Ok(self.journal.record(Event::Exited(exit)).await?)
+    }
+}
+
+/// Makes everything that the command needs, from scratch, and describes the job. Touches nothing
+/// outside the run's directory and the user's caches.
+fn prepare(
+    shared: &Shared,
+    run: &Run,
+    user: &UserName,
+    layout: &Layout,
+    snapshot: &SnapshotManifest,
+) -> Result<Job, PrepareError> {
+    let settings = &shared.settings;
+    let owner = Owner::of(run);
+    layout.create()?;
+    workspace::materialise(&*shared.store.blobs, user, snapshot, layout, owner)?;
+    workspace::make_home(&run.contract, layout, owner)?;
+    let input = PolicyInput {
+        config: &settings.config,
+        state: &settings.state,
+        tools: &settings.tools,
+        contract: &run.contract,
+        run: &run.id,
+        user,
+        layout,
+        owner,
+    };
+    let mut steps = Vec::new();
+    for (index, text) in run.contract.setup.iter().enumerate() {
+        let spec = workspace::spec(&input, Purpose::Setup(index))?;
+        steps.push(Step { name: text.clone(), spec });
+    }
+    let spec = workspace::spec(&input, Purpose::Command)?;
+    steps.push(Step { name: "command".to_owned(), spec });
+    let limit = settings.config.runs.time_limit.as_secs();
+    Ok(Job {
+        steps,
+        time_limit_seconds: Some(match run.contract.time_limit_seconds {
+            0 => limit,
+            wanted => wanted.min(limit),
+        }),
+        setup_limit_seconds: Some(limit),
+        output_limit_bytes: settings.config.runs.output_bytes,
+        kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
+    })
+}

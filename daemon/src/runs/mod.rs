@@ -1,0 +1,30 @@
+//! Runs: which there are, who drives them, what became of them.
+//!
+//! ```text
+//!  rpc ──create, stop, remove──▶ Registry ──offer──▶ queue ──claim──▶ Admission
+//!   ▲                               │ one Live per run                   │ slot
+//!   │ watch, logs                   ▼                                    ▼
+//!   └────────── published ◀── Journal ◀── record ── driver (one task per run)
+//! ```
+//!
+//! Exactly one task changes a run: its driver. It decides, records (the log is durable before
+//! anything else happens), applies the record with the one fold, publishes the new state, and only
+//! then acts. After a restart the same driver starts from the folded log: recovery is not a second
+//! implementation. Knows nothing of gRPC or certificates.
+
+mod live;
+mod outcome;
+
+mod journal;
+
+mod admission;
+mod registry;
+mod select;
+
+mod driver;
+
+pub use live::{Live, OutputEnd, Request};
+pub use registry::{
+    CreateError, NewRun, Registry, RegistryError, RemoveError, RunSettings, StopError,
+};
+pub use select::{SelectError, Selector};

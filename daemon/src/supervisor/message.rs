@@ -1,0 +1,168 @@
+//! What a supervisor and the daemons attached to it tell each other: one JSON object a line, one
+//! closed enum each way. A supervisor may be older than the daemon, so both ignore what they do not
+//! know, and nothing here may change its meaning.
+
+use std::io;
+
+use handoff_sandbox::Isolation;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::job::JobExit;
+use super::output::Position;
+
+/// Longest line: the isolation of a run with room to spare.
+const LINE_LEN_MAX: usize = 256 * 1024;
+
+/// What a daemon asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ToSupervisor {
+    /// Say hello, then whatever happens.
+    Attach,
+    /// Ask the command to end and kill what is left after the grace.
+    Stop { grace_ms: u64 },
+    /// Kill everything now.
+    Kill,
+    /// A request of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a supervisor tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum FromSupervisor {
+    /// How things stand; comes first.
+    Hello { state: State },
+    /// The command runs.
+    Started { isolation: Isolation },
+    /// Output reaches this far.
+    Output { end: Position },
+    /// Output that follows is not kept.
+    OutputLimited,
+    /// It is all over.
+    Exited { exit: JobExit },
+    /// News of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a job stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) output_end: Position,
+    pub(super) output_limited: bool,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub(super) enum Phase {
+    /// A step is being set up, or is one that sets up.
+    SettingUp { step: String },
+    /// The command runs.
+    Running { isolation: Isolation },
+    /// It is all over.
+    Exited { exit: JobExit },
+}
+
+/// Bytes that have arrived and are not yet a line.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    bytes: Vec<u8>,
+}
+
+/// Writes a message as a line.
+pub(super) fn to_line(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+impl Incoming {
+    /// Adds what has arrived.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no line can be that long.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() > LINE_LEN_MAX && !self.bytes.contains(&b'\n') {
+            return Err(io::Error::other("a message is longer than any message can be"));
+        }
+        Ok(())
+    }
+
+    /// Takes the next message, if a whole one is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a line is no message.
+    pub(super) fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') else {
+            return Ok(None);
+        };
+        let line: Vec<u8> = self.bytes.drain(..=end).collect();
+        Ok(Some(serde_json::from_slice(&line)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
+        message: &T,
+        golden: &str,
+    ) {
+        let line = to_line(message).expect("write");
+        assert_eq!(String::from_utf8(line.clone()).expect("text"), format!("{golden}\n"));
+        let mut incoming = Incoming::default();
+        let (front, back) = line.split_at(golden.len() / 2);
+        incoming.push(front).expect("push");
+        assert_eq!(incoming.next::<T>().expect("half a line"), None);
+        incoming.push(back).expect("push");
+        assert_eq!(incoming.next::<T>().expect("a line").as_ref(), Some(message));
+    }
+
+    #[test]
+    fn requests_are_read_by_every_later_version() {
+        check(&ToSupervisor::Attach, r#"{"type":"attach"}"#);
+        check(&ToSupervisor::Stop { grace_ms: 5 }, r#"{"type":"stop","grace_ms":5}"#);
+        check(&ToSupervisor::Kill, r#"{"type":"kill"}"#);
+    }
+
+    #[test]
+    fn news_are_read_by_every_later_version() {
+        let state = State {
+            phase: Phase::SettingUp { step: "npm ci".into() },
+            output_end: Position::new(7),
+            output_limited: false,
+        };
+        check(
+            &FromSupervisor::Hello { state },
+            r#"{"type":"hello","state":{"phase":{"name":"setting_up","step":"npm ci"},"output_end":7,"output_limited":false}}"#,
+        );
+        check(
+            &FromSupervisor::Started { isolation: Isolation::default() },
+            r#"{"type":"started","isolation":{"layers":[]}}"#,
+        );
+        check(&FromSupervisor::Output { end: Position::new(9) }, r#"{"type":"output","end":9}"#);
+        check(&FromSupervisor::OutputLimited, r#"{"type":"output_limited"}"#);
+    }
+
+    #[test]
+    fn messages_of_a_newer_version_are_no_error() {
+        let mut incoming = Incoming::default();
+        incoming.push(b"{\"type\":\"dance\",\"steps\":3}\n").expect("push");
+        assert_eq!(incoming.next().expect("a line"), Some(FromSupervisor::Unknown));
+    }
+
+    #[test]
+    fn a_line_without_end_is_an_error() {
+        let mut incoming = Incoming::default();
+        incoming.push(&vec![b'x'; LINE_LEN_MAX + 1]).expect_err("too long");
+    }
+}

@@ -1,0 +1,46 @@
+//! Supervisors: the processes that own one sandbox each and outlive the daemon.
+//!
+//! A *job* is a directory. The daemon describes it ([`create`]) and starts its supervisor
+//! ([`start`]); from then on the supervisor alone runs the job's steps, keeps their output
+//! ([`output`]), ends them when their time is over, and writes down how it ended. A daemon attaches
+//! ([`attach`]) to hear what happens and to stop it, as often and from as many processes as it
+//! likes; whether one is attached makes no difference to the job.
+//!
+//! ```text
+//!             daemon                             job directory            supervisor
+//! create ───────────────────────────────▶ job.json ──────────────────▶ reads
+//! start ── supervise ─ supervise-detached ── lock, spawned ◀────────── holds, makes once
+//! attach ◀────────── events, stop, kill ── supervisor.sock ─────────▶ serves
+//! output::Reader ◀──────────────────────── output ◀─────────────────── appends
+//! Remains ◀─────────────────────────────── started.json, exit.json ◀── writes durably
+//! ```
+//!
+//! - A job never runs twice: `spawned` is made, exclusively and durably, before the first process.
+//! - A supervisor lives as long as it holds `lock`; no process id is ever trusted.
+//! - A supervisor that is killed takes its sandbox with it. Without a last word the job *vanished*.
+//! - Where a service manager kills by control group, the daemon's service must spare its children
+//!   (systemd: `KillMode=process` and `Delegate=yes`).
+//!
+//! Knows nothing of runs, users, agents, gRPC or the store, and decides nothing about a run.
+
+pub mod output;
+
+mod job;
+
+mod start;
+
+mod remains;
+
+mod attach;
+mod connection;
+
+mod job_dir;
+mod message;
+mod process;
+
+pub use self::attach::{Attached, JobEvent, attach, started};
+pub use self::connection::AttachError;
+pub use self::job::{Ended, Job, JobExit, KILL_GRACE, OutputTotals, Step};
+pub use self::process::entry;
+pub use self::remains::Remains;
+pub use self::start::{CreateError, DiscardError, StartError, create, discard, start, start_with};

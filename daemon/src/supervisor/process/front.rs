@@ -1,0 +1,136 @@
+//! All that others can see of a job: its output, its state, how it ended, and those attached who
+//! are told of it. Files come first: nobody hears of what is not on disk. Runs nothing.
+
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, Timespec, poll};
+use rustix::fs::FlockOperation;
+
+use super::clients::Clients;
+use super::complain;
+use crate::supervisor::job::{JobExit, OutputTotals};
+use crate::supervisor::job_dir::{EXIT, JobDir, Lock, STARTED};
+use crate::supervisor::message::{FromSupervisor, Phase, State, ToSupervisor};
+use crate::supervisor::output::{Stream, Writer};
+
+/// How long to wait between attempts to write down the end.
+const EXIT_RETRY: Duration = Duration::from_secs(1);
+
+/// How often to try: a full disk may be emptied, and until then who attaches is told.
+const EXIT_ATTEMPTS_MAX: u32 = 600;
+
+/// What others see.
+#[derive(Debug)]
+pub(super) struct Front {
+    job_dir: JobDir,
+    phase: Phase,
+    output: Writer,
+    output_limited: bool,
+    clients: Clients,
+}
+
+impl Front {
+    pub(super) const fn new(job_dir: JobDir, output: Writer, listener: UnixListener) -> Self {
+        Self {
+            job_dir,
+            phase: Phase::SettingUp { step: String::new() },
+            output,
+            output_limited: false,
+            clients: Clients::new(listener),
+        }
+    }
+
+    /// Lists what to poll before [`Front::serve`].
+    pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.clients.poll_fds()
+    }
+
+    /// Shows how far the job is.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        if let Phase::Running { isolation } = &phase {
+            if let Err(error) = self.job_dir.write_json(STARTED, isolation) {
+                complain("write what holds the command in", &error);
+            }
+            self.clients.tell(&FromSupervisor::Started { isolation: isolation.clone() });
+        }
+        self.phase = phase;
+    }
+
+    /// Keeps output, as far as there is room.
+    pub(super) fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+        if let Err(error) = self.output.append(stream, bytes) {
+            complain("write output", &error);
+        }
+    }
+
+    /// Tells how much output there is.
+    pub(super) const fn output(&self) -> OutputTotals {
+        self.output.totals()
+    }
+
+    /// Tells those attached what is new, and returns what they ask for.
+    pub(super) fn serve(&mut self) -> Vec<ToSupervisor> {
+        let OutputTotals { end, dropped_bytes, .. } = self.output.totals();
+        self.clients.tell_output(end);
+        if dropped_bytes > 0 && !std::mem::replace(&mut self.output_limited, true) {
+            self.clients.tell(&FromSupervisor::OutputLimited);
+        }
+        let Self { clients, phase, output_limited, .. } = self;
+        clients.serve(|| State {
+            phase: phase.clone(),
+            output_end: end,
+            output_limited: *output_limited,
+        })
+    }
+
+    /// Writes down how the job ended, lets the job go and tells it, in this order: who hears of the
+    /// end finds nothing left of us.
+    pub(super) fn close(mut self, exit: JobExit, lock: Lock) {
+        if let Err(error) = self.output.sync() {
+            complain("write output", &error);
+        }
+        self.phase = Phase::Exited { exit: exit.clone() };
+        self.write_down(&exit);
+        if let Err(error) = self.leave(lock) {
+            complain("leave", &error);
+        }
+        self.clients.tell_output(exit.output.end);
+        self.clients.tell(&FromSupervisor::Exited { exit });
+    }
+
+    fn write_down(&mut self, exit: &JobExit) {
+        for _ in 0..EXIT_ATTEMPTS_MAX {
+            match self.job_dir.write_json(EXIT, exit) {
+                Ok(()) => return,
+                // Somebody removed the directory: nobody wants to know.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(error) => complain("write down the end", &error),
+            }
+            self.serve_for(EXIT_RETRY);
+        }
+    }
+
+    /// Serves those attached for a while. There is nothing left that they could ask for.
+    fn serve_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let timeout = Timespec::try_from(left).unwrap_or_default();
+            let mut fds: Vec<PollFd<'_>> = self.poll_fds().collect();
+            if let Err(error) = poll(&mut fds, Some(&timeout)) {
+                complain("wait", &error);
+            }
+            drop(self.serve());
+        }
+    }
+
+    /// Becomes unreachable and lets the job go, as one step for everybody who looks.
+    fn leave(&mut self, lock: Lock) -> io::Result<()> {
+        let _gate = self.job_dir.gate(FlockOperation::LockExclusive)?;
+        self.clients.close_door();
+        self.job_dir.remove_socket()?;
+        drop(lock);
+        Ok(())
+    }
+}

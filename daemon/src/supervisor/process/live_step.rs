@@ -1,0 +1,128 @@
+//! One step while it runs: its sandbox and the pipes out of it. Decides nothing.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use handoff_sandbox::{Running, SpawnError, Spec, Stdio};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Gid, OFlags, Uid, fchown, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::complain;
+use crate::supervisor::output::{RECORD_LEN_MAX, Stream};
+
+/// How long to wait for the last writer after everything was killed. It is gone in no time; this
+/// is for one that the kernel cannot end at once.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// A step that was started. Dropping it kills what is left of it.
+#[derive(Debug)]
+pub(super) struct LiveStep {
+    pub(super) running: Running,
+    stdout: Pipe,
+    stderr: Pipe,
+}
+
+/// The end that we read.
+#[derive(Debug)]
+struct Pipe {
+    stream: Stream,
+    /// None once nobody can write any more.
+    file: Option<File>,
+}
+
+/// What one attempt to read a pipe gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Got {
+    Bytes(usize),
+    NothingYet,
+}
+
+impl LiveStep {
+    /// Starts a step with nothing to read and pipes to write to.
+    pub(super) fn start(spec: &Spec) -> Result<Self, SpawnError> {
+        let system = |what| move |source| SpawnError::System { what, source };
+        let (stdout, their_stdout) =
+            Pipe::open(Stream::Stdout, spec).map_err(system("make a pipe"))?;
+        let (stderr, their_stderr) =
+            Pipe::open(Stream::Stderr, spec).map_err(system("make a pipe"))?;
+        let stdin = File::open("/dev/null").map_err(system("open /dev/null"))?;
+        let stdio = Stdio { stdin: stdin.into(), stdout: their_stdout, stderr: their_stderr };
+        Ok(Self { running: handoff_sandbox::spawn(spec, stdio)?, stdout, stderr })
+    }
+
+    /// Lists what to poll; the reports come first.
+    pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let reports = PollFd::from_borrowed_fd(self.running.report_fd(), PollFlags::IN);
+        let pipes = [&self.stdout, &self.stderr].into_iter().filter_map(|pipe| pipe.file.as_ref());
+        std::iter::once(reports).chain(pipes.map(|file| PollFd::new(file, PollFlags::IN)))
+    }
+
+    /// Reads each pipe once, if there is something, and hands it to `keep`.
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>, mut keep: impl FnMut(Stream, &[u8])) {
+        for pipe in [&mut self.stdout, &mut self.stderr] {
+            if let Got::Bytes(read) = pipe.read(buffer) {
+                keep(pipe.stream, &buffer[..read]);
+            }
+        }
+    }
+
+    /// Kills what is left of the step and hands all that it still wrote to `keep`: that nobody has
+    /// the pipes any more proves that nobody is left.
+    pub(super) fn finish(mut self, buffer: &mut Vec<u8>, mut keep: impl FnMut(Stream, &[u8])) {
+        if let Err(error) = self.running.cleanup() {
+            complain("clean up after a step", &error);
+        }
+        let until = Instant::now() + DRAIN_MAX;
+        for pipe in [&mut self.stdout, &mut self.stderr] {
+            while pipe.wait(until) {
+                if let Got::Bytes(read) = pipe.read(buffer) {
+                    keep(pipe.stream, &buffer[..read]);
+                }
+            }
+        }
+    }
+}
+
+impl Pipe {
+    /// Makes a pipe and returns its other end, too.
+    fn open(stream: Stream, spec: &Spec) -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        fcntl_setfl(&ours, OFlags::NONBLOCK)?;
+        if let Some(uid) = spec.host_uid {
+            // Or else the command could not open /dev/stdout, which is this pipe.
+            fchown(&theirs, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))?;
+        }
+        Ok((Self { stream, file: Some(ours.into()) }, theirs))
+    }
+
+    /// Waits until there is something to read; not for ever, and not once all is read.
+    fn wait(&self, until: Instant) -> bool {
+        let Some(file) = &self.file else { return false };
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).unwrap_or_default();
+        let mut fds = [PollFd::new(file, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Reads once, without waiting.
+    fn read(&mut self, buffer: &mut Vec<u8>) -> Got {
+        buffer.resize(RECORD_LEN_MAX, 0);
+        let Some(file) = &mut self.file else { return Got::NothingYet };
+        loop {
+            match file.read(buffer) {
+                Ok(0) => self.file = None,
+                Ok(read) => return Got::Bytes(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    complain("read output", &error);
+                    self.file = None;
+                }
+            }
+            return Got::NothingYet;
+        }
+    }
+}

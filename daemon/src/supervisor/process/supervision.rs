@@ -1,0 +1,151 @@
+//! The one loop: runs the steps of a job one after the other, ends them when their time is over or
+//! somebody says so, and says how it all ended. Waits in one place.
+
+use std::time::{Duration, Instant};
+
+use handoff_sandbox::{Ended as SandboxEnded, Next, Report, Signal, SpawnError};
+use rustix::event::{PollFd, Timespec, poll};
+use rustix::io::Errno;
+
+use super::complain;
+use super::ending::{Act, Ending};
+use super::front::Front;
+use super::live_step::LiveStep;
+use super::start_up::Hold;
+use super::verdict::{Close, of_command, of_setup};
+use crate::supervisor::job::{Ended, Job, JobExit, Step};
+use crate::supervisor::message::{Phase, ToSupervisor};
+
+/// Runs a job to its end.
+pub(super) fn run(hold: Hold) {
+    let Hold { job_dir, job, output, listener, lock } = hold;
+    let mut supervision = Supervision {
+        front: Front::new(job_dir, output, listener),
+        buffer: Vec::new(),
+        oom_kills: None,
+    };
+    let ended = supervision.run_steps(&job);
+    let Supervision { front, oom_kills, .. } = supervision;
+    let output = front.output();
+    front.close(JobExit { ended, output, oom_kills }, lock);
+}
+
+struct Supervision {
+    front: Front,
+    /// What is read from a pipe on its way to the output.
+    buffer: Vec<u8>,
+    oom_kills: Option<u64>,
+}
+
+/// Tells what a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It prepares for those after it.
+    Setup,
+    /// It is what the job is about.
+    Command,
+}
+
+impl Supervision {
+    fn run_steps(&mut self, job: &Job) -> Ended {
+        let Some((command, setup)) = job.steps.split_last() else {
+            let detail = "the job has no command".into();
+            return Ended::Refused { step: "policy".into(), detail };
+        };
+        let after = |limit: Option<Duration>| Instant::now().checked_add(limit?);
+        let setup_deadline = after(job.setup_limit());
+        for step in setup {
+            let mut ending = Ending::new(setup_deadline, job.kill_grace());
+            let close = self.run_step(step, Role::Setup, &mut ending);
+            if let Some(ended) = of_setup(&step.name, ending.cause(), close) {
+                return ended;
+            }
+        }
+        let mut ending = Ending::new(after(job.time_limit()), job.kill_grace());
+        let close = self.run_step(command, Role::Command, &mut ending);
+        let limit_seconds = job.time_limit_seconds.unwrap_or_default();
+        of_command(ending.cause(), limit_seconds, close, self.oom_kills)
+    }
+
+    /// Runs one step until nothing of it is left.
+    fn run_step(&mut self, step: &Step, role: Role, ending: &mut Ending) -> Close {
+        self.front.enter(Phase::SettingUp { step: step.name.clone() });
+        let mut live = match LiveStep::start(&step.spec) {
+            Ok(live) => live,
+            Err(SpawnError::Refused(refusal)) => {
+                return Close::Ended(SandboxEnded::Refused(refusal));
+            }
+            Err(error) => return Close::NotStarted(error.to_string()),
+        };
+        let close = loop {
+            wait(&live, &self.front, ending.wake_at());
+            if let Some(close) = self.hear_reports(&mut live, role) {
+                break close;
+            }
+            live.read(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
+            match self.demanded(ending) {
+                None => {}
+                Some(Act::Ask) => {
+                    if let Err(error) = live.running.signal(Signal::TERM) {
+                        complain("ask the command to end", &error);
+                    }
+                }
+                // What is killed has nothing to report.
+                Some(Act::Kill) => break Close::Ended(SandboxEnded::WithoutReport),
+            }
+        };
+        if let Some(kills) = live.running.oom_kills() {
+            self.oom_kills = Some(self.oom_kills.unwrap_or_default() + kills);
+        }
+        live.finish(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
+        close
+    }
+
+    /// Takes what the sandbox reports; the end of the step is returned.
+    fn hear_reports(&mut self, live: &mut LiveStep, role: Role) -> Option<Close> {
+        loop {
+            match live.running.next() {
+                Ok(Next::Report(Report::Ready { isolation })) => match role {
+                    Role::Setup => {}
+                    Role::Command => self.front.enter(Phase::Running { isolation }),
+                },
+                Ok(Next::Report(Report::Refused(refusal))) => {
+                    return Some(Close::Ended(SandboxEnded::Refused(refusal)));
+                }
+                Ok(Next::Report(Report::Exited(status))) => {
+                    return Some(Close::Ended(SandboxEnded::Exited(status)));
+                }
+                Ok(Next::Pending) => return None,
+                Ok(Next::Ended(ended)) => return Some(Close::Ended(ended)),
+                Err(error) => return Some(Close::Untrusted(error.to_string())),
+            }
+        }
+    }
+
+    /// Serves those who are attached and returns what they, or the time, demand.
+    fn demanded(&mut self, ending: &mut Ending) -> Option<Act> {
+        let mut demanded = None;
+        for request in self.front.serve() {
+            demanded = demanded.max(match request {
+                ToSupervisor::Stop { grace_ms } => {
+                    ending.stop(Instant::now(), Duration::from_millis(grace_ms))
+                }
+                ToSupervisor::Kill => ending.kill(),
+                ToSupervisor::Attach | ToSupervisor::Unknown => None,
+            });
+        }
+        demanded.max(ending.due(Instant::now()))
+    }
+}
+
+/// Waits until something happens or the time has come.
+fn wait(live: &LiveStep, front: &Front, wake_at: Option<Instant>) {
+    let left = wake_at.map(|wake_at| wake_at.saturating_duration_since(Instant::now()));
+    // A time too far away to be told is as good as none.
+    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    let mut fds: Vec<PollFd<'_>> = live.poll_fds().chain(front.poll_fds()).collect();
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => complain("wait", &error),
+    }
+}

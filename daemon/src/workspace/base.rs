@@ -1,0 +1,48 @@
+//! What is kept of a snapshot for the harvest to compare with. Only names.
+
+use std::path::{Path, PathBuf};
+
+/// The directory of a run that the harvest sees, inside its jail as outside.
+///
+/// ```text
+/// <base>/
+///   manifest        the snapshot's
+///   git/<n>/index   of the snapshot's repository of that index, with its shared index if any
+///   ignore          the user's own ignore rules
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    directory: PathBuf,
+}
+
+impl Base {
+    /// The names in this directory.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The snapshot's manifest, encoded.
+    #[must_use]
+    pub fn manifest(&self) -> PathBuf {
+        self.directory.join("manifest")
+    }
+
+    /// The directory with the index of the snapshot's repository of this number.
+    #[must_use]
+    pub fn git(&self, repository: usize) -> PathBuf {
+        self.directory.join("git").join(repository.to_string())
+    }
+
+    /// The user's own ignore rules.
+    #[must_use]
+    pub fn ignore_rules(&self) -> PathBuf {
+        self.directory.join("ignore")
+    }
+}

@@ -1,0 +1,123 @@
+//! The names of everything in a run's directory. Only names: nothing here touches the disk, save
+//! for [`Layout::create`].
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::base::Base;
+use super::error::WorkspaceError;
+
+/// Owner only: what is beneath belongs to one user. Stage-0 gets in all the same, since it starts
+/// out as the daemon's own user.
+const PRIVATE: u32 = 0o700;
+
+/// Where the parts of one run are.
+///
+/// ```text
+/// <run>/
+///   workspace/          the tree
+///   home/               the run's home directory
+///   base/               what the harvest compares with
+///   jobs/<turn>-command/
+///   jobs/<turn>-harvest/
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    run: PathBuf,
+}
+
+/// What a supervisor's job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Runs the setup steps and the command.
+    Command,
+    /// Collects what the command left.
+    Harvest,
+}
+
+impl JobKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Harvest => "harvest",
+        }
+    }
+}
+
+impl Layout {
+    /// The layout of a run whose directory is `run`, an absolute path.
+    #[must_use]
+    pub fn new(run: impl Into<PathBuf>) -> Self {
+        Self { run: run.into() }
+    }
+
+    /// Makes the run's directory and the one for its jobs, if they are missing, readable by nobody
+    /// else.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be made.
+    pub fn create(&self) -> Result<(), WorkspaceError> {
+        let jobs = self.run.join("jobs");
+        let mut builder = DirBuilder::new();
+        builder.mode(PRIVATE).recursive(true);
+        builder.create(&jobs).map_err(WorkspaceError::make(jobs))
+    }
+
+    /// The run's directory.
+    #[must_use]
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// The tree.
+    #[must_use]
+    pub fn workspace(&self) -> PathBuf {
+        self.run.join("workspace")
+    }
+
+    /// The run's home directory.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.run.join("home")
+    }
+
+    /// What the harvest sees of the snapshot, beside the tree.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        Base::new(self.run.join("base"))
+    }
+
+    /// The directory of a turn's job.
+    #[must_use]
+    pub fn job(&self, turn: u32, kind: JobKind) -> PathBuf {
+        self.run.join("jobs").join(format!("{turn}-{}", kind.name()))
+    }
+
+    /// The job that runs the command of the first turn.
+    #[must_use]
+    pub fn command_job(&self) -> PathBuf {
+        self.job(1, JobKind::Command)
+    }
+
+    /// The job that harvests the first turn.
+    #[must_use]
+    pub fn harvest_job(&self) -> PathBuf {
+        self.job(1, JobKind::Harvest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_a_place_of_its_own() {
+        let layout = Layout::new("/state/runs/abc");
+        assert_eq!(layout.workspace(), Path::new("/state/runs/abc/workspace"));
+        assert_eq!(layout.job(2, JobKind::Command), Path::new("/state/runs/abc/jobs/2-command"));
+        assert_eq!(layout.job(2, JobKind::Harvest), Path::new("/state/runs/abc/jobs/2-harvest"));
+        assert_eq!(layout.base().manifest(), Path::new("/state/runs/abc/base/manifest"));
+    }
+}

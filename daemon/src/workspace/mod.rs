@@ -1,0 +1,46 @@
+//! What a run finds on this machine: its tree, its home, its tools, its environment.
+//!
+//! ```text
+//! Contract ──▶ Terms ──┬──▶ find_command            refuses before anything is uploaded
+//!                      ├──▶ materialise, make_home  fill the run's directory
+//!                      └──▶ spec                    one sandbox policy per step
+//! ```
+//!
+//! A contract comes from a client and is checked in one place, [`Terms::parse`]; everything else
+//! works with values that are known to be sound. Never starts a process, never speaks to a client,
+//! and never shows a run anything of the daemon's own home but toolchains.
+
+mod terms;
+
+mod base;
+mod error;
+mod layout;
+mod owner;
+
+mod beneath;
+mod home;
+mod materialise;
+mod remove;
+
+mod caches;
+mod environment;
+mod mounts;
+mod spec;
+
+mod find_command;
+mod tools;
+
+pub use base::Base;
+pub use error::WorkspaceError;
+pub use find_command::{CommandMissing, find_command};
+pub use home::make_home;
+pub use layout::{JobKind, Layout};
+pub use materialise::materialise;
+pub use owner::Owner;
+pub use remove::{RemoveError, remove};
+pub use spec::{PolicyError, PolicyInput, Purpose, spec};
+pub use terms::{Account, Terms, TermsError};
+pub use tools::{LeftOut, Surroundings, Tools, ToolsError};
+
+pub(crate) use mounts::{free_path, mount, targets_in_tree};
+pub(crate) use spec::{HOSTNAME, account, limits, real_layout, required_layers, step_mounts};

@@ -1,0 +1,409 @@
+//! A contract whose paths, names and sizes have been checked: parsed once, trusted after that.
+//!
+//! The command is the user's own, so nothing here judges what it does. What is checked is that the
+//! values mean what they seem to mean to a kernel, a sandbox and a `PATH`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+use handoff_proto::path::{AbsolutePath, PathError, escaped};
+use handoff_proto::run::Contract;
+use handoff_proto::wire;
+use thiserror::Error;
+
+/// The kernel refuses to execute with one argument or variable longer than this (`MAX_ARG_STRLEN`).
+const TEXT_MAX: usize = 128 * 1024 - 1;
+
+/// Command and environment together; the kernel takes a quarter of the stack limit, usually 2 MiB.
+const TEXTS_SUM_MAX: usize = 1 << 20;
+
+/// Arguments of the command: a shell's glob over a large directory still fits.
+const ARGUMENTS_MAX: usize = 8_192;
+
+/// Variables; a shell session has about fifty.
+const VARIABLES_MAX: usize = 512;
+
+/// Setup steps, cache directories and in-tree directories of `PATH`, of each.
+const LIST_MAX: usize = 64;
+
+/// Content of a generated git file.
+const GIT_FILE_MAX: usize = 1 << 20;
+
+/// What a uid or gid becomes inside where the laptop's is root's: the first ordinary user.
+const ORDINARY_ID: u32 = 1000;
+
+/// The user's name inside where the laptop's cannot stand in `/etc/passwd`.
+const ORDINARY_NAME: &str = "user";
+
+/// The longest name that the tools around `/etc/passwd` take.
+const NAME_MAX: usize = 32;
+
+/// A top-level directory that belongs to the sandbox beside those of the system.
+const SANDBOX_TOP_LEVEL: &[u8] = b"handoff";
+
+/// What a contract asks for, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Where the tree is.
+    pub root: AbsolutePath,
+    /// Where the command starts; the root or beneath it.
+    pub directory: AbsolutePath,
+    /// The command and its arguments; never empty.
+    pub command: Vec<OsString>,
+    /// Shell commands that run before it.
+    pub setup: Vec<OsString>,
+    /// Variables that the client names.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Directories of the client's `PATH` in the tree, in order.
+    pub path_in_tree: Vec<AbsolutePath>,
+    /// Directories that are kept between runs.
+    pub caches: Vec<AbsolutePath>,
+    /// Who the command believes to be.
+    pub account: Account,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// Content of `~/.gitconfig`.
+    pub git_config: Vec<u8>,
+    /// Content of `~/.config/git/ignore`.
+    pub git_excludes: Vec<u8>,
+}
+
+/// Who the command believes to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name.
+    pub name: String,
+    /// The home directory.
+    pub home: AbsolutePath,
+    /// The user id, never 0.
+    pub uid: u32,
+    /// The group id, never 0.
+    pub gid: u32,
+    /// The login shell, as the laptop has it.
+    pub shell: String,
+}
+
+/// A contract that cannot be kept as it is written.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TermsError {
+    /// Nothing to run.
+    #[error("contract names no command")]
+    NoCommand,
+    /// The account is missing.
+    #[error("contract names no account")]
+    NoAccount,
+    /// A path is no absolute path in normal form.
+    #[error("contract's {what} cannot be used")]
+    Path {
+        /// Which path.
+        what: &'static str,
+        /// The rule that it breaks.
+        #[source]
+        source: PathError,
+    },
+    /// A path lies where the system's or the sandbox's own files are.
+    #[error(
+        "contract's {what} `{path}` lies beneath /{top}, which belongs to the sandbox's system: move it elsewhere"
+    )]
+    Reserved {
+        /// Which path.
+        what: &'static str,
+        /// The path.
+        path: AbsolutePath,
+        /// The reserved directory.
+        top: String,
+    },
+    /// A path that must be in the tree is not.
+    #[error("contract's {what} `{path}` is not beneath the root `{root}`")]
+    OutsideRoot {
+        /// Which path.
+        what: &'static str,
+        /// The path.
+        path: AbsolutePath,
+        /// The root.
+        root: AbsolutePath,
+    },
+    /// A cache would hide the tree or the home.
+    #[error("cache `{cache}` would hide `{hidden}`: name a directory beneath it")]
+    HidingCache {
+        /// The cache.
+        cache: AbsolutePath,
+        /// What it would hide.
+        hidden: AbsolutePath,
+    },
+    /// A character that would be read as something else.
+    #[error("contract's {what} `{text}` holds a character that cannot stand there")]
+    Character {
+        /// What holds it.
+        what: &'static str,
+        /// The escaped text.
+        text: String,
+    },
+    /// A list, a text or all texts together are over their limit.
+    #[error("contract has {count} {what}, the limit is {limit}")]
+    TooMany {
+        /// What there is too much of, as a plural.
+        what: &'static str,
+        /// How much there is.
+        count: usize,
+        /// How much there may be.
+        limit: usize,
+    },
+    /// Extra bits in the umask.
+    #[error("contract's umask {0:o} has bits outside 777")]
+    Umask(u32),
+}
+
+impl Terms {
+    /// Checks a contract.
+    ///
+    /// # Errors
+    ///
+    /// The first value that cannot be used, by name.
+    pub fn parse(contract: &Contract) -> Result<Self, TermsError> {
+        check_sizes(contract)?;
+        let root = usable("root", &contract.root)?;
+        let directory = in_tree("directory", &contract.directory, &root)?;
+        let path_in_tree = contract
+            .path_in_tree
+            .iter()
+            .map(|path| path_entry(path, &root))
+            .collect::<Result<_, _>>()?;
+        let account = account(contract.account.as_ref().ok_or(TermsError::NoAccount)?)?;
+        let caches = caches(&contract.caches, &root, &account.home)?;
+        if contract.umask > 0o777 {
+            return Err(TermsError::Umask(contract.umask));
+        }
+        Ok(Self {
+            command: contract
+                .command
+                .iter()
+                .map(|word| text("command", word))
+                .collect::<Result<_, _>>()?,
+            setup: contract
+                .setup
+                .iter()
+                .map(|step| text("setup step", step.as_bytes()))
+                .collect::<Result<_, _>>()?,
+            environment: contract.environment.iter().map(variable).collect::<Result<_, _>>()?,
+            umask: contract.umask,
+            git_config: contract.git_config.clone(),
+            git_excludes: contract.git_excludes.clone(),
+            root,
+            directory,
+            path_in_tree,
+            caches,
+            account,
+        })
+    }
+
+    /// Whether the home directory is a part of the tree, so that the tree is all that is mounted.
+    #[must_use]
+    pub fn home_is_in_tree(&self) -> bool {
+        self.account.home.starts_with(&self.root)
+    }
+}
+
+fn check_sizes(contract: &Contract) -> Result<(), TermsError> {
+    if contract.command.first().is_none_or(Vec::is_empty) {
+        return Err(TermsError::NoCommand);
+    }
+    at_most("arguments", contract.command.len(), ARGUMENTS_MAX)?;
+    at_most("variables", contract.environment.len(), VARIABLES_MAX)?;
+    at_most("setup steps", contract.setup.len(), LIST_MAX)?;
+    at_most("caches", contract.caches.len(), LIST_MAX)?;
+    at_most("directories of PATH", contract.path_in_tree.len(), LIST_MAX)?;
+    at_most("bytes of git settings", contract.git_config.len(), GIT_FILE_MAX)?;
+    at_most("bytes of git ignore rules", contract.git_excludes.len(), GIT_FILE_MAX)?;
+    let variables = contract.environment.iter().map(|v| v.name.len() + v.value.len() + 1);
+    let texts = || contract.command.iter().map(Vec::len).chain(variables.clone());
+    for len in texts().chain(contract.setup.iter().map(String::len)) {
+        at_most("bytes in one argument or variable", len, TEXT_MAX)?;
+    }
+    at_most("bytes of arguments and variables", texts().sum(), TEXTS_SUM_MAX)
+}
+
+fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), TermsError> {
+    if count <= limit { Ok(()) } else { Err(TermsError::TooMany { what, count, limit }) }
+}
+
+/// A path that something of the run's may be mounted at.
+fn usable(what: &'static str, bytes: &[u8]) -> Result<AbsolutePath, TermsError> {
+    let path = AbsolutePath::parse(bytes).map_err(|source| TermsError::Path { what, source })?;
+    let ours = path.components().next().filter(|&top| top == SANDBOX_TOP_LEVEL);
+    match path.reserved_top_level().or(ours).map(escaped) {
+        Some(top) => Err(TermsError::Reserved { what, path, top }),
+        None => Ok(path),
+    }
+}
+
+fn in_tree(
+    what: &'static str,
+    bytes: &[u8],
+    root: &AbsolutePath,
+) -> Result<AbsolutePath, TermsError> {
+    let path = AbsolutePath::parse(bytes).map_err(|source| TermsError::Path { what, source })?;
+    if path.starts_with(root) {
+        Ok(path)
+    } else {
+        Err(TermsError::OutsideRoot { what, path, root: root.clone() })
+    }
+}
+
+fn path_entry(bytes: &[u8], root: &AbsolutePath) -> Result<AbsolutePath, TermsError> {
+    const WHAT: &str = "directory of PATH";
+    let path = in_tree(WHAT, bytes, root)?;
+    if bytes.contains(&b':') {
+        return Err(TermsError::Character { what: WHAT, text: path.to_string() });
+    }
+    Ok(path)
+}
+
+fn account(account: &wire::Account) -> Result<Account, TermsError> {
+    let home = usable("home directory", &account.home)?;
+    // These end a field of /etc/passwd.
+    if home.as_bytes().iter().any(|&byte| byte == b':' || byte.is_ascii_control()) {
+        return Err(TermsError::Character { what: "home directory", text: home.to_string() });
+    }
+    let ordinary = |id| if id == 0 { ORDINARY_ID } else { id };
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b':' && byte != b'/';
+    let fits = (1..=NAME_MAX).contains(&account.name.len()) && account.name.bytes().all(plain);
+    let shell_is_path = Path::new(&account.shell).is_absolute() && !account.shell.contains('\0');
+    Ok(Account {
+        name: if fits { account.name.clone() } else { ORDINARY_NAME.to_owned() },
+        home,
+        uid: ordinary(account.uid),
+        gid: ordinary(account.gid),
+        shell: if shell_is_path { account.shell.clone() } else { String::new() },
+    })
+}
+
+fn caches(
+    paths: &[Vec<u8>],
+    root: &AbsolutePath,
+    home: &AbsolutePath,
+) -> Result<Vec<AbsolutePath>, TermsError> {
+    let mut caches = Vec::with_capacity(paths.len());
+    for bytes in paths {
+        let cache = usable("cache", bytes)?;
+        if let Some(hidden) = [root, home].into_iter().find(|path| path.starts_with(&cache)) {
+            return Err(TermsError::HidingCache { cache, hidden: hidden.clone() });
+        }
+        if !caches.contains(&cache) {
+            caches.push(cache);
+        }
+    }
+    Ok(caches)
+}
+
+fn variable(variable: &wire::EnvironmentVariable) -> Result<(OsString, OsString), TermsError> {
+    let name = text("variable name", &variable.name)?;
+    if variable.name.is_empty() || variable.name.contains(&b'=') {
+        return Err(TermsError::Character { what: "variable name", text: escaped(&variable.name) });
+    }
+    // The value may be a secret: a message names the variable only.
+    match text("variable", &variable.value) {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(TermsError::Character { what: "variable", text: escaped(&variable.name) }),
+    }
+}
+
+fn text(what: &'static str, bytes: &[u8]) -> Result<OsString, TermsError> {
+    if bytes.contains(&0) {
+        return Err(TermsError::Character { what, text: escaped(bytes) });
+    }
+    Ok(OsString::from_vec(bytes.to_vec()))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::workspace) fn contract() -> Contract {
+        Contract {
+            command: vec![b"make".to_vec(), b"-j8".to_vec()],
+            root: b"/home/alice/src/app".to_vec(),
+            directory: b"/home/alice/src/app/sub".to_vec(),
+            umask: 0o022,
+            account: Some(wire::Account {
+                name: "alice".to_owned(),
+                home: b"/home/alice".to_vec(),
+                uid: 501,
+                gid: 20,
+                shell: "/bin/zsh".to_owned(),
+            }),
+            ..Contract::default()
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Contract)) -> TermsError {
+        let mut contract = contract();
+        Terms::parse(&contract).expect("fine before the change");
+        change(&mut contract);
+        Terms::parse(&contract).expect_err("refused after the change")
+    }
+
+    #[test]
+    fn an_ordinary_contract_keeps_its_values() {
+        let terms = Terms::parse(&contract()).expect("fine");
+        assert_eq!(terms.command, ["make", "-j8"]);
+        assert_eq!((terms.account.uid, terms.account.gid), (501, 20));
+        assert!(!terms.home_is_in_tree());
+    }
+
+    #[test]
+    fn root_on_the_laptop_is_an_ordinary_user_inside() {
+        let mut contract = contract();
+        let account = contract.account.as_mut().expect("account");
+        (account.uid, account.gid, account.name) = (0, 0, "a b".to_owned());
+        let terms = Terms::parse(&contract).expect("fine");
+        assert_eq!((terms.account.uid, terms.account.gid), (1000, 1000));
+        assert_eq!(terms.account.name, "user");
+    }
+
+    #[test]
+    fn values_that_mean_something_else_are_refused() {
+        use TermsError as E;
+        assert_eq!(refused(|c| c.command.clear()), E::NoCommand);
+        assert_eq!(refused(|c| c.command = vec![Vec::new()]), E::NoCommand);
+        assert_eq!(refused(|c| c.account = None), E::NoAccount);
+        assert_eq!(refused(|c| c.umask = 0o1022), E::Umask(0o1022));
+        assert!(matches!(refused(|c| c.root = b"src".to_vec()), E::Path { .. }));
+        assert!(matches!(refused(|c| c.root = b"/home/../etc".to_vec()), E::Path { .. }));
+        assert!(matches!(refused(|c| c.root = b"/usr/src/app".to_vec()), E::Reserved { .. }));
+        assert!(matches!(refused(|c| c.root = b"/handoff/app".to_vec()), E::Reserved { .. }));
+        assert!(matches!(
+            refused(|c| c.directory = b"/home/alice".to_vec()),
+            E::OutsideRoot { .. }
+        ));
+        assert!(matches!(
+            refused(|c| c.directory = b"/home/alice/src/app2".to_vec()),
+            E::OutsideRoot { .. }
+        ));
+        assert!(matches!(
+            refused(|c| c.path_in_tree = vec![b"/home/alice/src/app/a:b".to_vec()]),
+            E::Character { .. }
+        ));
+        assert!(matches!(refused(|c| c.command.push(b"a\0b".to_vec())), E::Character { .. }));
+        assert!(matches!(
+            refused(|c| c.caches = vec![b"/home/alice".to_vec()]),
+            E::HidingCache { .. }
+        ));
+        assert!(matches!(refused(|c| c.command = vec![vec![b'x'; 1 << 18]]), E::TooMany { .. }));
+        assert!(matches!(refused(|c| c.caches = vec![b"/c".to_vec(); 65]), E::TooMany { .. }));
+    }
+
+    #[test]
+    fn a_refused_variable_is_named_and_its_value_is_not() {
+        let error = refused(|c| {
+            c.environment = vec![wire::EnvironmentVariable {
+                name: b"TOKEN".to_vec(),
+                value: b"hidden\0".to_vec(),
+            }];
+        });
+        let message = error.to_string();
+        assert!(message.contains("TOKEN") && !message.contains("hidden"), "{message}");
+    }
+}

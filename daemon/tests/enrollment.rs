@@ -1,0 +1,323 @@
+//! Pairing over the wire: a real server on a free port, real TLS clients, every way it can fail.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use handoff_daemon::{
+    pki::{Authority, Pairing, ServerNames, server_config},
+    rpc::{enrollment::EnrollmentService, identity::Identity, server},
+    store::{UserName, embedded::Embedded},
+};
+use handoff_proto::{
+    invitation::Invitation,
+    problem::{Code, Problem},
+    wire::{
+        EnrollReply, EnrollRequest, InfoRequest, enrollment_client::EnrollmentClient,
+        enrollment_server::EnrollmentServer, runs_client::RunsClient,
+    },
+};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::{
+    Status,
+    service::Routes,
+    transport::{Channel, Endpoint, Uri},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A running server with a state directory of its own; it ends when it is dropped.
+struct Server {
+    _state: TempDir,
+    address: SocketAddr,
+    store: Embedded,
+    authority: Arc<Authority>,
+    pairing: Pairing,
+    stop: oneshot::Sender<()>,
+    running: JoinSet<()>,
+}
+
+/// A client's certificate and key.
+struct Device {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let state = tempfile::tempdir().expect("directory");
+        let store = Embedded::open(state.path()).expect("store");
+        let authority = Authority::open(state.path(), SystemTime::now()).expect("authority");
+        let authority = Arc::new(authority);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let address = listener.local_addr().expect("address");
+        let names = ServerNames::new(&[], address);
+        let tls = server_config(&authority, names, SystemTime::now()).expect("tls");
+        let pairing = Pairing::new(authority.clone(), store.devices(), &[], address);
+        let enrollment = EnrollmentServer::new(EnrollmentService::new(pairing.clone()));
+        let (stop, stopped) = oneshot::channel();
+        let mut running = JoinSet::new();
+        running.spawn(server::serve(
+            listener,
+            tls,
+            Routes::new(enrollment),
+            Identity::new(store.devices()),
+            async { drop(stopped.await) },
+        ));
+        Self { _state: state, address, store, authority, pairing, stop, running }
+    }
+
+    async fn invite(&self, at: SystemTime) -> Invitation {
+        let ada = UserName::parse("ada").expect("a user name");
+        let text = self.pairing.invite(&ada, HOUR, at).await.expect("invitation");
+        Invitation::decode(&text).expect("our own text")
+    }
+
+    /// Opens TLS as a client that trusts this authority and perhaps shows a certificate.
+    async fn tls(
+        &self,
+        authority: &[u8],
+        device: Option<&Device>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        let config = client_config(authority, device);
+        let name = "localhost".try_into().expect("a server name");
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    async fn channel(&self, device: Option<&Device>) -> Channel {
+        let stream = self.tls(self.authority.certificate(), device).await.expect("tls");
+        let mut once = Some(TokioIo::new(stream));
+        Endpoint::from_static("http://localhost")
+            .connect_with_connector(tower::service_fn(move |_: Uri| {
+                let stream = once.take().ok_or_else(|| std::io::Error::other("used"));
+                async move { stream }
+            }))
+            .await
+            .expect("channel")
+    }
+
+    async fn enroll(&self, secret: &[u8], request: &str) -> Result<EnrollReply, Status> {
+        let mut client = EnrollmentClient::new(self.channel(None).await);
+        let (secret, signing_request) = (secret.to_vec(), request.to_owned());
+        let request = EnrollRequest { secret, signing_request, device: "laptop".to_owned() };
+        client.enroll(request).await.map(tonic::Response::into_inner)
+    }
+
+    async fn pair(&self) -> Device {
+        let (key, request) = signing_request();
+        let invitation = self.invite(SystemTime::now()).await;
+        let reply = self.enroll(&invitation.secret, &request).await.expect("paired");
+        assert_eq!(reply.user, "ada");
+        let certificate = CertificateDer::from_pem_slice(reply.certificate.as_bytes());
+        Device { certificate: certificate.expect("pem"), key }
+    }
+
+    /// Calls a service that only paired devices may call. The server does not have it: the answer
+    /// of one that was let in is `Unimplemented`.
+    async fn call(&self, device: Option<&Device>) -> Status {
+        let mut client = RunsClient::new(self.channel(device).await);
+        client.info(InfoRequest {}).await.expect_err("there is no such service")
+    }
+
+    async fn refusal(&self, secret: &[u8], request: &str) -> Problem {
+        Problem::from_status(&self.enroll(secret, request).await.expect_err("refused"))
+    }
+}
+
+fn client_config(authority: &[u8], device: Option<&Device>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority.to_vec())).expect("authority");
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let mut config = match device {
+        None => config.with_no_client_auth(),
+        Some(Device { certificate, key }) => {
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            config.with_client_auth_cert(vec![certificate.clone()], key).expect("key")
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
+
+fn signing_request() -> (KeyPair, String) {
+    let key = KeyPair::generate().expect("key");
+    let request = CertificateParams::default().serialize_request(&key).expect("request");
+    (key, request.pem().expect("pem"))
+}
+
+/// A bound on every test: nothing here takes more than a moment.
+async fn in_time<T>(test: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), test).await.expect("it ends in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invited_device_gets_in_and_keeps_its_name() {
+    in_time(async {
+        let server = Server::start().await;
+        let device = server.pair().await;
+        assert_eq!(server.call(Some(&device)).await.code(), tonic::Code::Unimplemented);
+        let known = server.store.devices().list().await.expect("devices");
+        assert_eq!((known.len(), known[0].name.as_str()), (1, "laptop"));
+        assert_eq!(known[0].user.as_str(), "ada");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_leads_to_the_server_that_made_it() {
+    in_time(async {
+        let server = Server::start().await;
+        let invitation = server.invite(SystemTime::now()).await;
+        assert_eq!(invitation.addresses, [server.address.to_string()]);
+        server.tls(&invitation.authority, None).await.expect("the authority is the server's");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_invitation_gets_its_own_error() {
+    in_time(async {
+        let (server, other) = (Server::start().await, Server::start().await);
+        let (_, request) = signing_request();
+        let used = server.invite(SystemTime::now()).await.secret;
+        server.enroll(&used, &request).await.expect("paired");
+        let expired = server.invite(SystemTime::now() - 2 * HOUR).await.secret;
+        let foreign = other.invite(SystemTime::now()).await.secret;
+        let again = "ask for a new one with `handoffd invite USER`";
+        for (secret, message) in [
+            (used.as_slice(), format!("invitation was used already: {again}")),
+            (&expired, format!("invitation has expired: {again}")),
+            (&foreign, format!("invitation is unknown to this daemon: {again}")),
+            (&[0; 32], format!("invitation is unknown to this daemon: {again}")),
+        ] {
+            let problem = server.refusal(secret, &request).await;
+            assert_eq!((problem.code, problem.message), (Code::Refused, message));
+        }
+        let problem = server.refusal(b"garbage", &request).await;
+        let message = "invitation is damaged: its secret has 7 bytes instead of 32";
+        assert_eq!((problem.code, problem.message.as_str()), (Code::Usage, message));
+        assert_eq!(server.store.devices().list().await.expect("devices").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_request_does_not_use_the_invitation_up() {
+    in_time(async {
+        let server = Server::start().await;
+        let secret = server.invite(SystemTime::now()).await.secret;
+        for request in ["", "hello", &"x".repeat(20_000)] {
+            let problem = server.refusal(&secret, request).await;
+            assert_eq!(problem.code, Code::Usage, "{problem}");
+            assert!(problem.message.starts_with("certificate signing request is refused"));
+        }
+        server.enroll(&secret, &signing_request().1).await.expect("it is still good");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_devices_with_one_invitation_one_gets_in() {
+    in_time(async {
+        let server = Arc::new(Server::start().await);
+        let secret = server.invite(SystemTime::now()).await.secret;
+        let mut devices = JoinSet::new();
+        for _ in 0..8 {
+            let server = server.clone();
+            devices
+                .spawn(async move { server.enroll(&secret, &signing_request().1).await.is_ok() });
+        }
+        let paired = devices.join_all().await.into_iter().filter(|paired| *paired).count();
+        assert_eq!(paired, 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_certificate_only_enrollment_is_open() {
+    in_time(async {
+        let server = Server::start().await;
+        let status = server.call(None).await;
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        let problem = Problem::from_status(&status);
+        assert_eq!(problem.code, Code::Refused);
+        assert_eq!(problem.message, "this device is not paired with the daemon");
+        assert_eq!(problem.hint, "pair it with `handoff remote add NAME INVITATION`");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_another_authority_is_refused_by_tls() {
+    in_time(async {
+        let (server, other) = (Server::start().await, Server::start().await);
+        let stranger = other.pair().await;
+        let error = match server.tls(server.authority.certificate(), Some(&stranger)).await {
+            Err(error) => error,
+            // A TLS 1.3 client learns it with the first answer.
+            Ok(mut stream) => stream.read_u8().await.expect_err("the server has hung up"),
+        };
+        let text = error.to_string();
+        assert!(text.contains("received fatal alert: UnknownCA"), "{text}");
+        let error = server.tls(other.authority.certificate(), None).await.expect_err("not ours");
+        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_device_is_out_at_once() {
+    in_time(async {
+        let server = Server::start().await;
+        let device = server.pair().await;
+        let mut client = RunsClient::new(server.channel(Some(&device)).await);
+        let status = client.info(InfoRequest {}).await.expect_err("no such service");
+        assert_eq!(status.code(), tonic::Code::Unimplemented, "let in");
+        let ada = UserName::parse("ada").expect("a user name");
+        server.store.devices().revoke(&ada, SystemTime::now()).await.expect("revoke");
+        // On the connection that is open already, too.
+        let status = client.info(InfoRequest {}).await.expect_err("revoked");
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        assert_eq!(status.message(), "this device was revoked");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_ends_with_its_connections() {
+    in_time(async {
+        let mut server = Server::start().await;
+        let device = server.pair().await;
+        let mut idle =
+            server.tls(server.authority.certificate(), Some(&device)).await.expect("tls");
+        let mut client = RunsClient::new(server.channel(Some(&device)).await);
+        client.info(InfoRequest {}).await.expect_err("no such service");
+        server.stop.send(()).expect("it runs");
+        server.running.join_next().await.expect("one task").expect("no panic");
+        let mut rest = Vec::new();
+        // Whatever it still says, the connection is over.
+        drop(idle.read_to_end(&mut rest).await);
+        assert!(TcpStream::connect(server.address).await.is_err());
+    })
+    .await;
+}

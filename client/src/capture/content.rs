@@ -1,0 +1,122 @@
+//! Reads captured content again, chunk by chunk, to send it.
+
+use std::collections::HashSet;
+use std::os::unix::fs::FileExt as _;
+
+use handoff_proto::chunk::{ChunkId, ChunkRef};
+use handoff_proto::path::TreePath;
+use handoff_proto::tree::FileError;
+
+use super::Capture;
+use super::source::Content;
+
+/// A file is no longer what was captured.
+#[derive(Debug, thiserror::Error)]
+#[error("`{path}` changed after it was captured")]
+pub struct ChangedSince {
+    /// The file.
+    pub path: TreePath,
+    /// Why it cannot be read any more, if that is what changed.
+    #[source]
+    pub source: Option<std::io::Error>,
+}
+
+/// Chunks of a capture in order of first use, each once, with their content.
+#[derive(Debug)]
+pub struct Chunks<'a> {
+    capture: &'a Capture,
+    wanted: HashSet<ChunkId>,
+    entry: usize,
+    /// The next chunk of that entry, and where it begins.
+    chunk: usize,
+    offset: u64,
+    open: Option<Content>,
+    buffer: Vec<u8>,
+}
+
+impl Capture {
+    /// The content of these chunks.
+    #[must_use]
+    pub fn chunks(&self, wanted: HashSet<ChunkId>) -> Chunks<'_> {
+        Chunks {
+            capture: self,
+            wanted,
+            entry: 0,
+            chunk: 0,
+            offset: 0,
+            open: None,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Chunks<'_> {
+    /// The next chunk with its content, checked against its hash; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Where the content has changed since it was captured.
+    pub fn next_chunk(&mut self) -> Result<Option<(ChunkId, &[u8])>, ChangedSince> {
+        while let Some(entry) = self.capture.manifest.entries.get(self.entry) {
+            let Some(&chunk) = entry.chunks().get(self.chunk) else {
+                self.entry += 1;
+                (self.chunk, self.offset, self.open) = (0, 0, None);
+                continue;
+            };
+            let offset = self.offset;
+            self.chunk += 1;
+            self.offset += u64::from(chunk.size);
+            if self.wanted.remove(&chunk.id) {
+                self.read(chunk, offset)?;
+                return Ok(Some((chunk.id, &self.buffer)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self, chunk: ChunkRef, offset: u64) -> Result<(), ChangedSince> {
+        let Capture { manifest, sources, directory, .. } = self.capture;
+        let path = &manifest.entries[self.entry].path;
+        let changed = |source| ChangedSince { path: path.clone(), source };
+        let content = match &mut self.open {
+            Some(content) => content,
+            none => {
+                let opened = sources[self.entry].open(directory, path);
+                none.insert(opened.map_err(|error| changed(Some(cause(error))))?)
+            }
+        };
+        self.buffer.resize(chunk.size as usize, 0);
+        content.read_exact_at(&mut self.buffer, offset).map_err(|error| changed(Some(error)))?;
+        if ChunkId::of(&self.buffer) == chunk.id { Ok(()) } else { Err(changed(None)) }
+    }
+}
+
+impl Content {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(buffer, offset),
+            Self::Generated(content) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let part = content.get(start..).and_then(|rest| rest.get(..buffer.len()));
+                buffer.copy_from_slice(part.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Generated(_) => "Generated",
+        })
+    }
+}
+
+fn cause(error: FileError) -> std::io::Error {
+    match error {
+        FileError::Io { source, .. } => source,
+        other => std::io::Error::other(other),
+    }
+}

@@ -1,0 +1,253 @@
+//! From a directory to a snapshot: walk once, ask git, read every file once, check that nothing
+//! moved meanwhile.
+//!
+//! Blocks; memory does not grow with the size of files. What was captured stays where it is: when
+//! it is sent, [`Capture`] reads it again and notices if it is no longer the same. Only reads, but
+//! for git, which may write nothing either.
+
+pub mod account;
+pub mod environment;
+pub mod git;
+pub mod root;
+pub mod user_git;
+
+mod alternates;
+mod config;
+mod content;
+mod credentials;
+mod error;
+mod index;
+mod layout;
+mod lock;
+mod read;
+mod repository;
+mod source;
+
+use std::path::PathBuf;
+
+use handoff_proto::manifest::{Limits, Repository, SnapshotId, SnapshotManifest, VERSION};
+use handoff_proto::path::{AbsolutePath, TreePath};
+use handoff_proto::tree::{
+    Dropped, GitDirectories, LeftOut, Origin, Tracked, Walk, WalkOptions, WalkRepository, walk,
+};
+
+pub use self::content::{ChangedSince, Chunks};
+pub use self::error::CaptureError;
+pub use self::git::GitError;
+pub use self::layout::LayoutError;
+pub use self::lock::LockError;
+pub use self::read::{ReadError, Reading};
+pub use self::repository::RepositoryError;
+
+use self::layout::{Found, Item, ItemKind, Layout};
+use self::repository::LocalRepository;
+use self::source::Directory;
+
+/// How often a tree that moves while it is captured is captured anew.
+const ATTEMPTS: usize = 5;
+
+/// What to capture.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The root of the tree.
+    pub root: AbsolutePath,
+    /// Globs of ignored things to carry nevertheless.
+    pub include: Vec<Vec<u8>>,
+    /// Globs of things not to carry.
+    pub exclude: Vec<Vec<u8>>,
+    /// The content of git's `core.excludesFile`.
+    pub excludes_file: Vec<u8>,
+}
+
+/// A captured tree.
+#[derive(Debug)]
+pub struct Capture {
+    /// The snapshot.
+    pub manifest: SnapshotManifest,
+    /// Its canonical encoding.
+    pub encoded: Vec<u8>,
+    /// Its id.
+    pub id: SnapshotId,
+    /// What is not carried.
+    pub left_out: Vec<LeftOut>,
+    /// Attributes that are not carried.
+    pub dropped: Dropped,
+    /// Settings files whose secrets were left out, with the settings.
+    pub redacted: Vec<(TreePath, Vec<String>)>,
+    /// Why each entry of the manifest is carried, in the same order.
+    pub origins: Vec<Origin>,
+    directory: Directory,
+    sources: Vec<source::Source>,
+}
+
+/// Captures a tree. `on_read` is told how reading gets on, by several threads.
+///
+/// # Errors
+///
+/// See [`CaptureError`]; nothing is left behind.
+pub fn capture(
+    options: &Options,
+    on_read: &(dyn Fn(Reading) + Sync),
+) -> Result<Capture, CaptureError> {
+    let root = &options.root;
+    if let Some(top) = root.reserved_top_level() {
+        let top = String::from_utf8_lossy(top).into_owned();
+        return Err(CaptureError::Reserved { root: root.clone(), top });
+    }
+    for _ in 0..ATTEMPTS {
+        match attempt(options, on_read)? {
+            Attempt::Settled(capture) => return Ok(*capture),
+            Attempt::Moved(housekeeping) => {
+                for lock in housekeeping {
+                    // One that stays was left behind long ago; the next attempt will tell.
+                    drop(lock::wait_until_free(&lock, lock::HOUSEKEEPING_WAIT_MAX));
+                }
+            }
+        }
+    }
+    Err(CaptureError::Unsettled { root: root.clone() })
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Settled(Box<Capture>),
+    /// Files or references came or went. Names what exists while git is at work that does so.
+    Moved(Vec<PathBuf>),
+}
+
+fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Attempt, CaptureError> {
+    let root = &options.root;
+    let directory = Directory::open(root.as_os_path())
+        .map_err(|source| CaptureError::Open { path: root.as_os_path().to_owned(), source })?;
+    let (walk, repositories) = list(options)?;
+    let moved = || {
+        let locks = repositories.iter().map(|found| found.local.housekeeping_lock());
+        Ok(Attempt::Moved(locks.collect()))
+    };
+    let (root_meta, left_out, dropped) = (walk.root, walk.left_out.clone(), walk.dropped.clone());
+    let layout = match layout::compose(root, &directory, walk, &repositories) {
+        Ok(layout) => layout,
+        Err(error) if error.is_stale() => return moved(),
+        Err(error) => return Err(CaptureError::Layout(error)),
+    };
+    let Layout { items, git_dirs, redacted } = layout;
+    let entries = match read::read_all(&directory, &items, on_read) {
+        Ok(entries) => entries,
+        Err(error) if error.is_stale() => return moved(),
+        Err(source) => return Err(CaptureError::Read { root: root.clone(), source }),
+    };
+    if !is_settled(&repositories)? {
+        return moved();
+    }
+    let repositories = repositories.into_iter().zip(git_dirs);
+    let manifest = SnapshotManifest {
+        version: VERSION,
+        root: root.clone(),
+        root_mode: root_meta.permissions(),
+        root_mtime: root_meta.mtime,
+        entries,
+        repositories: repositories
+            .map(|(found, git_dir)| Repository {
+                path: found.path,
+                git_dir,
+                state: found.seen.state,
+            })
+            .collect(),
+    };
+    manifest
+        .validate(&Limits::DEFAULT)
+        .map_err(|source| CaptureError::Manifest { root: root.clone(), source })?;
+    let encoded = manifest.encode();
+    let origins = items.iter().map(|item| item.origin).collect();
+    Ok(Attempt::Settled(Box::new(Capture {
+        id: SnapshotId::of(&encoded),
+        manifest,
+        encoded,
+        left_out,
+        dropped,
+        redacted,
+        origins,
+        directory,
+        sources: items.into_iter().map(source_of).collect(),
+    })))
+}
+
+/// Walks the tree, asking git about each repository on the way.
+fn list(options: &Options) -> Result<(Walk, Vec<Found>), CaptureError> {
+    let root = options.root.as_os_path();
+    let mut found = Vec::new();
+    let mut failure = None;
+    let mut tracked = |repository: &WalkRepository| {
+        let asked = ask(root, repository, &mut found);
+        asked.map_err(|error| {
+            failure = Some(error);
+            // The walk only has to stop.
+            "git does not answer".into()
+        })
+    };
+    let walk_options = WalkOptions {
+        git: GitDirectories::Carry,
+        excludes_file: options.excludes_file.clone(),
+        include: options.include.clone(),
+        exclude: options.exclude.clone(),
+    };
+    let walked = walk(root, &walk_options, &mut tracked);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let walk =
+        walked.map_err(|source| CaptureError::Walk { root: options.root.clone(), source })?;
+    found.retain(|found: &Found| walk.repositories.iter().any(|kept| kept.path == found.path));
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((walk, found))
+}
+
+fn ask(
+    root: &std::path::Path,
+    repository: &WalkRepository,
+    found: &mut Vec<Found>,
+) -> Result<Option<Tracked>, CaptureError> {
+    let worktree = match &repository.path {
+        Some(path) => root.join(path.as_os_path()),
+        None => root.to_owned(),
+    };
+    let opened = LocalRepository::open(&worktree).map_err(RepositoryError::Git);
+    let Some(local) = opened.map_err(CaptureError::Repository)? else {
+        return Ok(None);
+    };
+    lock::wait_until_free(&local.index_lock(), lock::WAIT_MAX).map_err(CaptureError::Locked)?;
+    let seen = local.look().map_err(CaptureError::Repository)?;
+    let tracked = local.tracked(&seen.index).map_err(CaptureError::Repository)?;
+    found.push(Found {
+        path: repository.path.clone(),
+        location: repository.git,
+        git_dir: repository.git_dir.clone(),
+        local,
+        seen,
+    });
+    Ok(Some(tracked))
+}
+
+/// Whether no repository has moved since it was looked at.
+fn is_settled(repositories: &[Found]) -> Result<bool, CaptureError> {
+    for found in repositories {
+        if found.local.index_lock().exists() {
+            return Ok(false);
+        }
+        let now = found.local.look().map_err(CaptureError::Repository)?;
+        if now.state != found.seen.state {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn source_of(item: Item) -> source::Source {
+    match item.kind {
+        ItemKind::File { source, .. } => source,
+        ItemKind::Directory | ItemKind::Symlink { .. } => source::Source::Tree,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What `handoff COMMAND` and `handoff plan` have in common: find the tree, capture it.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use handoff_proto::path::AbsolutePath;
+use handoff_proto::wire;
+
+use crate::capture::git::Git;
+use crate::capture::user_git::{UserGit, user_git};
+use crate::capture::{self, Capture, Options, Reading};
+use crate::context::Context;
+use crate::contract::{ContractFile, Flags, TimeLimit, compose};
+use crate::output::Output;
+
+/// What is carried besides and instead of the usual.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct CarryArgs {
+    /// Carry ignored files that match this glob; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave files that match this glob here; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Pass this environment variable on; can be repeated
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<OsString>,
+}
+
+/// A tree that is about to be captured, and what its owner wants of the run.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// The root of the tree.
+    pub root: AbsolutePath,
+    /// Where the command starts.
+    pub directory: AbsolutePath,
+    /// Globs of ignored things to carry nevertheless.
+    pub include: Vec<String>,
+    /// Globs of things not to carry.
+    pub exclude: Vec<String>,
+    env: Vec<OsString>,
+    file: ContractFile,
+    git: UserGit,
+}
+
+impl Errand {
+    /// Finds the tree of this directory and reads its contract.
+    ///
+    /// # Errors
+    ///
+    /// Where the directory, the contract or git's settings cannot be used.
+    pub fn new(context: &Context, args: CarryArgs) -> anyhow::Result<Self> {
+        let directory = context.directory()?;
+        let root = context.root()?;
+        let file = ContractFile::load(root.as_os_path())?;
+        let git =
+            user_git(&Git::new(directory.as_os_path())).context("cannot read git's settings")?;
+        Ok(Self {
+            include: file.carry.include.iter().cloned().chain(args.include).collect(),
+            exclude: file.carry.exclude.iter().cloned().chain(args.exclude).collect(),
+            env: args.env,
+            root,
+            directory,
+            file,
+            git,
+        })
+    }
+
+    /// The contract of a run of this command.
+    ///
+    /// # Errors
+    ///
+    /// Where something that was asked for cannot be had.
+    pub fn contract(
+        &self,
+        command: Vec<OsString>,
+        time_limit: Option<TimeLimit>,
+    ) -> anyhow::Result<wire::Contract> {
+        let flags = Flags { command, time_limit, env: self.env.clone() };
+        Ok(compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?)
+    }
+
+    /// Captures the tree.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be captured as it is.
+    pub async fn capture(&self, output: &Output) -> anyhow::Result<Arc<Capture>> {
+        let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
+        let options = Options {
+            root: self.root.clone(),
+            include: bytes(&self.include),
+            exclude: bytes(&self.exclude),
+            excludes_file: self.git.excludes.clone(),
+        };
+        let progress = output.progress("reading", 0);
+        let captured = tokio::task::spawn_blocking(move || {
+            capture::capture(&options, &|reading| match reading {
+                Reading::Begins(bytes) => progress.restart(bytes),
+                Reading::Read(bytes) => progress.add(bytes),
+            })
+        });
+        Ok(Arc::new(captured.await.context("the capture was interrupted")??))
+    }
+}

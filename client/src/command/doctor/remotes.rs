@@ -1,0 +1,108 @@
+//! What the remotes have: who answers, and what keeps runs in there.
+
+use handoff_proto::wire::{InfoReply, InfoRequest, IsolationLayer};
+use tokio::task::JoinSet;
+
+use super::check::{Check, State};
+use crate::context::Context;
+use crate::exit::chain_text;
+use crate::local;
+use crate::remote::{self, Error};
+use crate::settings::{self, RemoteSettings};
+
+/// Layers without which a daemon refuses every run.
+const MANDATORY: [&str; 4] = ["namespaces", "capabilities", "no_new_privs", "seccomp"];
+
+/// Separates what is wrong with a layer from what to do about it.
+const TO_DO: &str = "; to do: ";
+
+/// The findings about the remote asked for, else about all, in the order of their names.
+pub(super) async fn checks(context: &Context) -> Result<Vec<Check>, settings::Error> {
+    let names: Vec<&str> = match context.remote_asked_for() {
+        Some(name) => vec![name],
+        None => context.settings.remotes().map(|(name, _)| name).collect(),
+    };
+    if names.is_empty() {
+        let text = "none is paired; the first handoff starts a daemon on this machine";
+        return Ok(vec![Check::ok("remotes", text)]);
+    }
+    let mut asked = JoinSet::new();
+    for (at, name) in names.into_iter().enumerate() {
+        let remote = local::locate(&context.settings, name).remote(name)?.clone();
+        let name = name.to_owned();
+        asked.spawn(async move { (at, check(&name, &remote).await) });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_by_key(|(at, _)| *at);
+    Ok(answers.into_iter().flat_map(|(_, checks)| checks).collect())
+}
+
+async fn check(name: &str, settings: &RemoteSettings) -> Vec<Check> {
+    let label = format!("remote {name}");
+    match ask(name, settings).await {
+        Ok(info) => findings(&label, &info),
+        Err(error @ Error::Unreachable { .. }) if name == local::REMOTE_NAME => {
+            let hint = "any command that needs it starts it";
+            vec![Check::warning(&label, chain_text(&error), hint)]
+        }
+        Err(error) => vec![Check::failed(&label, chain_text(&error), error.hint())],
+    }
+}
+
+async fn ask(name: &str, settings: &RemoteSettings) -> Result<InfoReply, Error> {
+    let remote = remote::connect(name, settings).await?;
+    let reply = remote.runs().info(InfoRequest {}).await;
+    Ok(reply.map_err(|status| remote.error(status))?.into_inner())
+}
+
+fn findings(label: &str, info: &InfoReply) -> Vec<Check> {
+    let own = env!("CARGO_PKG_VERSION");
+    let detail =
+        format!("handoffd {}, as user {}, network {}", info.version, info.user, info.network);
+    let first = if info.version == own {
+        Check::ok(label, detail)
+    } else {
+        let hint = format!("this is handoff {own}: upgrade whichever is older");
+        Check::warning(label, detail, hint)
+    };
+    let layers = info.isolation.iter().map(|layer| finding(label, layer));
+    std::iter::once(first).chain(layers).collect()
+}
+
+fn finding(label: &str, layer: &IsolationLayer) -> Check {
+    let (detail, hint) = match layer.detail.split_once(TO_DO) {
+        Some((detail, hint)) => (detail, Some(hint.to_owned())),
+        None => (layer.detail.as_str(), None),
+    };
+    let state = match layer.state.as_str() {
+        "in-force" => State::Ok,
+        _ if MANDATORY.contains(&layer.name.as_str()) => State::Failed,
+        _ => State::Warning,
+    };
+    let detail = match detail {
+        "" => layer.state.clone(),
+        detail => format!("{}, {detail}", layer.state),
+    };
+    Check { name: format!("{label}: {}", layer.name), state, detail, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_layer_tells_how_to_get_it() {
+        let layer = |name: &str, state: &str, detail: &str| IsolationLayer {
+            name: name.to_owned(),
+            state: state.to_owned(),
+            detail: detail.to_owned(),
+        };
+        let check =
+            finding("remote box", &layer("disk", "absent", "no quota; to do: mount with prjquota"));
+        assert_eq!(check.state, State::Warning);
+        assert_eq!(check.detail, "absent, no quota");
+        assert_eq!(check.hint.as_deref(), Some("mount with prjquota"));
+        assert_eq!(finding("b", &layer("seccomp", "absent", "")).state, State::Failed);
+        assert_eq!(finding("b", &layer("seccomp", "in-force", "")).state, State::Ok);
+    }
+}

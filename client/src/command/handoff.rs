@@ -1,0 +1,239 @@
+//! `handoff COMMAND`: hands a command off with the tree of this directory.
+
+mod arguments;
+mod summary;
+
+pub use arguments::{Args, NotBuiltArgs};
+pub(super) use summary::Tally;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use handoff_proto::run::{RunName, State};
+
+use super::carry::Errand;
+use crate::capture::Capture;
+use crate::cli::UsageError;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::follow::follow;
+use crate::interrupt::{Interrupted, or_interrupt};
+use crate::json::RunObject;
+use crate::notifier;
+use crate::output::{Format, Stream, TerminalFilter};
+use crate::remote::Remote;
+use crate::runs::{HandedOff, Ledger};
+use crate::transfer::{Offer, Receipt, TransferError, hand_off};
+
+/// How often a tree that changes while it is sent is captured anew.
+const CAPTURES: usize = 3;
+
+/// Hands the command off.
+///
+/// # Errors
+///
+/// Whatever kept it from being handed off; nothing runs then.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    check(&args, context.output.format())?;
+    if !args.follow {
+        or_interrupt(send(args, context))
+            .await
+            .map_err(|cause| before_receipt(context, cause))??;
+        return Ok(Exit::Done);
+    }
+    // From here on standard error is the run's.
+    let sparing = context.with_output(context.output.sparing());
+    let sent = or_interrupt(send(args, &sparing))
+        .await
+        .map_err(|cause| before_receipt(context, cause))??;
+    match or_interrupt(show_output(&sparing, sent.remote, &sent.receipt)).await {
+        Ok(exit) => exit,
+        Err(Interrupted) => {
+            let name = &sent.receipt.run.name;
+            context.output.note(format_args!(
+                "detached; `handoff logs -f {name}` follows again, the run goes on"
+            ));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// What can be told to be wrong before anything is looked at.
+fn check(args: &Args, format: Format) -> Result<(), UsageError> {
+    let refused =
+        |message: String, hint: &str| Err(UsageError { message, hint: Some(hint.to_owned()) });
+    if let Some(Err(error)) = args.name.as_deref().map(RunName::parse) {
+        return refused(
+            error.to_string(),
+            "`--name NAME` names the run; leave it out for a name made from the command",
+        );
+    }
+    if args.follow && format == Format::Json {
+        let hint = "`handoff --json COMMAND`, then `handoff logs --follow --json RUN`";
+        return refused(
+            "`--follow` prints the run's own output, which is no JSON".to_owned(),
+            hint,
+        );
+    }
+    let word = args.command.first().map(OsString::as_os_str).unwrap_or_default();
+    match &args.resembles {
+        Some(subcommand) if !is_on_path(word) => {
+            let word = word.to_string_lossy();
+            let hint = format!(
+                "did you mean `handoff {subcommand}`? `handoff -- {word}` hands {word} off"
+            );
+            refused(
+                format!("there is neither a subcommand nor a program named {word:?} here"),
+                &hint,
+            )
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn is_on_path(program: &OsStr) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_program = |file: std::path::PathBuf| {
+        file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&path).any(|directory| is_program(directory.join(program)))
+}
+
+/// A run that was handed off.
+struct Sent {
+    remote: Remote,
+    receipt: Receipt,
+}
+
+async fn send(args: Args, context: &Context) -> anyhow::Result<Sent> {
+    let errand = Errand::new(context, args.carry)?;
+    let contract = errand.contract(args.command, args.time_limit)?;
+    // Whether anybody is there is known sooner than what the tree holds.
+    let remote = context.connect().await?;
+    let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
+    let (capture, receipt) = deliver(context, &errand, &offer, &remote).await?;
+    remember(context, &errand, &capture, &receipt, remote.name());
+    tell(context, args.follow, &capture, &receipt, remote.name())?;
+    Ok(Sent { remote, receipt })
+}
+
+/// Captures and sends, anew where the tree changed in between.
+async fn deliver(
+    context: &Context,
+    errand: &Errand,
+    offer: &Offer,
+    remote: &Remote,
+) -> anyhow::Result<(Arc<Capture>, Receipt)> {
+    let name = remote.name();
+    let mut captures = 1;
+    loop {
+        let capture = errand.capture(&context.output).await?;
+        let mut first = Some(remote.clone());
+        let connect = async || match first.take() {
+            Some(remote) => Ok(remote),
+            None => context.connect_to(name).await,
+        };
+        match hand_off(offer, &capture, &context.output, connect).await {
+            Ok(receipt) => return Ok((capture, receipt)),
+            Err(error) => match error.downcast_ref() {
+                Some(TransferError::Changed(_)) if captures < CAPTURES => captures += 1,
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// Remembers where the run went. It exists whether or not that succeeds.
+fn remember(
+    context: &Context,
+    errand: &Errand,
+    capture: &Capture,
+    receipt: &Receipt,
+    remote: &str,
+) {
+    let run = HandedOff {
+        id: receipt.id.clone(),
+        name: receipt.run.name.clone(),
+        remote: remote.to_owned(),
+        root: errand.root.clone(),
+        include: errand.include.clone(),
+        exclude: errand.exclude.clone(),
+        snapshot: capture.id,
+        manifest_bytes: capture.encoded.len() as u64,
+        at_unix_nanos: receipt.run.created_at_unix_nanos,
+        cursor: receipt.cursor.clone(),
+    };
+    if let Err(error) = Ledger::new(&context.settings.places).remember(&run, &capture.encoded) {
+        let why = crate::exit::chain_text(&error);
+        context.output.note(format_args!("warning: this machine will not remember the run: {why}"));
+    }
+    let start = notifier::cursor::remember_start(&context.settings.places, remote, &receipt.cursor);
+    if let Err(error) = start {
+        let why = crate::exit::chain_text(&error);
+        context.output.note(format_args!("warning: the notifier may miss the run's end: {why}"));
+    }
+}
+
+fn tell(
+    context: &Context,
+    follows: bool,
+    capture: &Capture,
+    receipt: &Receipt,
+    remote: &str,
+) -> anyhow::Result<()> {
+    let output = &context.output;
+    let name = &receipt.run.name;
+    output.note(summary::carried(capture, receipt.bundle_bytes, remote));
+    output.note(format_args!("run {name} is on {remote}: it is safe to disconnect"));
+    if !follows {
+        output.note(format_args!(
+            "next: `handoff watch {name}`, `handoff logs -f {name}`, `handoff pull {name}`"
+        ));
+        if !notifier::is_running(&context.settings.places) {
+            output.note("`handoff install notifier` tells you when a run finishes or needs you");
+        }
+    }
+    match (follows, output.format()) {
+        // The run's own output follows, and nothing else.
+        (true, _) => Ok(()),
+        (false, Format::Text) => Ok(output.line(&receipt.id)?),
+        (false, Format::Json) => Ok(output.json(&RunObject::new(receipt.run.clone(), remote))?),
+    }
+}
+
+fn before_receipt(context: &Context, interrupted: Interrupted) -> anyhow::Error {
+    context.output.note(
+        "interrupted before the remote confirmed the run; `handoff ls` shows whether it exists",
+    );
+    interrupted.into()
+}
+
+/// Shows the run's output, and nothing else on the two streams until the run stops.
+async fn show_output(context: &Context, remote: Remote, receipt: &Receipt) -> anyhow::Result<Exit> {
+    let output = &context.output;
+    let mut filters = [TerminalFilter::default(), TerminalFilter::default()];
+    let run = follow(context, remote, receipt.id.as_str(), |stream, bytes| {
+        let filter = match stream {
+            Stream::Out => &mut filters[0],
+            Stream::Err => &mut filters[1],
+        };
+        if output.is_terminal(stream) {
+            output.bytes(stream, filter.pass(bytes).as_bytes())
+        } else {
+            output.bytes(stream, bytes)
+        }
+    })
+    .await?;
+    let (outcome, detail) = match &run.state {
+        State::Finished(ending) => (ending.outcome.name(), ending.detail.as_str()),
+        State::NeedsInput(need) => ("", need.text.as_str()),
+        State::Queued | State::Preparing | State::Running | State::Paused | State::Verifying(_) => {
+            ("", "")
+        }
+    };
+    let standing = if outcome.is_empty() { run.state.name() } else { outcome };
+    let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    output.note(format_args!("run {}: {standing}{detail}", run.name));
+    Ok(Exit::of_run(run.state.name(), outcome).unwrap_or(Exit::Failed))
+}

@@ -1,0 +1,112 @@
+//! `handoff install` and `uninstall`: what runs on this machine beside the command line.
+
+use clap::ValueEnum;
+
+use crate::cli::NotBuilt;
+use crate::context::Context;
+use crate::exit::Exit;
+
+/// The arguments of `handoff install`.
+#[derive(Debug, clap::Args)]
+pub struct InstallArgs {
+    /// What to install
+    pub what: Part,
+}
+
+/// The arguments of `handoff uninstall`.
+#[derive(Debug, clap::Args)]
+pub struct UninstallArgs {
+    /// What to uninstall
+    pub what: Part,
+}
+
+/// What can be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Desktop notifications about runs
+    Notifier,
+    /// Not built yet
+    #[value(hide = true)]
+    Claude,
+    /// Not built yet
+    #[value(hide = true)]
+    Codex,
+}
+
+/// Runs `handoff install`.
+///
+/// # Errors
+///
+/// Whatever kept the part from being installed.
+pub async fn install(args: InstallArgs, context: &Context) -> anyhow::Result<Exit> {
+    match args.what {
+        Part::Notifier => notifier::install(context).await,
+        Part::Claude => Err(NotBuilt::subcommand("install claude").into()),
+        Part::Codex => Err(NotBuilt::subcommand("install codex").into()),
+    }
+}
+
+/// Runs `handoff uninstall`.
+///
+/// # Errors
+///
+/// Whatever kept the part from being uninstalled.
+pub async fn uninstall(args: UninstallArgs, context: &Context) -> anyhow::Result<Exit> {
+    match args.what {
+        Part::Notifier => notifier::uninstall(context).await,
+        Part::Claude => Err(NotBuilt::subcommand("uninstall claude").into()),
+        Part::Codex => Err(NotBuilt::subcommand("uninstall codex").into()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod notifier {
+    use serde::Serialize;
+
+    use crate::context::Context;
+    use crate::exit::Exit;
+    use crate::notifier::install::Installation;
+    use crate::output::Format;
+
+    /// What was done, for programs.
+    #[derive(Debug, Serialize)]
+    struct Done {
+        done: Vec<String>,
+    }
+
+    pub(super) async fn install(context: &Context) -> anyhow::Result<Exit> {
+        let done = Installation::of_this_program(&context.settings.places)?.install().await?;
+        tell(done, context)
+    }
+
+    pub(super) async fn uninstall(context: &Context) -> anyhow::Result<Exit> {
+        let done = Installation::of_this_program(&context.settings.places)?.uninstall().await?;
+        if done.is_empty() {
+            context.output.note("the notifier was not installed");
+        }
+        tell(done, context)
+    }
+
+    fn tell(done: Vec<String>, context: &Context) -> anyhow::Result<Exit> {
+        match context.output.format() {
+            Format::Json => context.output.json(&Done { done })?,
+            Format::Text => done.iter().try_for_each(|line| context.output.line(line))?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod notifier {
+    use crate::cli::NotBuilt;
+    use crate::context::Context;
+    use crate::exit::Exit;
+
+    pub(super) async fn install(_context: &Context) -> anyhow::Result<Exit> {
+        Err(NotBuilt::subcommand("install notifier").into())
+    }
+
+    pub(super) async fn uninstall(_context: &Context) -> anyhow::Result<Exit> {
+        Err(NotBuilt::subcommand("uninstall notifier").into())
+    }
+}

@@ -1,0 +1,183 @@
+//! One file per command: its arguments, whose comments are its help, and what it does.
+
+pub mod carry;
+pub mod handoff;
+pub mod plan;
+
+pub mod ls;
+pub mod show;
+pub mod watch;
+
+pub mod diff;
+pub mod logs;
+
+pub mod pull;
+pub mod undo;
+
+pub mod rm;
+pub mod stop;
+
+pub mod completions;
+pub mod doctor;
+pub mod install;
+pub mod notifier;
+pub mod remote;
+
+use std::ffi::OsString;
+
+use clap::Subcommand;
+
+use crate::cli::{Invocation, Invoked, NotBuilt};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::interrupt::or_interrupt;
+use crate::output::Output;
+
+/// Every subcommand; any other first word is a command to hand off.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what would leave this machine; sends nothing
+    Plan(plan::Args),
+    /// List runs
+    Ls(ls::Args),
+    /// Show one run
+    Show(show::Args),
+    /// Follow a run until it finishes or needs you
+    Watch(watch::Args),
+    /// Print a run's output
+    Logs(logs::Args),
+    /// Show what a run changed
+    Diff(diff::Args),
+    /// Bring a run's results back
+    Pull(pull::Args),
+    /// Restore the state before the last pull
+    Undo(undo::Args),
+    /// Stop a run
+    Stop(stop::Args),
+    /// Remove a finished run from its remote
+    Rm(rm::Args),
+    /// Pair with daemons and choose among them
+    #[command(subcommand)]
+    Remote(remote::Args),
+    /// Set up desktop notifications
+    Install(install::InstallArgs),
+    /// Take desktop notifications away again
+    Uninstall(install::UninstallArgs),
+    /// Notify about runs until stopped
+    Notifier(notifier::Args),
+    /// Check this machine and its remotes
+    Doctor(doctor::Args),
+    /// Print a completion script
+    Completions(completions::Args),
+
+    /// Not built yet
+    #[command(hide = true)]
+    Report(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Audit(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Attach(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Say(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Answer(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Approve(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Deny(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Pause(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Continue(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    ResumeUpload(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Export(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Import(Anything),
+}
+
+/// The arguments of a subcommand that is not built yet.
+#[derive(Debug, clap::Args)]
+pub struct Anything {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    words: Vec<OsString>,
+}
+
+impl Command {
+    /// The subcommand's name, if nothing stands behind it so far.
+    fn not_built(&self) -> Option<&'static str> {
+        match self {
+            Self::Report(_) => Some("report"),
+            Self::Audit(_) => Some("audit"),
+            Self::Attach(_) => Some("attach"),
+            Self::Say(_) => Some("say"),
+            Self::Answer(_) => Some("answer"),
+            Self::Approve(_) => Some("approve"),
+            Self::Deny(_) => Some("deny"),
+            Self::Pause(_) => Some("pause"),
+            Self::Continue(_) => Some("continue"),
+            Self::ResumeUpload(_) => Some("resume-upload"),
+            Self::Export(_) => Some("export"),
+            Self::Import(_) => Some("import"),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the command; Ctrl-C ends it.
+///
+/// # Errors
+///
+/// Whatever the command could not do.
+pub async fn run(invocation: Invocation, output: Output) -> anyhow::Result<Exit> {
+    let Invocation { global, command } = invocation;
+    // Needs no settings: a broken file must not keep the shell from completing.
+    if let Invoked::Subcommand(Command::Completions(args)) = &command {
+        return completions::run(args, &output);
+    }
+    let context = Context::load(global, output)?;
+    match command {
+        // These three give Ctrl-C a meaning of their own.
+        Invoked::Handoff(args) => handoff::run(*args, &context).await,
+        Invoked::Subcommand(Command::Watch(args)) => watch::run(args, &context).await,
+        Invoked::Subcommand(Command::Logs(args)) => logs::run(args, &context).await,
+        Invoked::Subcommand(command) => or_interrupt(dispatch(command, &context)).await?,
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
+    if let Some(name) = command.not_built() {
+        return Err(NotBuilt::subcommand(name).into());
+    }
+    match command {
+        Command::Plan(args) => plan::run(args, context).await,
+        Command::Ls(args) => ls::run(args, context).await,
+        Command::Show(args) => show::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
+        Command::Logs(args) => logs::run(args, context).await,
+        Command::Diff(args) => diff::run(args, context).await,
+        Command::Pull(args) => pull::run(args, context).await,
+        Command::Undo(args) => undo::run(args, context).await,
+        Command::Stop(args) => stop::run(args, context).await,
+        Command::Rm(args) => rm::run(args, context).await,
+        Command::Remote(args) => remote::run(args, context).await,
+        Command::Install(args) => install::install(args, context).await,
+        Command::Uninstall(args) => install::uninstall(args, context).await,
+        Command::Notifier(args) => notifier::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Completions(args) => completions::run(&args, &context.output),
+        unbuilt => Err(NotBuilt::subcommand(unbuilt.not_built().unwrap_or("this")).into()),
+    }
+}

@@ -1,0 +1,48 @@
+//! `handoff rm`: removes a finished run from its remote.
+
+use handoff_proto::run::RunId;
+use handoff_proto::wire::RunSelector;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::Format;
+use crate::runs::{Ledger, Selected, select};
+
+/// The arguments of `handoff rm`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run: id, unique prefix or name
+    pub run: String,
+}
+
+/// What was removed, for programs.
+#[derive(Debug, Serialize)]
+struct Removed {
+    id: String,
+    name: String,
+    remote: String,
+}
+
+/// Removes the run there and what is remembered of it here.
+///
+/// # Errors
+///
+/// Where there is no such run or it has not finished.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let Selected { remote, selector } = select(context, Some(&args.run)).await?;
+    let mut runs = remote.runs();
+    let run = runs.show(selector).await.map_err(|status| remote.error(status))?.into_inner();
+    // By its id: a name may be another run's by the time it arrives.
+    let selector = RunSelector { run: run.id.clone(), directory: Vec::new() };
+    runs.remove(selector).await.map_err(|status| remote.error(status))?;
+    if let Ok(id) = RunId::parse(&run.id) {
+        Ledger::new(&context.settings.places).forget(&id)?;
+    }
+    let removed = Removed { id: run.id, name: run.name, remote: remote.name().to_owned() };
+    match context.output.format() {
+        Format::Json => context.output.json(&removed)?,
+        Format::Text => context.output.note(format_args!("removed {}", removed.name)),
+    }
+    Ok(Exit::Done)
+}

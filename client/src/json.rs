@@ -1,0 +1,191 @@
+//! JSON that programs rely on: the run object.
+//!
+//! Field names and meanings are a contract; fields are only ever added. Knows no printing.
+
+use handoff_proto::wire;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A run for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunObject {
+    /// The run's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: String,
+    /// What became of it; null until finished.
+    pub outcome: Option<String>,
+    /// One line about the outcome; null until finished.
+    pub outcome_detail: Option<String>,
+    /// The command's exit code; null before its exit and after a signal.
+    pub exit_code: Option<i32>,
+    /// The command, word by word.
+    pub command: Vec<String>,
+    /// The agent kind; empty for a plain command.
+    pub agent: String,
+    /// The agent's session; null for a plain command.
+    pub session_id: Option<String>,
+    /// The root of the tree.
+    pub directory: String,
+    /// The remote it runs on, as it is called here.
+    pub remote: String,
+    /// The snapshot's id in hexadecimal digits.
+    pub snapshot: String,
+    /// What keeps the command in; empty until it has started.
+    pub isolation: Vec<IsolationLayer>,
+    /// When it was handed off, RFC 3339 in UTC.
+    pub created_at: String,
+    /// When it finished; null until then.
+    pub finished_at: Option<String>,
+    /// The number of its newest event.
+    pub last_seq: u64,
+    /// What it waits for; null when for nothing.
+    pub needs: Option<Needs>,
+    /// The branch that HEAD names in the result; null until there is one.
+    pub branch: Option<String>,
+}
+
+/// One layer of isolation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IsolationLayer {
+    /// Which layer.
+    pub name: String,
+    /// `in-force`, `partial` or `absent`.
+    pub state: String,
+    /// More about it.
+    pub detail: String,
+}
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// The question's id.
+    pub id: String,
+    /// What kind of question.
+    pub kind: String,
+    /// The question.
+    pub text: String,
+}
+
+impl RunObject {
+    /// Describes a run of the remote of that name.
+    #[must_use]
+    pub fn new(run: wire::RunView, remote: &str) -> Self {
+        let finished = !run.outcome.is_empty();
+        let contract = run.contract.unwrap_or_default();
+        let layers = run.isolation.map(|isolation| isolation.layers).unwrap_or_default();
+        Self {
+            id: run.id,
+            name: run.name,
+            state: run.state,
+            outcome: finished.then_some(run.outcome),
+            outcome_detail: finished.then_some(run.outcome_detail),
+            exit_code: run.exit_code,
+            command: contract.command.iter().map(|word| lossy(word)).collect(),
+            agent: contract.agent,
+            session_id: non_empty(contract.session_id),
+            directory: lossy(&contract.root),
+            remote: remote.to_owned(),
+            snapshot: data_encoding::HEXLOWER.encode(&run.snapshot),
+            isolation: layers.into_iter().map(IsolationLayer::from).collect(),
+            created_at: rfc3339(run.created_at_unix_nanos),
+            finished_at: finished.then(|| rfc3339(run.finished_at_unix_nanos)),
+            last_seq: run.last_seq,
+            needs: run.needs.map(Needs::from),
+            branch: non_empty(run.branch),
+        }
+    }
+}
+
+impl From<wire::IsolationLayer> for IsolationLayer {
+    fn from(layer: wire::IsolationLayer) -> Self {
+        Self { name: layer.name, state: layer.state, detail: layer.detail }
+    }
+}
+
+impl From<wire::InputNeeded> for Needs {
+    fn from(need: wire::InputNeeded) -> Self {
+        Self { id: need.id, kind: need.kind, text: need.text }
+    }
+}
+
+/// A moment as RFC 3339 in UTC.
+#[must_use]
+pub fn rfc3339(unix_nanos: i64) -> String {
+    Timestamp::from_nanosecond(i128::from(unix_nanos)).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// JSON has no bytes: what is no UTF-8 is replaced.
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn non_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> wire::RunView {
+        wire::RunView {
+            id: "abcdefghij".to_owned(),
+            name: "make-test-abcd".to_owned(),
+            state: "finished".to_owned(),
+            outcome: "failed".to_owned(),
+            outcome_detail: "make exited with code 2".to_owned(),
+            exit_code: Some(2),
+            contract: Some(wire::Contract {
+                command: vec![b"make".to_vec(), b"-j8".to_vec(), b"te\xffst".to_vec()],
+                root: b"/home/a/tree".to_vec(),
+                directory: b"/home/a/tree/sub".to_vec(),
+                ..wire::Contract::default()
+            }),
+            snapshot: vec![0xab; 32],
+            isolation: Some(wire::Isolation {
+                layers: vec![wire::IsolationLayer {
+                    name: "namespaces".to_owned(),
+                    state: "in-force".to_owned(),
+                    detail: "user, mount, pid, net".to_owned(),
+                }],
+            }),
+            created_at_unix_nanos: 1_793_000_000_123_456_789,
+            finished_at_unix_nanos: 1_793_000_060_000_000_000,
+            last_seq: 7,
+            branch: "main".to_owned(),
+            ..wire::RunView::default()
+        }
+    }
+
+    fn check(run: wire::RunView, golden: &str) {
+        let object = serde_json::to_string_pretty(&RunObject::new(run, "box")).unwrap();
+        assert_eq!(object, golden.trim_end());
+    }
+
+    #[test]
+    fn a_finished_run_is_what_programs_rely_on() {
+        check(view(), include_str!("../tests/golden/run-finished.json"));
+    }
+
+    #[test]
+    fn a_waiting_run_is_what_programs_rely_on() {
+        let run = wire::RunView {
+            state: "needs_input".to_owned(),
+            outcome: String::new(),
+            outcome_detail: String::new(),
+            exit_code: None,
+            finished_at_unix_nanos: 0,
+            branch: String::new(),
+            needs: Some(wire::InputNeeded {
+                id: "q1".to_owned(),
+                kind: "question".to_owned(),
+                text: "Which one?".to_owned(),
+            }),
+            ..view()
+        };
+        check(run, include_str!("../tests/golden/run-waiting.json"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What a run started from and what it returned.
+
+use handoff_proto::manifest::{ResultId, ResultManifest, SnapshotId, SnapshotManifest, Timestamp};
+use handoff_proto::run::RunId;
+use handoff_proto::wire::RunView;
+
+use super::fetch::{self, FetchError};
+use crate::remote::Remote;
+use crate::runs::{HandedOff, Ledger};
+
+/// A finished run with its result.
+#[derive(Debug)]
+pub struct Returned {
+    /// The run as its remote shows it.
+    pub run: RunView,
+    /// What was handed off.
+    pub base: SnapshotManifest,
+    /// What came back.
+    pub result: ResultManifest,
+    /// Its id.
+    pub result_id: ResultId,
+    /// When it was handed off, if that was from here.
+    pub handed_off_at: Option<Timestamp>,
+}
+
+/// Why there is nothing to bring back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReturnedError {
+    /// The run is still at work.
+    #[error("run {name} has not finished: it is {state}")]
+    Unfinished {
+        /// The run's name.
+        name: String,
+        /// Where it stands.
+        state: String,
+    },
+    /// The run came to its end without a result.
+    #[error("run {name} returned nothing: {why}")]
+    Nothing {
+        /// The run's name.
+        name: String,
+        /// What happened.
+        why: String,
+    },
+    /// The daemon could not collect what the run left behind.
+    #[error("the result of run {name} could not be collected: {why}")]
+    NotCollected {
+        /// The run's name.
+        name: String,
+        /// What happened.
+        why: String,
+    },
+    /// The remote says something that makes no sense.
+    #[error("the remote names the {what} of run {name} in a way that makes no sense")]
+    Senseless {
+        /// The run's name.
+        name: String,
+        /// What it names.
+        what: &'static str,
+    },
+    /// A manifest cannot be had.
+    #[error("cannot get what run {name} returned")]
+    Fetch {
+        /// The run's name.
+        name: String,
+        /// Why.
+        source: Box<FetchError>,
+    },
+}
+
+/// Gets both manifests of a run: what is remembered here need not be fetched.
+///
+/// # Errors
+///
+/// Where the run has no result, or a manifest cannot be had.
+pub async fn returned(
+    remote: &Remote,
+    run: RunView,
+    ledger: &Ledger,
+) -> Result<Returned, ReturnedError> {
+    let name = || run.name.clone();
+    if run.outcome.is_empty() {
+        return Err(ReturnedError::Unfinished { name: name(), state: run.state.clone() });
+    }
+    if run.result.is_empty() {
+        return Err(no_result(&run));
+    }
+    let senseless = |what| ReturnedError::Senseless { name: name(), what };
+    let id = |bytes: &[u8], what| <[u8; 32]>::try_from(bytes).map_err(|_| senseless(what));
+    let snapshot_id = SnapshotId::from_bytes(id(&run.snapshot, "snapshot")?);
+    let result_id = ResultId::from_bytes(id(&run.result, "result")?);
+    let failed = |error: FetchError| ReturnedError::Fetch { name: name(), source: Box::new(error) };
+    // What is remembered only saves a call: whatever is wrong with it, the remote has it too.
+    let known = RunId::parse(&run.id).ok().and_then(|id| ledger.recall(&id).ok().flatten());
+    let known = known.filter(|known| known.snapshot == snapshot_id);
+    let base = match known.as_ref().and_then(|known| ledger.snapshot(known).ok()) {
+        Some(base) => base,
+        None => fetch::snapshot(remote, &run.id, snapshot_id).await.map_err(failed)?,
+    };
+    let result = fetch::result(remote, &run.id, result_id).await.map_err(failed)?;
+    let handed_off_at = known.as_ref().map(moment);
+    Ok(Returned { base, result, result_id, handed_off_at, run })
+}
+
+fn no_result(run: &RunView) -> ReturnedError {
+    let name = run.name.clone();
+    if !run.result_failure.is_empty() {
+        return ReturnedError::NotCollected { name, why: run.result_failure.clone() };
+    }
+    let why = match run.outcome_detail.as_str() {
+        "" => format!("it {}", run.outcome.replace('_', " ")),
+        detail => format!("{}, {detail}", run.outcome.replace('_', " ")),
+    };
+    ReturnedError::Nothing { name, why }
+}
+
+fn moment(known: &HandedOff) -> Timestamp {
+    const SECOND: i64 = 1_000_000_000;
+    let nanos = u32::try_from(known.at_unix_nanos.rem_euclid(SECOND)).unwrap_or_default();
+    Timestamp { secs: known.at_unix_nanos.div_euclid(SECOND), nanos }
+}

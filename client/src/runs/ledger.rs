@@ -1,0 +1,352 @@
+//! What was handed off from this machine: one small file a run, one manifest a snapshot.
+//!
+//! The daemons hold the truth about runs. This only remembers where a run went and what was sent,
+//! which `pull` compares with and the next handoff builds upon.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use handoff_proto::frames::{pack_manifest, unpack_manifest};
+use handoff_proto::manifest::{Limits, ManifestError, SnapshotId, SnapshotManifest};
+use handoff_proto::path::AbsolutePath;
+use handoff_proto::run::RunId;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::Options;
+use crate::capture::git::{Git, GitError};
+use crate::capture::user_git::user_git;
+use crate::settings::{Places, write_private};
+
+/// One run that was handed off from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOff {
+    /// The run.
+    pub id: RunId,
+    /// Its name.
+    pub name: String,
+    /// The remote it went to, as it is called here.
+    pub remote: String,
+    /// The root of its tree.
+    pub root: AbsolutePath,
+    /// Globs of ignored things that were carried nevertheless.
+    pub include: Vec<String>,
+    /// Globs of things that were not carried.
+    pub exclude: Vec<String>,
+    /// What was sent.
+    pub snapshot: SnapshotId,
+    /// The size of that manifest, encoded.
+    pub manifest_bytes: u64,
+    /// When, in nanoseconds since the Unix epoch.
+    pub at_unix_nanos: i64,
+    /// Where the remote's stream of all events stood just before this run's first one.
+    pub cursor: String,
+}
+
+impl HandedOff {
+    /// What to capture now in order to compare the tree with what was sent.
+    ///
+    /// # Errors
+    ///
+    /// Where git's settings cannot be read.
+    pub fn capture_options(&self) -> Result<Options, GitError> {
+        let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
+        Ok(Options {
+            root: self.root.clone(),
+            include: bytes(&self.include),
+            exclude: bytes(&self.exclude),
+            excludes_file: user_git(&Git::new(self.root.as_os_path()))?.excludes,
+        })
+    }
+}
+
+/// The stored form.
+#[derive(Deserialize, Serialize)]
+struct Stored {
+    id: String,
+    name: String,
+    remote: String,
+    root: StoredPath,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    snapshot: String,
+    manifest_bytes: u64,
+    at_unix_nanos: i64,
+    cursor: String,
+}
+
+/// JSON has no bytes: a path that is no UTF-8 is a list of numbers.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum StoredPath {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// What was handed off cannot be remembered or recalled.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A manifest is not the one that was kept.
+    #[error("{path} is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ManifestError,
+    },
+}
+
+/// The memory of what was handed off from here.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    runs: PathBuf,
+    snapshots: PathBuf,
+}
+
+impl Ledger {
+    /// The memory at its place.
+    #[must_use]
+    pub fn new(places: &Places) -> Self {
+        Self { runs: places.runs(), snapshots: places.snapshots() }
+    }
+
+    /// Remembers a run and the encoded manifest that was sent.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be written.
+    pub fn remember(&self, run: &HandedOff, encoded_manifest: &[u8]) -> Result<(), LedgerError> {
+        let snapshot = self.snapshot_file(&run.snapshot);
+        if !snapshot.exists() {
+            write(&snapshot, &pack_manifest(encoded_manifest))?;
+        }
+        let record = serde_json::to_vec_pretty(&Stored::from(run)).unwrap_or_default();
+        write(&self.run_file(&run.id), &record)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    ///
+    /// Where its file cannot be read.
+    pub fn recall(&self, id: &RunId) -> Result<Option<HandedOff>, LedgerError> {
+        read_run(&self.run_file(id))
+    }
+
+    /// All runs, the newest first. A file that is none of ours is passed over.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read.
+    pub fn all(&self) -> Result<Vec<HandedOff>, LedgerError> {
+        let directory = match std::fs::read_dir(&self.runs) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(LedgerError::Read { path: self.runs.clone(), source }),
+        };
+        let mut runs = Vec::new();
+        for file in directory {
+            let file =
+                file.map_err(|source| LedgerError::Read { path: self.runs.clone(), source })?;
+            runs.extend(read_run(&file.path())?);
+        }
+        runs.sort_by_key(|run| std::cmp::Reverse(run.at_unix_nanos));
+        Ok(runs)
+    }
+
+    /// The manifest that was sent for a run.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read or is damaged.
+    pub fn snapshot(&self, run: &HandedOff) -> Result<SnapshotManifest, LedgerError> {
+        let path = self.snapshot_file(&run.snapshot);
+        let read = |source| LedgerError::Read { path: path.clone(), source };
+        let packed = std::fs::read(&path).map_err(read)?;
+        let encoded = unpack_manifest(packed.as_slice(), run.manifest_bytes)
+            .map_err(|error| read(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        let manifest = SnapshotManifest::decode(&encoded, &Limits::DEFAULT)
+            .map_err(|source| LedgerError::Damaged { path: path.clone(), source })?;
+        if SnapshotId::of(&encoded) == run.snapshot {
+            Ok(manifest)
+        } else {
+            Err(read(io::Error::new(io::ErrorKind::InvalidData, "it is another snapshot")))
+        }
+    }
+
+    /// Forgets a run, and its manifest unless another run was made from the same.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be removed.
+    pub fn forget(&self, id: &RunId) -> Result<(), LedgerError> {
+        let Some(run) = self.recall(id)? else {
+            return Ok(());
+        };
+        remove(&self.run_file(id))?;
+        if self.all()?.iter().all(|other| other.snapshot != run.snapshot) {
+            remove(&self.snapshot_file(&run.snapshot))?;
+        }
+        Ok(())
+    }
+
+    fn run_file(&self, id: &RunId) -> PathBuf {
+        self.runs.join(format!("{id}.json"))
+    }
+
+    fn snapshot_file(&self, id: &SnapshotId) -> PathBuf {
+        self.snapshots.join(format!("{id}.zst"))
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), LedgerError> {
+    write_private(path, content)
+        .map_err(|source| LedgerError::Write { path: path.to_owned(), source })
+}
+
+fn remove(path: &Path) -> Result<(), LedgerError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LedgerError::Write { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn read_run(path: &Path) -> Result<Option<HandedOff>, LedgerError> {
+    match std::fs::read(path) {
+        Ok(record) => Ok(serde_json::from_slice::<Stored>(&record).ok().and_then(Stored::parse)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LedgerError::Read { path: path.to_owned(), source }),
+    }
+}
+
+impl From<&HandedOff> for Stored {
+    fn from(run: &HandedOff) -> Self {
+        let root = run.root.as_bytes();
+        let root = match std::str::from_utf8(root) {
+            Ok(text) => StoredPath::Text(text.to_owned()),
+            Err(_) => StoredPath::Bytes(root.to_vec()),
+        };
+        Self {
+            id: run.id.to_string(),
+            name: run.name.clone(),
+            remote: run.remote.clone(),
+            root,
+            include: run.include.clone(),
+            exclude: run.exclude.clone(),
+            snapshot: run.snapshot.to_string(),
+            manifest_bytes: run.manifest_bytes,
+            at_unix_nanos: run.at_unix_nanos,
+            cursor: run.cursor.clone(),
+        }
+    }
+}
+
+impl Stored {
+    fn parse(self) -> Option<HandedOff> {
+        let root = match self.root {
+            StoredPath::Text(text) => text.into_bytes(),
+            StoredPath::Bytes(bytes) => bytes,
+        };
+        Some(HandedOff {
+            id: RunId::parse(&self.id).ok()?,
+            name: self.name,
+            remote: self.remote,
+            root: AbsolutePath::parse(&root).ok()?,
+            include: self.include,
+            exclude: self.exclude,
+            snapshot: SnapshotId::parse(&self.snapshot).ok()?,
+            manifest_bytes: self.manifest_bytes,
+            at_unix_nanos: self.at_unix_nanos,
+            cursor: self.cursor,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff_proto::manifest::{Timestamp, VERSION};
+
+    use super::*;
+
+    fn manifest(root: &[u8]) -> SnapshotManifest {
+        SnapshotManifest {
+            version: VERSION,
+            root: AbsolutePath::parse(root).unwrap(),
+            root_mode: 0o755,
+            root_mtime: Timestamp::default(),
+            entries: Vec::new(),
+            repositories: Vec::new(),
+        }
+    }
+
+    fn run(id: u8, manifest: &SnapshotManifest, at: i64) -> HandedOff {
+        HandedOff {
+            id: RunId::from_random([id; 10]),
+            name: format!("run-{id}"),
+            remote: "box".to_owned(),
+            root: manifest.root.clone(),
+            include: vec!["*.env".to_owned()],
+            exclude: Vec::new(),
+            snapshot: manifest.id(),
+            manifest_bytes: manifest.encode().len() as u64,
+            at_unix_nanos: at,
+            cursor: "7".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_recalled_newest_first() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(&Places::beneath(home.path()));
+        assert_eq!(ledger.all().unwrap(), []);
+        let manifest = manifest(b"/home/a/\xff");
+        let (old, new) = (run(1, &manifest, 1), run(2, &manifest, 2));
+        ledger.remember(&new, &manifest.encode()).unwrap();
+        ledger.remember(&old, &manifest.encode()).unwrap();
+        assert_eq!(ledger.all().unwrap(), [new.clone(), old.clone()]);
+        assert_eq!(ledger.recall(&old.id).unwrap(), Some(old.clone()));
+        assert_eq!(ledger.snapshot(&old).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_snapshot_is_forgotten_with_its_last_run() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(&Places::beneath(home.path()));
+        let manifest = manifest(b"/home/a");
+        let (one, two) = (run(1, &manifest, 1), run(2, &manifest, 2));
+        ledger.remember(&one, &manifest.encode()).unwrap();
+        ledger.remember(&two, &manifest.encode()).unwrap();
+        ledger.forget(&one.id).unwrap();
+        assert!(ledger.snapshot(&two).is_ok());
+        ledger.forget(&two.id).unwrap();
+        ledger.forget(&two.id).unwrap();
+        assert!(ledger.snapshot(&two).is_err());
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_noticed() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(&Places::beneath(home.path()));
+        let (kept, other) = (manifest(b"/home/a"), manifest(b"/home/b"));
+        let run = run(1, &kept, 1);
+        ledger.remember(&run, &other.encode()).unwrap();
+        assert!(ledger.snapshot(&run).is_err());
+    }
+}

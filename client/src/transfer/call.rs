@@ -1,0 +1,212 @@
+//! One attempt at the `Handoff` call.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use handoff_proto::chunk::ChunkId;
+use handoff_proto::frames::{frames, pack_manifest};
+use handoff_proto::manifest::Entry;
+use handoff_proto::run::RunId;
+use handoff_proto::wire::handoff_reply::Part as Reply;
+use handoff_proto::wire::handoff_request::Part;
+use handoff_proto::wire::{self, Empty, HandoffRequest};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::bundle::{self, SendError};
+use super::{Offer, Receipt, TransferError};
+use crate::capture::Capture;
+use crate::output::Progress;
+use crate::remote::{self, Remote};
+
+/// Messages made ahead of a slow line: 4 MiB of frames.
+const REQUESTS_AHEAD: usize = 8;
+
+/// Bytes of a chunk id.
+const ID_BYTES: usize = 32;
+
+/// What became of an attempt.
+pub(super) struct Attempt {
+    pub(super) outcome: Result<Receipt, TransferError>,
+    /// Whether the daemon now has something that it did not have before.
+    pub(super) got_further: bool,
+}
+
+/// Tries once.
+pub(super) async fn attempt(
+    remote: &Remote,
+    offer: &Offer,
+    capture: &Arc<Capture>,
+    progress: &Arc<Progress>,
+) -> Attempt {
+    let mut call = Call {
+        remote,
+        capture: Arc::clone(capture),
+        progress: Arc::clone(progress),
+        needed: HashSet::new(),
+        sending: None,
+        got_further: false,
+    };
+    let outcome = call.run(offer).await;
+    if let Some(sending) = call.sending.take() {
+        // Its channel is closed by now, so that it ends.
+        drop(sending.await);
+    }
+    Attempt { outcome, got_further: call.got_further }
+}
+
+struct Call<'a> {
+    remote: &'a Remote,
+    capture: Arc<Capture>,
+    progress: Arc<Progress>,
+    needed: HashSet<ChunkId>,
+    sending: Option<JoinHandle<Result<(), SendError>>>,
+    got_further: bool,
+}
+
+impl Call<'_> {
+    async fn run(&mut self, offer: &Offer) -> Result<Receipt, TransferError> {
+        let (requests, receiver) = mpsc::channel(REQUESTS_AHEAD);
+        // There is room for it.
+        drop(requests.try_send(request(Part::Offer(self.offer(offer)))));
+        let replies = self.remote.runs().handoff(ReceiverStream::new(receiver)).await;
+        let mut replies = replies.map_err(|status| self.failed(status))?.into_inner();
+        let mut requests = Some(requests);
+        loop {
+            match self.next(&mut replies).await? {
+                Reply::Accepted(Empty {}) => self.send_manifest(requests.as_ref()).await,
+                Reply::Needs(needs) => {
+                    self.add_needed(&needs.ids)?;
+                    if needs.needs_end {
+                        self.send_bundle(requests.take());
+                    }
+                }
+                Reply::Acknowledged(bytes) => self.got_further |= bytes > 0,
+                Reply::Receipt(receipt) => return self.check(receipt),
+            }
+        }
+    }
+
+    /// The next reply, unless sending fails first.
+    async fn next(
+        &mut self,
+        replies: &mut Streaming<wire::HandoffReply>,
+    ) -> Result<Reply, TransferError> {
+        loop {
+            let message = match &mut self.sending {
+                None => replies.message().await,
+                Some(sending) => tokio::select! {
+                    message = replies.message() => message,
+                    sent = sending => {
+                        self.sending = None;
+                        match sent {
+                            Ok(Err(SendError::Changed(changed))) => {
+                                return Err(TransferError::Changed(changed));
+                            }
+                            // Why nobody takes frames any more, the replies say.
+                            Ok(Ok(()) | Err(SendError::Closed)) | Err(_) => continue,
+                        }
+                    }
+                },
+            };
+            return match message.map_err(|status| self.failed(status))? {
+                Some(wire::HandoffReply { part: Some(part) }) => Ok(part),
+                Some(wire::HandoffReply { part: None }) => Err(self.protocol("an empty reply")),
+                None => Err(self.protocol("no receipt")),
+            };
+        }
+    }
+
+    fn offer(&self, offer: &Offer) -> wire::Offer {
+        let Capture { manifest, encoded, id, .. } = &*self.capture;
+        wire::Offer {
+            idempotency_key: offer.key.to_vec(),
+            name: offer.name.clone(),
+            snapshot: id.as_bytes().to_vec(),
+            manifest_bytes: encoded.len() as u64,
+            content_bytes: manifest.entries.iter().map(Entry::size).sum(),
+            entries: manifest.entries.len() as u64,
+            contract: Some(offer.contract.clone()),
+        }
+    }
+
+    /// Sends the manifest; if nobody takes it any more, the replies say why.
+    async fn send_manifest(&self, requests: Option<&mpsc::Sender<HandoffRequest>>) {
+        let Some(requests) = requests else { return };
+        let packed = Bytes::from(pack_manifest(&self.capture.encoded));
+        for frame in frames(packed) {
+            if requests.send(request(Part::Manifest(frame))).await.is_err() {
+                return;
+            }
+        }
+        drop(requests.send(request(Part::ManifestEnd(Empty {}))).await);
+    }
+
+    fn add_needed(&mut self, ids: &[u8]) -> Result<(), TransferError> {
+        let (ids, rest) = ids.as_chunks::<ID_BYTES>();
+        if !rest.is_empty() {
+            return Err(self.protocol("half a chunk id"));
+        }
+        self.needed.extend(ids.iter().map(|id| ChunkId::from_bytes(*id)));
+        Ok(())
+    }
+
+    fn send_bundle(&mut self, requests: Option<mpsc::Sender<HandoffRequest>>) {
+        let Some(requests) = requests else { return };
+        let needed = std::mem::take(&mut self.needed);
+        self.progress.set_total(bytes_of(&self.capture, &needed));
+        let (capture, progress) = (Arc::clone(&self.capture), Arc::clone(&self.progress));
+        let send = move || bundle::send(&capture, needed, requests, &progress);
+        self.sending = Some(tokio::task::spawn_blocking(send));
+    }
+
+    fn check(&self, receipt: wire::Receipt) -> Result<Receipt, TransferError> {
+        let manifest = &self.capture.manifest;
+        let content: u64 = manifest.entries.iter().map(Entry::size).sum();
+        let differs = |what: &str| TransferError::Receipt {
+            remote: self.remote.name().to_owned(),
+            what: what.to_owned(),
+        };
+        if receipt.snapshot != self.capture.id.as_bytes() {
+            return Err(differs("it names another snapshot"));
+        }
+        if receipt.entries != manifest.entries.len() as u64 || receipt.content_bytes != content {
+            return Err(differs("it counts other files"));
+        }
+        let id = RunId::parse(&receipt.run_id).map_err(|_| differs("it names no run"))?;
+        let run = receipt.run.filter(|run| run.id == id.as_str() && receipt.seq > 0);
+        Ok(Receipt {
+            id,
+            run: run.ok_or_else(|| differs("it has no run"))?,
+            cursor: receipt.cursor,
+            bundle_bytes: receipt.bundle_bytes_received,
+        })
+    }
+
+    fn failed(&self, status: tonic::Status) -> TransferError {
+        self.remote_error(self.remote.error(status))
+    }
+
+    fn protocol(&self, what: &str) -> TransferError {
+        let (remote, what) = (self.remote.name().to_owned(), what.to_owned());
+        self.remote_error(remote::Error::Protocol { remote, what })
+    }
+
+    fn remote_error(&self, source: remote::Error) -> TransferError {
+        TransferError::Remote { remote: self.remote.name().to_owned(), source: Box::new(source) }
+    }
+}
+
+fn request(part: Part) -> HandoffRequest {
+    HandoffRequest { part: Some(part) }
+}
+
+/// The plain size of chunks, each counted once.
+pub(super) fn bytes_of(capture: &Capture, chunks: &HashSet<ChunkId>) -> u64 {
+    let mut counted = HashSet::new();
+    let sizes = capture.manifest.chunks().filter(|chunk| chunks.contains(&chunk.id));
+    sizes.filter(|chunk| counted.insert(chunk.id)).map(|chunk| u64::from(chunk.size)).sum()
+}

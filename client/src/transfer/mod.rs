@@ -1,0 +1,158 @@
+//! From a captured tree to a receipt: offers it, sends what the daemon lacks, checks the receipt.
+//!
+//! A broken connection is not the end: the same offer with the same key is made again, and only
+//! what is not on the daemon yet is sent again. Only a receipt that matches makes it safe to
+//! disconnect.
+
+mod bundle;
+mod call;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoff_proto::run::RunId;
+use handoff_proto::wire;
+
+use crate::backoff::Backoff;
+use crate::capture::{Capture, ChangedSince};
+use crate::output::Output;
+use crate::remote::{self, Remote};
+
+/// Bytes of an idempotency key.
+const KEY_BYTES: usize = 32;
+
+/// How often a handoff is tried again in a row without getting any further.
+const RETRIES: u32 = 8;
+
+/// The longest pause before a retry.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// What is handed off.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    key: [u8; KEY_BYTES],
+    /// The name wanted for the run; empty lets the daemon choose.
+    pub name: String,
+    /// What the run may do.
+    pub contract: wire::Contract,
+}
+
+/// The proof that the daemon has everything.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The run.
+    pub id: RunId,
+    /// The run as it stands.
+    pub run: wire::RunView,
+    /// Where the remote's stream of all events stood just before the run's first one.
+    pub cursor: String,
+    /// Compressed bytes that the daemon received in the last attempt.
+    pub bundle_bytes: u64,
+}
+
+/// The tree was not handed off.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The remote cannot be reached or refuses.
+    #[error("cannot hand off to remote {remote}")]
+    Remote {
+        /// The remote.
+        remote: String,
+        /// Why.
+        source: Box<remote::Error>,
+    },
+    /// The tree is no longer what was captured.
+    #[error("cannot send the tree as it was captured")]
+    Changed(#[source] ChangedSince),
+    /// The receipt is for something else than what was sent.
+    #[error("the receipt of remote {remote} is not for what was sent: {what}")]
+    Receipt {
+        /// The remote.
+        remote: String,
+        /// What differs.
+        what: String,
+    },
+    /// The system has no random numbers.
+    #[error("cannot make a key")]
+    Random(#[source] std::io::Error),
+}
+
+impl TransferError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Remote { source, .. } => source.hint(),
+            Self::Changed(_) => Some("stop what writes there, then try again".to_owned()),
+            Self::Receipt { .. } => {
+                Some("do not rely on that run; `handoff ls` shows it".to_owned())
+            }
+            Self::Random(_) => None,
+        }
+    }
+}
+
+impl Offer {
+    /// An offer that has never been made before.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no random numbers.
+    pub fn new(name: String, contract: wire::Contract) -> Result<Self, TransferError> {
+        let mut key = [0; KEY_BYTES];
+        getrandom::fill(&mut key)
+            .map_err(|error| TransferError::Random(std::io::Error::other(error.to_string())))?;
+        Ok(Self { key, name, contract })
+    }
+}
+
+/// Hands a captured tree off. `connect` is called again after the connection broke.
+///
+/// # Errors
+///
+/// See [`TransferError`]; unless the daemon got everything and only the receipt was lost, there is
+/// no run then.
+pub async fn hand_off<C>(
+    offer: &Offer,
+    capture: &Arc<Capture>,
+    output: &Output,
+    mut connect: impl AsyncFnMut() -> Result<Remote, C>,
+) -> Result<Receipt, C>
+where
+    C: From<TransferError>,
+{
+    let progress = Arc::new(output.progress("sending", 0));
+    let mut remote = connect().await?;
+    let mut backoff = Backoff::new(PAUSE_MAX);
+    let mut retries = 0;
+    loop {
+        let attempt = call::attempt(&remote, offer, capture, &progress).await;
+        let failure = match attempt.outcome {
+            Ok(receipt) => return Ok(receipt),
+            Err(failure) => failure,
+        };
+        let transient =
+            matches!(&failure, TransferError::Remote { source, .. } if source.is_transient());
+        if attempt.got_further {
+            retries = 0;
+            backoff.reset();
+        }
+        if !transient || retries == RETRIES {
+            return Err(failure.into());
+        }
+        let pause = backoff.pause();
+        if retries == 0 {
+            let why = crate::exit::chain_text(&failure);
+            progress.suspend(|| output.note(format_args!("{why}; trying again")));
+        }
+        retries += 1;
+        tokio::time::sleep(pause).await;
+        // A daemon on this machine may come back at another address.
+        if let Ok(again) = connect().await {
+            remote = again;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! What the tests that cross a crate share: worlds of their own, jails, desktops.
+//!
+//! A missing prerequisite is a panic, never a skip.
+
+pub mod desktop;
+pub mod escape;
+pub mod remote;
+pub mod repository;
+pub mod wire;
+pub mod world;

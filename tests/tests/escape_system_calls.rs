@@ -1,0 +1,68 @@
+//! Attempt: reach the parts of the kernel that no build needs.
+
+use std::process::Command;
+
+use handoff_tests::escape::{Act, Lab, call, doing};
+
+/// Calls that do no harm even where they are allowed.
+fn acts() -> Vec<Act> {
+    vec![
+        call("bpf", libc::SYS_bpf, "0, 0, 0"),
+        call("perf_event_open", libc::SYS_perf_event_open, "0, 0, -1, -1, 0"),
+        call("userfaultfd", libc::SYS_userfaultfd, "1"),
+        call("io_uring_setup", libc::SYS_io_uring_setup, "8, my $b = text(' ') x 200"),
+        call("io_uring_enter", libc::SYS_io_uring_enter, "-1, 0, 0, 0, 0, 0"),
+        call("io_uring_register", libc::SYS_io_uring_register, "-1, 0, 0, 0"),
+        call("keyctl", libc::SYS_keyctl, "0, -3, 0"),
+        call("add_key", libc::SYS_add_key, "text('nonsense'), text('a'), text('b'), 1, -3"),
+        call("request_key", libc::SYS_request_key, "text('nonsense'), text('a'), 0, 0"),
+        call("kexec_load", libc::SYS_kexec_load, "0, 0, 0, 0xffff"),
+        call("init_module", libc::SYS_init_module, "0, 0, text('')"),
+        call("finit_module", libc::SYS_finit_module, "-1, text(''), 0"),
+        call("delete_module", libc::SYS_delete_module, "text('no-such-module'), 0"),
+        call("open_by_handle_at", libc::SYS_open_by_handle_at, "-1, 0, 0"),
+        call("name_to_handle_at", libc::SYS_name_to_handle_at, "-1, text(''), 0, 0, 0"),
+        call("fanotify_init", libc::SYS_fanotify_init, "0xffff, 0"),
+        call("syslog", libc::SYS_syslog, "10, 0, 0"),
+        call("reboot", libc::SYS_reboot, "0, 0, 0, 0"),
+        call("swapon", libc::SYS_swapon, "text('/no-such-file'), 0"),
+        call("swapoff", libc::SYS_swapoff, "text('/no-such-file')"),
+        call("acct", libc::SYS_acct, "text('/no-such-file')"),
+        call("quotactl", libc::SYS_quotactl, "0, text('/no-such-file'), 0, 0"),
+        call("clock_settime", libc::SYS_clock_settime, "0, 0"),
+        call("pidfd_getfd", libc::SYS_pidfd_getfd, "-1, 0, 0"),
+        call("kcmp", libc::SYS_kcmp, "$$, $$, 0, 0, 0"),
+        call("mbind", libc::SYS_mbind, "0, 0, 0, 0, 0, 0"),
+        call("migrate_pages", libc::SYS_migrate_pages, "-1, 0, 0, 0"),
+    ]
+}
+
+/// Calls that a kernel can be built without.
+const OPTIONAL: [&str; 4] = ["kexec_load", "init_module", "finit_module", "delete_module"];
+
+/// The number of `getpid` in the x32 interface.
+const X32_GETPID: libc::c_long = 0x4000_0000 | 39;
+
+fn attempt(lab: &Lab) {
+    let command = doing(&acts());
+    // As root: most of these need rights outside, too, and the point is that they exist.
+    let outside = Command::new(&command[0]).args(&command[1..]).output().expect("run the control");
+    let outside = String::from_utf8_lossy(&outside.stdout).into_owned();
+    assert_eq!(outside.lines().count(), acts().len(), "{outside}");
+    for line in outside.lines() {
+        let (name, result) = line.split_once(' ').expect("a name and a result");
+        assert_ne!(result, "EPERM", "{line}");
+        assert!(result != "ENOSYS" || OPTIONAL.contains(&name), "{line}");
+    }
+
+    let inside = lab.jail("calls").run(&command);
+    for (name, _) in acts() {
+        inside.says(name, "EPERM");
+    }
+    let others = [call("getpid", libc::SYS_getpid, ""), call("x32", X32_GETPID, "")];
+    let inside = lab.jail("x32").run(&doing(&others));
+    inside.says("getpid", "ok");
+    inside.says("x32", "ENOSYS");
+}
+
+handoff_tests::attempt!(attempt);

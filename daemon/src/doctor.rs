@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use handoff_proto::wire;
-use handoff_sandbox::{Layer, LayerState};
+use handoff_sandbox::Layer;
 
 /// The layers of isolation on this machine. The first call starts a trial jail and blocks; later
 /// ones only remember.
@@ -14,11 +14,7 @@ pub fn layers() -> Vec<wire::IsolationLayer> {
 }
 
 fn to_wire(layer: Layer) -> wire::IsolationLayer {
-    let state = match layer.state {
-        LayerState::InForce => "in-force",
-        LayerState::Partial => "partial",
-        LayerState::Absent => "absent",
-    };
+    let state = layer.state.as_str();
     let detail = match layer.fix {
         Some(fix) => format!("{}; to do: {fix}", layer.detail),
         None => layer.detail,

@@ -126,6 +126,18 @@ pub enum LayerState {
     Absent,
 }
 
+impl LayerState {
+    /// The state's name, as it is stored, sent and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InForce => "in-force",
+            Self::Partial => "partial",
+            Self::Absent => "absent",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

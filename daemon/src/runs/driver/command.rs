@@ -4,7 +4,7 @@ use handoff_proto::{
     run::{Event, Exit, State},
     wire,
 };
-use handoff_sandbox::{Isolation, LayerState};
+use handoff_sandbox::Isolation;
 use tokio::select;
 
 use super::{DriveError, Driver};
@@ -113,12 +113,7 @@ const SIGKILL: i32 = 9;
 pub(crate) fn layers(isolation: &Isolation) -> wire::Isolation {
     let layers = isolation.layers.iter().map(|layer| wire::IsolationLayer {
         name: layer.name.as_str().to_owned(),
-        state: match layer.state {
-            LayerState::InForce => "in-force",
-            LayerState::Partial => "partial",
-            LayerState::Absent => "absent",
-        }
-        .to_owned(),
+        state: layer.state.as_str().to_owned(),
         detail: layer.detail.clone(),
     });
     wire::Isolation { layers: layers.collect() }

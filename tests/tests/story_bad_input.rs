@@ -109,7 +109,7 @@ fn roots_that_belong_to_the_system_are_refused_by_name() {
 }
 
 #[test]
-fn an_upload_that_breaks_is_taken_up_again() {
+fn a_remote_that_is_down_gets_no_run() {
     let (world, mut remote) = (World::new(), Remote::start());
     let invitation = remote.invite("ada", &[]);
     world.handoff(&world.home(), ["remote", "add", "box", &invitation]).ok();

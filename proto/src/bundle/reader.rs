@@ -1,15 +1,14 @@
 //! Reads a bundle that anyone may have made.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read};
-
-use zstd::stream::read::Decoder;
+use std::io::{self, Read};
 
 use crate::chunk::{CHUNK_SIZE_MAX, ChunkId, ChunkRef};
 
+use super::VERSION;
+use super::archive::Archive;
 use super::error::BundleError;
 use super::header::{self, BLOCK, Name};
-use super::{VERSION, WINDOW_LOG_MAX};
 
 /// The zero blocks that end an archive: two, and as many more as fill a record of 10 KiB, which is
 /// what general tar programs write.
@@ -53,7 +52,7 @@ pub enum Item {
 /// Chunks are accepted only after [`expect`](Self::expect) has named them, each once. After the
 /// last item the stream must end: a reader that has returned `None` has seen all of it.
 pub struct Reader<R: Read> {
-    archive: Option<Decoder<'static, BufReader<R>>>,
+    archive: Option<Archive<R>>,
     limits: BundleLimits,
     /// What each chunk still to come must have.
     expected: HashMap<ChunkId, Expected>,
@@ -90,13 +89,8 @@ impl<R: Read> Reader<R> {
     ///
     /// Where the decompressor cannot be set up; nothing has been read by then.
     pub fn new(input: R, limits: BundleLimits) -> Result<Self, BundleError> {
-        let begin = || -> io::Result<Decoder<'static, BufReader<R>>> {
-            let mut archive = Decoder::new(input)?.single_frame();
-            archive.window_log_max(WINDOW_LOG_MAX)?;
-            Ok(archive)
-        };
         let last = Last::Nothing;
-        let archive = begin().map_err(|source| read_failed(last, source))?;
+        let archive = Archive::new(input).map_err(|source| read_failed(last, source))?;
         Ok(Self { archive: Some(archive), limits, expected: HashMap::new(), total: 0, last })
     }
 
@@ -254,6 +248,7 @@ impl<R: Read> Reader<R> {
     fn end(&mut self) -> Result<(), BundleError> {
         let last = self.last;
         let failed = |source| read_failed(last, source);
+        self.archive().map_err(failed)?.end_here();
         let mut rest = Vec::new();
         let rest_max = (END_BLOCKS_MAX - 1) * BLOCK;
         self.archive()
@@ -269,12 +264,8 @@ impl<R: Read> Reader<R> {
             return Err(BundleError::Trailing);
         }
         // Behind the frame there may be anything, also what zstd itself would skip.
-        let Some(archive) = self.archive.take() else { return Ok(()) };
-        if archive.finish().fill_buf().map_err(failed)?.is_empty() {
-            Ok(())
-        } else {
-            Err(BundleError::Trailing)
-        }
+        let goes_on = self.archive.take().map_or(Ok(false), Archive::goes_on);
+        if goes_on.map_err(failed)? { Err(BundleError::Trailing) } else { Ok(()) }
     }
 
     fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), BundleError> {
@@ -284,7 +275,7 @@ impl<R: Read> Reader<R> {
             .map_err(|source| read_failed(last, source))
     }
 
-    fn archive(&mut self) -> io::Result<&mut Decoder<'static, BufReader<R>>> {
+    fn archive(&mut self) -> io::Result<&mut Archive<R>> {
         self.archive.as_mut().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 

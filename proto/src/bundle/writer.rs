@@ -11,30 +11,52 @@ use super::header::{self, BLOCK, Name};
 use super::{VERSION, WINDOW_LOG_MAX};
 
 /// The highest level whose window a reader accepts.
-const LEVEL_MAX: i32 = 19;
+pub const LEVEL_MAX: i32 = 19;
+
+/// The lowest level: hardly more than copying, for links that are faster than compression.
+pub const LEVEL_MIN: i32 = -50;
+
+/// From this level on the largest window is worth its time: what repeats is found megabytes away.
+const WIDE_FROM_LEVEL: i32 = 3;
 
 /// Writes a bundle to a stream: the manifest first if there is one, then chunks.
 ///
 /// Nothing checks that a chunk comes once only or has its hash; readers refuse such a bundle.
 pub struct Writer<W: Write> {
-    archive: Encoder<'static, W>,
+    /// None only after an error.
+    archive: Option<Encoder<'static, W>>,
+    level: i32,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a bundle. `level` is zstd's, 1 to 19; what lies outside is moved inside.
+    /// Begins a bundle. `level` is zstd's, [`LEVEL_MIN`] to [`LEVEL_MAX`]; what lies outside is
+    /// moved inside.
     ///
     /// # Errors
     ///
     /// Where writing fails.
     pub fn new(output: W, level: i32) -> Result<Self, BundleError> {
-        let begin = || -> io::Result<Encoder<'static, W>> {
-            let mut archive = Encoder::new(output, level.clamp(1, LEVEL_MAX))?;
-            archive.window_log(WINDOW_LOG_MAX)?;
-            Ok(archive)
-        };
-        let mut writer = Self { archive: begin().map_err(BundleError::Write)? };
+        let archive = Some(begin(output, level).map_err(BundleError::Write)?);
+        let mut writer = Self { archive, level };
         writer.entry(Name::Version, VERSION)?;
         Ok(writer)
+    }
+
+    /// Goes on with another effort, in a frame of its own: what came before is not looked at again
+    /// for repetitions, so this is nothing to do all the time.
+    ///
+    /// # Errors
+    ///
+    /// Where writing fails.
+    pub fn set_level(&mut self, level: i32) -> Result<(), BundleError> {
+        if level == self.level {
+            return Ok(());
+        }
+        self.level = level;
+        let again = |archive: Encoder<'static, W>| begin(archive.finish()?, level);
+        let archive = self.archive.take().ok_or(io::ErrorKind::BrokenPipe.into());
+        self.archive = Some(archive.and_then(again).map_err(BundleError::Write)?);
+        Ok(())
     }
 
     /// Writes the manifest; only ever right after [`new`](Self::new).
@@ -61,12 +83,12 @@ impl<W: Write> Writer<W> {
     ///
     /// Where writing fails.
     pub fn flush(&mut self) -> Result<(), BundleError> {
-        self.archive.flush().map_err(BundleError::Write)
+        self.archive().and_then(Write::flush).map_err(BundleError::Write)
     }
 
-    /// The stream underneath, for counting or draining what has been written.
-    pub fn get_mut(&mut self) -> &mut W {
-        self.archive.get_mut()
+    /// The stream underneath, for counting or draining what has been written; none after an error.
+    pub fn get_mut(&mut self) -> Option<&mut W> {
+        self.archive.as_mut().map(Encoder::get_mut)
     }
 
     /// Ends the bundle and returns the stream; without this the bundle is cut off.
@@ -76,7 +98,8 @@ impl<W: Write> Writer<W> {
     /// Where writing fails.
     pub fn finish(mut self) -> Result<W, BundleError> {
         self.write(&[0; 2 * BLOCK])?;
-        self.archive.finish().map_err(BundleError::Write)
+        let archive = self.archive.take().ok_or(io::ErrorKind::BrokenPipe.into());
+        archive.and_then(Encoder::finish).map_err(BundleError::Write)
     }
 
     fn entry(&mut self, name: Name, content: &[u8]) -> Result<(), BundleError> {
@@ -86,8 +109,20 @@ impl<W: Write> Writer<W> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
-        self.archive.write_all(bytes).map_err(BundleError::Write)
+        self.archive().and_then(|archive| archive.write_all(bytes)).map_err(BundleError::Write)
     }
+
+    fn archive(&mut self) -> io::Result<&mut Encoder<'static, W>> {
+        self.archive.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+fn begin<W: Write>(output: W, level: i32) -> io::Result<Encoder<'static, W>> {
+    let mut archive = Encoder::new(output, level.clamp(LEVEL_MIN, LEVEL_MAX))?;
+    if level >= WIDE_FROM_LEVEL {
+        archive.window_log(WINDOW_LOG_MAX)?;
+    }
+    Ok(archive)
 }
 
 impl<W: Write> std::fmt::Debug for Writer<W> {

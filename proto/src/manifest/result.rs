@@ -56,7 +56,9 @@ impl ResultManifest {
     /// The canonical encoding. Only that of a valid manifest can be decoded again.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        stored::encode_result(self)
+        let mut encoded = Vec::new();
+        stored::result_pieces(self, |piece| encoded.extend_from_slice(piece));
+        encoded
     }
 
     /// Decodes what [`encode`](Self::encode) wrote, trusting nothing.
@@ -67,10 +69,14 @@ impl ResultManifest {
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
         let manifest = stored::decode_result(bytes, limits)?;
         manifest.validate(limits)?;
-        if manifest.encode() != bytes {
-            return Err(ManifestError::NotCanonical);
+        let mut rest = Some(bytes);
+        stored::result_pieces(&manifest, |piece| {
+            rest = rest.and_then(|rest| rest.strip_prefix(piece));
+        });
+        match rest {
+            Some([]) => Ok(manifest),
+            Some(_) | None => Err(ManifestError::NotCanonical),
         }
-        Ok(manifest)
     }
 
     /// Checks every rule of a result, for whoever has made one.

@@ -32,7 +32,9 @@ impl SnapshotManifest {
     /// The canonical encoding. Only that of a valid manifest can be decoded again.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        stored::encode_snapshot(self)
+        let mut encoded = Vec::new();
+        stored::snapshot_pieces(self, |piece| encoded.extend_from_slice(piece));
+        encoded
     }
 
     /// Decodes what [`encode`](Self::encode) wrote, trusting nothing.
@@ -43,10 +45,14 @@ impl SnapshotManifest {
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
         let manifest = stored::decode_snapshot(bytes, limits)?;
         manifest.validate(limits)?;
-        if manifest.encode() != bytes {
-            return Err(ManifestError::NotCanonical);
+        let mut rest = Some(bytes);
+        stored::snapshot_pieces(&manifest, |piece| {
+            rest = rest.and_then(|rest| rest.strip_prefix(piece));
+        });
+        match rest {
+            Some([]) => Ok(manifest),
+            Some(_) | None => Err(ManifestError::NotCanonical),
         }
-        Ok(manifest)
     }
 
     /// Checks every rule of a snapshot, for whoever has made one.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read, Write as _};
 
-use handoff_proto::bundle::{BundleError, BundleLimits, Item, Reader, Writer};
+use handoff_proto::bundle::{
+    BundleError, BundleLimits, Item, LEVEL_MAX, LEVEL_MIN, Reader, Writer,
+};
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -294,6 +296,23 @@ fn a_frame_that_needs_gigabytes_of_window_is_refused() {
         assert!(matches!(refused, BundleError::Read { .. }), "{window_log}: {refused:?}");
     }
     assert!(read(&*pack(23), &[]).is_ok());
+}
+
+#[test]
+fn the_effort_may_change_between_chunks() {
+    let contents: Vec<Vec<u8>> = (0..7_u8).map(|byte| vec![byte; 300]).collect();
+    let mut writer = Writer::new(Vec::new(), 1).unwrap();
+    for (content, level) in contents.iter().zip([LEVEL_MIN, 1, 1, 9, LEVEL_MAX, 3].iter().cycle()) {
+        writer.set_level(*level).unwrap();
+        writer.chunk(&ChunkId::of(content), content).unwrap();
+    }
+    let bundle = writer.finish().unwrap();
+    let expected: Vec<ChunkRef> = contents.iter().map(|content| chunk(content)).collect();
+    let items = read(&*bundle, &expected).unwrap();
+    assert_eq!(items.len(), contents.len());
+    for len in 0..bundle.len() {
+        assert!(read(&bundle[..len], &expected).is_err(), "cut off after {len} bytes");
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod tidy;
 
 mod manifest;
 
+mod delta;
+
 mod bundle;
 
 mod golden;

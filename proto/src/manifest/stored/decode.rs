@@ -2,20 +2,19 @@
 
 use prost::Message;
 
-use crate::manifest::check::{at_most, refuse_entry, refuse_repository};
-use crate::manifest::entry::Entry;
+use crate::manifest::check::{at_most, refuse_repository};
 use crate::manifest::error::{ManifestError, RepositoryProblem};
 use crate::manifest::id::SnapshotId;
 use crate::manifest::limits::Limits;
 use crate::manifest::repository::{Repository, RepositoryState};
 use crate::manifest::result::{RepositoryResult, ResultManifest};
 use crate::manifest::snapshot::SnapshotManifest;
-use crate::path::{AbsolutePath, TreePath, escaped};
+use crate::path::{AbsolutePath, TreePath};
 use crate::wire;
 
 use super::fields::{Field, each_field};
 use super::number;
-use super::parts;
+use super::{parts, record, shown};
 
 /// What may still come, over all repositories of a manifest.
 struct Budget<'a> {
@@ -52,12 +51,12 @@ pub(in crate::manifest) fn decode_snapshot(
     let header: wire::StoredSnapshot = decode_rest(bytes, |field| match field.number {
         number::snapshot::ENTRIES => {
             at_most("entries", entries.len() + 1, limits.entries_max)?;
-            entries.push(entry(field.content)?);
+            entries.push(record::entry(field.bytes()?)?);
             Ok(Taken::Yes)
         }
         number::snapshot::REPOSITORIES => {
             at_most("repositories", repositories.len() + 1, limits.repositories_max)?;
-            repositories.push(repository(field.content, &mut budget)?);
+            repositories.push(repository(field.bytes()?, &mut budget)?);
             Ok(Taken::Yes)
         }
         _ => Ok(Taken::No),
@@ -84,18 +83,18 @@ pub(in crate::manifest) fn decode_result(
     let header: wire::StoredResult = decode_rest(bytes, |field| match field.number {
         number::result::ENTRIES => {
             at_most("entries", entries.len() + 1, limits.entries_max)?;
-            entries.push(entry(field.content)?);
+            entries.push(record::entry(field.bytes()?)?);
             Ok(Taken::Yes)
         }
         number::result::REPOSITORIES => {
             at_most("repositories", repositories.len() + 1, limits.repositories_max)?;
-            repositories.push(repository_result(field.content, &mut budget)?);
+            repositories.push(repository_result(field.bytes()?, &mut budget)?);
             Ok(Taken::Yes)
         }
         number::result::NEW_REPOSITORIES => {
             let count = new_repositories.len() + 1;
             at_most("new repositories", count, limits.repositories_max)?;
-            new_repositories.push(repository_path(field.content)?);
+            new_repositories.push(repository_path(field.bytes()?)?);
             Ok(Taken::Yes)
         }
         _ => Ok(Taken::No),
@@ -151,26 +150,6 @@ fn root(path: &[u8]) -> Result<AbsolutePath, ManifestError> {
     AbsolutePath::parse(path).map_err(ManifestError::Root)
 }
 
-fn entry(bytes: &[u8]) -> Result<Entry, ManifestError> {
-    let stored: wire::StoredEntry = decode(bytes)?;
-    let path = TreePath::parse(&stored.path).map_err(|problem| ManifestError::Entry {
-        path: shown(&stored.path),
-        problem: problem.into(),
-    })?;
-    let kind = parts::kind(stored.kind).map_err(|problem| refuse_entry(&path, problem))?;
-    Ok(Entry {
-        path,
-        mode: stored.mode,
-        mtime: parts::time(stored.modified.unwrap_or_default()),
-        kind,
-    })
-}
-
-/// The beginning of a path that broke a rule.
-fn shown(path: &[u8]) -> String {
-    escaped(&path[..path.len().min(512)])
-}
-
 fn repository_path(path: &[u8]) -> Result<TreePath, ManifestError> {
     TreePath::parse(path)
         .map_err(|problem| ManifestError::Repository { path: shown(path), problem: problem.into() })
@@ -185,7 +164,7 @@ fn repository(bytes: &[u8], budget: &mut Budget<'_>) -> Result<Repository, Manif
     let mut encoded_state = None;
     let stored: wire::StoredRepository = decode_rest(bytes, |field| match field.number {
         number::repository::STATE => {
-            encoded_state = Some(field.content.to_vec());
+            encoded_state = Some(field.bytes()?.to_vec());
             Ok(Taken::Yes)
         }
         _ => Ok(Taken::No),
@@ -211,12 +190,12 @@ fn state(
     let stored: wire::StoredRepositoryState = decode_rest(bytes, |field| match field.number {
         number::state::REFS => {
             budget.add_ref()?;
-            refs.push(parts::named_oid(decode(field.content)?).map_err(refuse)?);
+            refs.push(parts::named_oid(decode(field.bytes()?)?).map_err(refuse)?);
             Ok(Taken::Yes)
         }
         number::state::IN_PROGRESS => {
             at_most("operations in progress", in_progress.len() + 1, heads_max)?;
-            in_progress.push(decode(field.content)?);
+            in_progress.push(decode(field.bytes()?)?);
             Ok(Taken::Yes)
         }
         _ => Ok(Taken::No),
@@ -253,17 +232,17 @@ fn repository_result(
     let stored: wire::StoredRepositoryResult = decode_rest(bytes, |field| match field.number {
         number::repository_result::REFS => {
             budget.add_ref()?;
-            keep(parts::named_oid(decode(field.content)?).map(|named| refs.push(named)));
+            keep(parts::named_oid(decode(field.bytes()?)?).map(|named| refs.push(named)));
             Ok(Taken::Yes)
         }
         number::repository_result::INDEX => {
             budget.add_index_entry()?;
-            keep(parts::index_entry(decode(field.content)?).map(|entry| index.push(entry)));
+            keep(parts::index_entry(decode(field.bytes()?)?).map(|entry| index.push(entry)));
             Ok(Taken::Yes)
         }
         number::repository_result::IN_PROGRESS => {
             at_most("operations in progress", in_progress.len() + 1, heads_max)?;
-            in_progress.push(decode(field.content)?);
+            in_progress.push(decode(field.bytes()?)?);
             Ok(Taken::Yes)
         }
         _ => Ok(Taken::No),
@@ -273,7 +252,7 @@ fn repository_result(
     problem.map_or(Ok(()), |problem| Err(refuse(problem)))?;
     let object_format = parts::format(stored.object_format).map_err(refuse)?;
     let head = parts::head(stored.head).map_err(refuse)?;
-    let pack = parts::unpack_chunks(&stored.pack)
+    let pack = record::unpack_chunks(&stored.pack)
         .map_err(|problem| refuse(RepositoryProblem::Pack(problem)))?;
     let in_progress = parts::operations(in_progress, object_format).map_err(refuse)?;
     Ok(RepositoryResult { path, object_format, head, refs, index, in_progress, pack })

@@ -1,10 +1,8 @@
 //! From manifests to the one encoding of each.
 
 use prost::Message;
-use prost::encoding::encode_varint;
 
-use crate::chunk::ChunkRef;
-use crate::manifest::entry::{Entry, Kind, Timestamp};
+use crate::manifest::entry::Timestamp;
 use crate::manifest::index::IndexEntry;
 use crate::manifest::oid::{ObjectFormat, Oid};
 use crate::manifest::ref_name::RefName;
@@ -14,96 +12,74 @@ use crate::manifest::snapshot::SnapshotManifest;
 use crate::path::TreePath;
 use crate::wire;
 
-use super::{CHUNK_RECORD_LEN, number};
+use super::number;
+use super::record::{pack_chunks, put_bytes, put_entry, put_length};
 
-pub(in crate::manifest) fn encode_snapshot(manifest: &SnapshotManifest) -> Vec<u8> {
-    let mut encoded = wire::StoredSnapshot {
+/// Hands the encoding out piece by piece, in order: the header, then one field after the other.
+/// A piece is valid until the next one, so that neither writing nor comparing a manifest needs a
+/// second copy of it.
+pub(in crate::manifest) fn snapshot_pieces(
+    manifest: &SnapshotManifest,
+    mut piece: impl FnMut(&[u8]),
+) {
+    let header = wire::StoredSnapshot {
         version: manifest.version,
         root: manifest.root.as_bytes().to_vec(),
         root_mode: manifest.root_mode,
         root_modified: Some(stored_time(manifest.root_mtime)),
-        // Encoded one by one, so that no second copy of the tree is built.
         entries: Vec::new(),
         repositories: Vec::new(),
-    }
-    .encode_to_vec();
+    };
+    piece(&header.encode_to_vec());
+    let mut field = Vec::new();
     for entry in &manifest.entries {
-        put_field(&mut encoded, number::snapshot::ENTRIES, &stored_entry(entry));
+        put_entry(&mut field, number::snapshot::ENTRIES, entry);
+        piece(&field);
     }
     for repository in &manifest.repositories {
         let stored = stored_repository(repository);
-        put_field(&mut encoded, number::snapshot::REPOSITORIES, &stored);
+        put_message(&mut field, number::snapshot::REPOSITORIES, &stored);
+        piece(&field);
     }
-    encoded
 }
 
-pub(in crate::manifest) fn encode_result(manifest: &ResultManifest) -> Vec<u8> {
-    let mut encoded = wire::StoredResult {
+/// The same for a result.
+pub(in crate::manifest) fn result_pieces(manifest: &ResultManifest, mut piece: impl FnMut(&[u8])) {
+    let header = wire::StoredResult {
         version: manifest.version,
         base: manifest.base.as_bytes().to_vec(),
         root: manifest.root.as_bytes().to_vec(),
         entries: Vec::new(),
         repositories: Vec::new(),
         new_repositories: Vec::new(),
-    }
-    .encode_to_vec();
+    };
+    piece(&header.encode_to_vec());
+    let mut field = Vec::new();
     for entry in &manifest.entries {
-        put_field(&mut encoded, number::result::ENTRIES, &stored_entry(entry));
+        put_entry(&mut field, number::result::ENTRIES, entry);
+        piece(&field);
     }
     for repository in &manifest.repositories {
         let stored = stored_repository_result(repository);
-        put_field(&mut encoded, number::result::REPOSITORIES, &stored);
+        put_message(&mut field, number::result::REPOSITORIES, &stored);
+        piece(&field);
     }
     for path in &manifest.new_repositories {
-        put_bytes(&mut encoded, number::result::NEW_REPOSITORIES, path.as_bytes());
+        field.clear();
+        put_bytes(&mut field, number::result::NEW_REPOSITORIES, path.as_bytes());
+        piece(&field);
     }
-    encoded
 }
 
-fn put_field(encoded: &mut Vec<u8>, number: u32, message: &impl Message) {
-    put_length(encoded, number, message.encoded_len());
-    message.encode(encoded).expect("a vector grows as needed");
-}
-
-fn put_bytes(encoded: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    put_length(encoded, number, bytes.len());
-    encoded.extend_from_slice(bytes);
-}
-
-/// The key of a length-delimited field and its length.
-fn put_length(encoded: &mut Vec<u8>, number: u32, len: usize) {
-    encode_varint(u64::from(number << 3 | 2), encoded);
-    encode_varint(len as u64, encoded);
+/// Puts one field that holds a message in the place of what was there.
+fn put_message(field: &mut Vec<u8>, number: u32, message: &impl Message) {
+    field.clear();
+    put_length(field, number, message.encoded_len());
+    message.encode(field).expect("a vector grows as needed");
 }
 
 fn stored_time(time: Timestamp) -> wire::StoredTime {
     wire::StoredTime { seconds: time.secs, nanoseconds: time.nanos }
-}
-
-fn stored_entry(entry: &Entry) -> wire::StoredEntry {
-    use wire::stored_entry::Kind as StoredKind;
-    let kind = match &entry.kind {
-        Kind::File { size, chunks } => {
-            StoredKind::File(wire::StoredFile { size: *size, chunks: pack_chunks(chunks) })
-        }
-        Kind::Directory => StoredKind::Directory(wire::StoredDirectory {}),
-        Kind::Symlink { target } => StoredKind::SymlinkTarget(target.clone()),
-    };
-    wire::StoredEntry {
-        path: entry.path.as_bytes().to_vec(),
-        mode: entry.mode,
-        modified: Some(stored_time(entry.mtime)),
-        kind: Some(kind),
-    }
-}
-
-fn pack_chunks(chunks: &[ChunkRef]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(chunks.len() * CHUNK_RECORD_LEN);
-    for chunk in chunks {
-        packed.extend_from_slice(chunk.id.as_bytes());
-        packed.extend_from_slice(&chunk.size.to_le_bytes());
-    }
-    packed
 }
 
 /// The root is an empty path.

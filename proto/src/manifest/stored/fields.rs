@@ -6,10 +6,44 @@ use crate::manifest::error::ManifestError;
 pub(super) struct Field<'a> {
     /// The field's number.
     pub(super) number: u32,
-    /// What a length-delimited field holds; empty for numbers.
-    pub(super) content: &'a [u8],
+    /// What it holds.
+    value: Value<'a>,
     /// The whole field, key included.
     pub(super) encoded: &'a [u8],
+}
+
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// A fixed-width number, which none of our messages has.
+    Fixed,
+}
+
+impl<'a> Field<'a> {
+    /// What a length-delimited field holds.
+    pub(super) fn bytes(&self) -> Result<&'a [u8], ManifestError> {
+        match self.value {
+            Value::Bytes(bytes) => Ok(bytes),
+            Value::Number(_) | Value::Fixed => Err(self.mistyped()),
+        }
+    }
+
+    /// What a number is.
+    pub(super) fn number_64(&self) -> Result<u64, ManifestError> {
+        match self.value {
+            Value::Number(number) => Ok(number),
+            Value::Bytes(_) | Value::Fixed => Err(self.mistyped()),
+        }
+    }
+
+    /// What a number of at most 32 bits is.
+    pub(super) fn number_32(&self) -> Result<u32, ManifestError> {
+        u32::try_from(self.number_64()?).map_err(|_| self.mistyped())
+    }
+
+    fn mistyped(&self) -> ManifestError {
+        ManifestError::Malformed(format!("field {} is of another type", self.number))
+    }
 }
 
 /// Calls `visit` for every field in order.
@@ -27,22 +61,27 @@ pub(super) fn each_field<'a>(
     Ok(())
 }
 
-fn split_field(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
+/// Splits the first field off; `None` at the end, and where there is none.
+pub(super) fn split_field(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
     let (key, rest) = varint(bytes)?;
     let number = u32::try_from(key >> 3).ok().filter(|&number| number > 0)?;
-    let (content, rest) = match key & 7 {
-        0 => (&[][..], varint(rest)?.1),
-        1 => (&[][..], rest.get(8..)?),
+    let (value, rest) = match key & 7 {
+        0 => {
+            let (number, rest) = varint(rest)?;
+            (Value::Number(number), rest)
+        }
+        1 => (Value::Fixed, rest.get(8..)?),
         2 => {
             let (len, rest) = varint(rest)?;
-            rest.split_at_checked(usize::try_from(len).ok()?)?
+            let (content, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+            (Value::Bytes(content), rest)
         }
-        5 => (&[][..], rest.get(4..)?),
+        5 => (Value::Fixed, rest.get(4..)?),
         // Groups do not exist in proto3.
         _ => return None,
     };
     let encoded = &bytes[..bytes.len() - rest.len()];
-    Some((Field { number, content, encoded }, rest))
+    Some((Field { number, value, encoded }, rest))
 }
 
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {

@@ -7,9 +7,14 @@ mod decode;
 mod encode;
 mod fields;
 mod parts;
+mod places;
+mod record;
 
 pub(super) use self::decode::{decode_result, decode_snapshot};
-pub(super) use self::encode::{encode_result, encode_snapshot};
+pub(super) use self::encode::{result_pieces, snapshot_pieces};
+pub(super) use self::places::{Place, places};
+
+use crate::path::escaped;
 
 /// The length in bytes of one packed chunk: its id and its size as a little-endian `u32`.
 const CHUNK_RECORD_LEN: usize = 36;
@@ -37,4 +42,9 @@ mod number {
         pub(in super::super) const INDEX: u32 = 5;
         pub(in super::super) const IN_PROGRESS: u32 = 6;
     }
+}
+
+/// The beginning of a path that broke a rule.
+fn shown(path: &[u8]) -> String {
+    escaped(&path[..path.len().min(512)])
 }

@@ -1,8 +1,7 @@
 //! Small stored messages to domain values.
 
-use crate::chunk::{ChunkId, ChunkRef};
-use crate::manifest::entry::{Kind, Timestamp};
-use crate::manifest::error::{EntryProblem, RepositoryProblem};
+use crate::manifest::entry::Timestamp;
+use crate::manifest::error::RepositoryProblem;
 use crate::manifest::index::{IndexEntry, IndexFlags};
 use crate::manifest::oid::{ObjectFormat, Oid};
 use crate::manifest::ref_name::RefName;
@@ -10,37 +9,8 @@ use crate::manifest::repository::{Head, Operation};
 use crate::path::{TreePath, escaped};
 use crate::wire;
 
-use super::CHUNK_RECORD_LEN;
-
 pub(super) fn time(stored: wire::StoredTime) -> Timestamp {
     Timestamp { secs: stored.seconds, nanos: stored.nanoseconds }
-}
-
-pub(super) fn kind(stored: Option<wire::stored_entry::Kind>) -> Result<Kind, EntryProblem> {
-    use wire::stored_entry::Kind as StoredKind;
-    match stored {
-        None => Err(EntryProblem::NoKind),
-        Some(StoredKind::File(file)) => {
-            Ok(Kind::File { size: file.size, chunks: unpack_chunks(&file.chunks)? })
-        }
-        Some(StoredKind::Directory(wire::StoredDirectory {})) => Ok(Kind::Directory),
-        Some(StoredKind::SymlinkTarget(target)) => Ok(Kind::Symlink { target }),
-    }
-}
-
-pub(super) fn unpack_chunks(packed: &[u8]) -> Result<Vec<ChunkRef>, EntryProblem> {
-    let (records, rest) = packed.as_chunks::<CHUNK_RECORD_LEN>();
-    if !rest.is_empty() {
-        return Err(EntryProblem::ChunkRecord);
-    }
-    let unpack = |record: &[u8; CHUNK_RECORD_LEN]| {
-        let mut id = [0; 32];
-        let mut size = [0; 4];
-        id.copy_from_slice(&record[..32]);
-        size.copy_from_slice(&record[32..]);
-        ChunkRef { id: ChunkId::from_bytes(id), size: u32::from_le_bytes(size) }
-    };
-    Ok(records.iter().map(unpack).collect())
 }
 
 pub(super) fn format(stored: i32) -> Result<ObjectFormat, RepositoryProblem> {

@@ -1,0 +1,38 @@
+//! Where the fields of an encoded snapshot stand, in the one order that they can have.
+
+use std::cmp::Ordering;
+
+use crate::path::compare_by_components;
+
+use super::fields::split_field;
+use super::{number, record};
+
+/// One field of an encoded snapshot. Places compare by what they are about: an entry that two
+/// manifests have is in the same place in both, whatever they say of it.
+#[derive(Clone, Copy)]
+pub(in crate::manifest) struct Place<'a> {
+    number: u32,
+    /// The path of an entry; empty for any other field.
+    path: &'a [u8],
+    /// The whole field, key included.
+    pub(in crate::manifest) encoded: &'a [u8],
+}
+
+impl Place<'_> {
+    pub(in crate::manifest) fn cmp(&self, other: &Self) -> Ordering {
+        self.number.cmp(&other.number).then_with(|| compare_by_components(self.path, other.path))
+    }
+}
+
+/// The fields from the first to the last, or to the first that is none.
+pub(in crate::manifest) fn places(mut rest: &[u8]) -> impl Iterator<Item = Place<'_>> {
+    std::iter::from_fn(move || {
+        let (field, after) = split_field(rest)?;
+        rest = after;
+        let path = match field.number {
+            number::snapshot::ENTRIES => record::path(field.bytes().ok()?)?,
+            _ => &[],
+        };
+        Some(Place { number: field.number, path, encoded: field.encoded })
+    })
+}

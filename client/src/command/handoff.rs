@@ -24,7 +24,7 @@ use crate::notifier;
 use crate::output::{Format, Stream, TerminalFilter};
 use crate::remote::Remote;
 use crate::runs::{HandedOff, Ledger};
-use crate::transfer::{Offer, Receipt, TransferError, hand_off};
+use crate::transfer::{Known, Offer, Receipt, TransferError, hand_off};
 
 /// How often a tree that changes while it is sent is captured anew.
 const CAPTURES: usize = 3;
@@ -111,11 +111,21 @@ async fn send(args: Args, context: &Context) -> anyhow::Result<Sent> {
     let contract = errand.contract(args.command, args.time_limit)?;
     // Whether anybody is there is known sooner than what the tree holds.
     let remote = context.connect().await?;
-    let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
+    let mut offer = Offer::new(args.name.unwrap_or_default(), contract)?;
+    offer.known = known(context, &errand, remote.name());
     let (capture, receipt) = deliver(context, &errand, &offer, &remote).await?;
     remember(context, &errand, &capture, &receipt, remote.name());
     tell(context, args.follow, &capture, &receipt, remote.name())?;
     Ok(Sent { remote, receipt })
+}
+
+/// The snapshot that the remote had last of this tree. Without one everything is sent, which is
+/// only slower.
+fn known(context: &Context, errand: &Errand, remote: &str) -> Option<Known> {
+    let ledger = Ledger::new(&context.settings.places);
+    let run = ledger.newest(remote, &errand.root).ok().flatten()?;
+    let encoded = ledger.encoded_snapshot(&run).ok()?;
+    Some(Known { id: run.snapshot, encoded })
 }
 
 /// Captures and sends, anew where the tree changed in between.

@@ -175,18 +175,41 @@ impl Ledger {
     ///
     /// Where it cannot be read or is damaged.
     pub fn snapshot(&self, run: &HandedOff) -> Result<SnapshotManifest, LedgerError> {
+        let encoded = self.encoded_snapshot(run)?;
+        SnapshotManifest::decode(&encoded, &Limits::DEFAULT).map_err(|source| {
+            LedgerError::Damaged { path: self.snapshot_file(&run.snapshot), source }
+        })
+    }
+
+    /// The encoded manifest that was sent for a run.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read or is another one.
+    pub fn encoded_snapshot(&self, run: &HandedOff) -> Result<Vec<u8>, LedgerError> {
         let path = self.snapshot_file(&run.snapshot);
         let read = |source| LedgerError::Read { path: path.clone(), source };
         let packed = std::fs::read(&path).map_err(read)?;
         let encoded = unpack_manifest(packed.as_slice(), run.manifest_bytes)
             .map_err(|error| read(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-        let manifest = SnapshotManifest::decode(&encoded, &Limits::DEFAULT)
-            .map_err(|source| LedgerError::Damaged { path: path.clone(), source })?;
         if SnapshotId::of(&encoded) == run.snapshot {
-            Ok(manifest)
+            Ok(encoded)
         } else {
             Err(read(io::Error::new(io::ErrorKind::InvalidData, "it is another snapshot")))
         }
+    }
+
+    /// The newest run of a tree that went to a remote.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read.
+    pub fn newest(
+        &self,
+        remote: &str,
+        root: &AbsolutePath,
+    ) -> Result<Option<HandedOff>, LedgerError> {
+        Ok(self.all()?.into_iter().find(|run| run.remote == remote && run.root == *root))
     }
 
     /// Forgets a run, and its manifest unless another run was made from the same.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use handoff_proto::bundle::{BundleError, Writer};
@@ -11,11 +12,10 @@ use handoff_proto::wire::handoff_request::Part;
 use handoff_proto::wire::{Empty, FRAME_BYTES_MAX, Frame, HandoffRequest};
 use tokio::sync::mpsc;
 
+use super::flight::{Closed, Flight};
+use super::pace::Pace;
 use crate::capture::{Capture, ChangedSince};
 use crate::output::Progress;
-
-/// Compression of what travels: more effort costs more time than it saves on most lines.
-const LEVEL: i32 = 3;
 
 /// The bundle was not sent to its end.
 #[derive(Debug)]
@@ -31,36 +31,50 @@ pub(super) fn send(
     capture: &Capture,
     wanted: HashSet<ChunkId>,
     requests: mpsc::Sender<HandoffRequest>,
+    flight: &Flight,
     progress: &Arc<Progress>,
 ) -> Result<(), SendError> {
     let closed = |_: BundleError| SendError::Closed;
-    let frames = Frames::new(requests);
+    let frames = Frames::new(requests, flight);
     if wanted.is_empty() {
         return frames.send(Part::BundleEnd(Empty {})).map_err(|_| SendError::Closed);
     }
-    let mut writer = Writer::new(frames, LEVEL).map_err(closed)?;
+    let mut pace = Pace::new();
+    let mut writer = Writer::new(frames, pace.level()).map_err(closed)?;
     let mut chunks = capture.chunks(wanted);
-    let mut sent = 0;
+    let (mut sent, mut waited, mut since) = (0, Duration::ZERO, Instant::now());
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {
+        let size = content.len() as u64;
+        writer.set_level(pace.level()).map_err(closed)?;
         writer.chunk(&id, content).map_err(closed)?;
-        sent += content.len() as u64;
+        sent += size;
         progress.set(sent);
+
+        let now = Instant::now();
+        let waited_in_all = writer.get_mut().map_or(waited, |frames| frames.waited);
+        let waited_now = waited_in_all.saturating_sub(waited);
+        pace.sent(size, now.duration_since(since).saturating_sub(waited_now), waited_now);
+        (waited, since) = (waited_in_all, now);
     }
     let mut frames = writer.finish().map_err(closed)?;
     frames.flush().map_err(|_| SendError::Closed)?;
     frames.send(Part::BundleEnd(Empty {})).map_err(|_| SendError::Closed)
 }
 
-/// Cuts a byte stream into frames.
-struct Frames {
+/// Cuts a byte stream into frames and lets no more of them be on their way than the link deserves.
+struct Frames<'a> {
     requests: mpsc::Sender<HandoffRequest>,
+    flight: &'a Flight,
+    /// How long the link did not take more.
+    waited: Duration,
     offset: u64,
     buffer: Vec<u8>,
 }
 
-impl Frames {
-    fn new(requests: mpsc::Sender<HandoffRequest>) -> Self {
-        Self { requests, offset: 0, buffer: Vec::with_capacity(FRAME_BYTES_MAX) }
+impl<'a> Frames<'a> {
+    fn new(requests: mpsc::Sender<HandoffRequest>, flight: &'a Flight) -> Self {
+        let buffer = Vec::with_capacity(FRAME_BYTES_MAX);
+        Self { requests, flight, waited: Duration::ZERO, offset: 0, buffer }
     }
 
     fn send(&self, part: Part) -> io::Result<()> {
@@ -69,7 +83,7 @@ impl Frames {
     }
 }
 
-impl Write for Frames {
+impl Write for Frames<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = FRAME_BYTES_MAX - self.buffer.len();
         let taken = bytes.len().min(room);
@@ -86,8 +100,12 @@ impl Write for Frames {
         }
         let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(FRAME_BYTES_MAX));
         let data = Bytes::from(full);
-        let offset = self.offset;
-        self.offset += data.len() as u64;
-        self.send(Part::Bundle(Frame { offset, data }))
+        let (offset, length) = (self.offset, data.len() as u64);
+        self.offset += length;
+        let began = Instant::now();
+        self.flight.take_off(length).map_err(|Closed| io::ErrorKind::BrokenPipe)?;
+        self.send(Part::Bundle(Frame { offset, data }))?;
+        self.waited += began.elapsed();
+        Ok(())
     }
 }

@@ -17,13 +17,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::bundle::{self, SendError};
-use super::{Offer, Receipt, TransferError};
+use super::flight::Flight;
+use super::{Delta, Offer, Receipt, TransferError};
 use crate::capture::Capture;
 use crate::output::Progress;
 use crate::remote::{self, Remote};
 
-/// Messages made ahead of a slow line: 4 MiB of frames.
-const REQUESTS_AHEAD: usize = 8;
+/// Messages made ahead of the connection; how much is on its way is the flight's to say.
+const REQUESTS_AHEAD: usize = 4;
 
 /// Bytes of a chunk id.
 const ID_BYTES: usize = 32;
@@ -40,17 +41,21 @@ pub(super) async fn attempt(
     remote: &Remote,
     offer: &Offer,
     capture: &Arc<Capture>,
+    delta: Option<&Delta>,
     progress: &Arc<Progress>,
 ) -> Attempt {
     let mut call = Call {
         remote,
+        delta,
         capture: Arc::clone(capture),
         progress: Arc::clone(progress),
         needed: HashSet::new(),
+        flight: Arc::default(),
         sending: None,
         got_further: false,
     };
     let outcome = call.run(offer).await;
+    call.flight.close();
     if let Some(sending) = call.sending.take() {
         // Its channel is closed by now, so that it ends.
         drop(sending.await);
@@ -61,8 +66,10 @@ pub(super) async fn attempt(
 struct Call<'a> {
     remote: &'a Remote,
     capture: Arc<Capture>,
+    delta: Option<&'a Delta>,
     progress: Arc<Progress>,
     needed: HashSet<ChunkId>,
+    flight: Arc<Flight>,
     sending: Option<JoinHandle<Result<(), SendError>>>,
     got_further: bool,
 }
@@ -77,7 +84,9 @@ impl Call<'_> {
         let mut requests = Some(requests);
         loop {
             match self.next(&mut replies).await? {
-                Reply::Accepted(Empty {}) => self.send_manifest(requests.as_ref()).await,
+                Reply::Accepted(accepted) => {
+                    self.send_manifest(requests.as_ref(), accepted.base_known).await;
+                }
                 Reply::Needs(needs) => {
                     self.add_needed(&needs.ids)?;
                     if needs.needs_end {
@@ -85,6 +94,7 @@ impl Call<'_> {
                     }
                 }
                 Reply::Acknowledged(bytes) => self.got_further |= bytes > 0,
+                Reply::Received(bytes) => self.flight.landed(bytes),
                 Reply::Receipt(receipt) => return self.check(receipt),
             }
         }
@@ -130,13 +140,26 @@ impl Call<'_> {
             content_bytes: manifest.entries.iter().map(Entry::size).sum(),
             entries: manifest.entries.len() as u64,
             contract: Some(offer.contract.clone()),
+            manifest_base: self
+                .delta
+                .map(|delta| delta.base.as_bytes().to_vec())
+                .unwrap_or_default(),
+            delta_bytes: self.delta.map_or(0, |delta| delta.steps.len() as u64),
         }
     }
 
-    /// Sends the manifest; if nobody takes it any more, the replies say why.
-    async fn send_manifest(&self, requests: Option<&mpsc::Sender<HandoffRequest>>) {
+    /// Sends the manifest, or what of it changed; if nobody takes it any more, the replies say why.
+    async fn send_manifest(
+        &self,
+        requests: Option<&mpsc::Sender<HandoffRequest>>,
+        base_known: bool,
+    ) {
         let Some(requests) = requests else { return };
-        let packed = Bytes::from(pack_manifest(&self.capture.encoded));
+        let packed = match self.delta {
+            Some(delta) if base_known => pack_manifest(&delta.steps),
+            Some(_) | None => pack_manifest(&self.capture.encoded),
+        };
+        let packed = Bytes::from(packed);
         for frame in frames(packed) {
             if requests.send(request(Part::Manifest(frame))).await.is_err() {
                 return;
@@ -159,7 +182,8 @@ impl Call<'_> {
         let needed = std::mem::take(&mut self.needed);
         self.progress.set_total(bytes_of(&self.capture, &needed));
         let (capture, progress) = (Arc::clone(&self.capture), Arc::clone(&self.progress));
-        let send = move || bundle::send(&capture, needed, requests, &progress);
+        let flight = Arc::clone(&self.flight);
+        let send = move || bundle::send(&capture, needed, requests, &flight, &progress);
         self.sending = Some(tokio::task::spawn_blocking(send));
     }
 

@@ -6,6 +6,9 @@
 
 mod bundle;
 mod call;
+mod delta;
+mod flight;
+mod pace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,8 @@ use std::time::Duration;
 use handoff_proto::run::RunId;
 use handoff_proto::wire;
 
+use self::delta::Delta;
+pub use self::delta::Known;
 use crate::backoff::Backoff;
 use crate::capture::{Capture, ChangedSince};
 use crate::output::Output;
@@ -35,6 +40,9 @@ pub struct Offer {
     pub name: String,
     /// What the run may do.
     pub contract: wire::Contract,
+    /// A snapshot that the remote is believed to have; the more it resembles what is handed off,
+    /// the less is sent.
+    pub known: Option<Known>,
 }
 
 /// The proof that the daemon has everything.
@@ -102,7 +110,7 @@ impl Offer {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key)
             .map_err(|error| TransferError::Random(std::io::Error::other(error.to_string())))?;
-        Ok(Self { key, name, contract })
+        Ok(Self { key, name, contract, known: None })
     }
 }
 
@@ -122,11 +130,12 @@ where
     C: From<TransferError>,
 {
     let progress = Arc::new(output.progress("sending", 0));
+    let delta = offer.known.as_ref().and_then(|known| Delta::new(known, capture));
     let mut remote = connect().await?;
     let mut backoff = Backoff::new(PAUSE_MAX);
     let mut retries = 0;
     loop {
-        let attempt = call::attempt(&remote, offer, capture, &progress).await;
+        let attempt = call::attempt(&remote, offer, capture, delta.as_ref(), &progress).await;
         let failure = match attempt.outcome {
             Ok(receipt) => return Ok(receipt),
             Err(failure) => failure,

@@ -4,13 +4,14 @@
 //! run's first event. What was verified before a connection broke stays, so that a retry with the
 //! same key sends the rest only, and never makes a second run.
 
+mod manifest;
 mod offer;
 mod upload;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use handoff_proto::{
-    chunk::ChunkId,
+    chunk::{ChunkId, ChunkRef},
     manifest::{Limits, SnapshotManifest},
     wire::{self, handoff_reply, handoff_request::Part},
 };
@@ -18,7 +19,11 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use self::{offer::Accepted, upload::Upload};
+use self::{
+    manifest::{Arriving, Base},
+    offer::Accepted,
+    upload::Upload,
+};
 use super::{content::id_messages, identity::Caller, runs::Replies, status::failed};
 use crate::{
     runs::{Live, NewRun, Registry},
@@ -72,91 +77,65 @@ impl Session {
             return self.receipt_again(&offer, &live).await;
         }
         let accepted = offer::check(&self.registry, &self.caller.user, offer)?;
-        self.reply(handoff_reply::Part::Accepted(wire::Empty {})).await?;
-        let (encoded, snapshot) = self.receive_manifest(&accepted).await?;
-        accepted.check_manifest(&self.registry, &snapshot)?;
-        let bundle_bytes = self.receive_content(&encoded, &snapshot, &accepted).await?;
+        let base = Base::find(&self.registry, &self.caller.user, &accepted).await?;
+        let base_known = base.is_some();
+        self.reply(handoff_reply::Part::Accepted(wire::Accepted { base_known })).await?;
+        let arrived = self.receive_manifest(&accepted, base).await?;
+        accepted.check_manifest(&self.registry, &arrived.snapshot)?;
+        let bundle_bytes = self.receive_content(&arrived).await?;
         let live = self.create(accepted).await?;
-        self.receipt(&live, &snapshot, bundle_bytes, cursor).await
+        self.receipt(&live, &arrived.snapshot, bundle_bytes, cursor).await
     }
 
     async fn receive_manifest(
         &mut self,
         accepted: &Accepted,
-    ) -> Result<(Vec<u8>, SnapshotManifest), Status> {
-        let mut packed = Vec::new();
+        base: Option<Base>,
+    ) -> Result<manifest::Arrived, Status> {
+        let mut arriving = Arriving::new(accepted, base);
         loop {
             match self.next("the manifest").await? {
-                Part::Manifest(frame) => {
-                    if frame.offset != packed.len() as u64 {
-                        return Err(Status::invalid_argument("manifest has a gap"));
-                    }
-                    if packed.len() + frame.data.len() > accepted.packed_manifest_max() {
-                        return Err(Status::invalid_argument("manifest is larger than announced"));
-                    }
-                    packed.extend_from_slice(&frame.data);
-                }
+                Part::Manifest(frame) => arriving.push(&frame)?,
                 Part::ManifestEnd(_) => break,
                 Part::Offer(_) | Part::Bundle(_) | Part::BundleEnd(_) => {
                     return Err(out_of_order("the manifest"));
                 }
             }
         }
-        let (announced, id) = (accepted.manifest_bytes, accepted.snapshot);
-        self.registry
-            .tracker()
-            .spawn_blocking(move || {
-                let encoded =
-                    handoff_proto::frames::unpack_manifest(&*packed, announced).map_err(failed)?;
-                if handoff_proto::manifest::SnapshotId::of(&encoded) != id {
-                    return Err(Status::invalid_argument("manifest is not the announced one"));
-                }
-                let snapshot =
-                    SnapshotManifest::decode(&encoded, &Limits::DEFAULT).map_err(failed)?;
-                Ok((encoded, snapshot))
-            })
-            .await
-            .map_err(|_panicked| Status::internal("manifest could not be checked"))?
+        let checked = self.registry.tracker().spawn_blocking(move || arriving.finish());
+        checked.await.map_err(|_panicked| Status::internal("manifest could not be checked"))?
     }
 
     /// Receives what is lacking and makes it durable together with the manifest. Returns the bytes
     /// that came.
-    async fn receive_content(
-        &mut self,
-        encoded: &[u8],
-        snapshot: &SnapshotManifest,
-        accepted: &Accepted,
-    ) -> Result<u64, Status> {
-        let blobs = Arc::clone(&self.registry.store().blobs);
-        let user = self.caller.user.clone();
-        let all: Vec<ChunkId> = snapshot.chunks().map(|chunk| chunk.id).collect();
-        let lacking = blobs.lacks(&user, &all).await?;
-        offer::check_room(&self.registry, snapshot, &lacking)?;
-        for ids in id_messages(&lacking) {
+    async fn receive_content(&mut self, arrived: &manifest::Arrived) -> Result<u64, Status> {
+        let lacking = self.lacking(&arrived.candidates).await?;
+        offer::check_room(&self.registry, &arrived.snapshot, &lacking)?;
+        let ids: Vec<ChunkId> = lacking.iter().map(|chunk| chunk.id).collect();
+        for ids in id_messages(&ids) {
             self.reply(handoff_reply::Part::Needs(wire::Needs { ids, needs_end: false })).await?;
         }
         let end = wire::Needs { ids: Vec::new(), needs_end: true };
         self.reply(handoff_reply::Part::Needs(end)).await?;
 
-        let mut upload = Upload::start(&self.registry, user.clone(), snapshot, &lacking);
+        let manifest = upload::Manifest { id: arrived.id, encoded: arrived.encoded.clone() };
+        let mut upload = Upload::start(&self.registry, &self.caller.user, lacking, manifest);
         let received = self.feed(&mut upload).await;
         // Also after an error: what was verified stays for the retry.
         let stored = upload.finish().await;
         let received = received?;
         stored?;
-
-        let (id, manifest) = (ChunkId::from_bytes(*accepted.snapshot.as_bytes()), encoded.to_vec());
-        let mut writer = blobs.writer(&user);
-        self.registry
-            .tracker()
-            .spawn_blocking(move || {
-                writer.put(&id, &manifest)?;
-                writer.commit()
-            })
-            .await
-            .map_err(|_panicked| Status::internal("manifest could not be stored"))??;
-        self.verify_complete(&all).await?;
+        self.verify_complete(&arrived.candidates, &ids).await?;
         Ok(received)
+    }
+
+    /// Those of the chunks that the user does not have, each once.
+    async fn lacking(&self, candidates: &[ChunkRef]) -> Result<Vec<ChunkRef>, Status> {
+        let blobs = &self.registry.store().blobs;
+        let ids: Vec<ChunkId> = candidates.iter().map(|chunk| chunk.id).collect();
+        let lacking = blobs.lacks(&self.caller.user, &ids).await?;
+        let mut lacking: HashSet<ChunkId> = lacking.into_iter().collect();
+        Ok(candidates.iter().filter(|chunk| lacking.remove(&chunk.id)).copied().collect())
     }
 
     async fn feed(&mut self, upload: &mut Upload) -> Result<u64, Status> {
@@ -170,6 +149,7 @@ impl Session {
                     Part::Bundle(frame) => {
                         received += frame.data.len() as u64;
                         upload.push(frame).await?;
+                        self.reply(handoff_reply::Part::Received(received)).await?;
                     }
                     Part::BundleEnd(_) => {
                         upload.end();
@@ -183,9 +163,17 @@ impl Session {
         }
     }
 
-    /// The bundle may have held less than was asked for: the receipt must not be a lie.
-    async fn verify_complete(&self, all: &[ChunkId]) -> Result<(), Status> {
-        let lacking = self.registry.store().blobs.lacks(&self.caller.user, all).await?;
+    /// What was there when the call began must be there still: the receipt must not be a lie. What
+    /// was received is, or the upload would have failed.
+    async fn verify_complete(
+        &self,
+        candidates: &[ChunkRef],
+        received: &[ChunkId],
+    ) -> Result<(), Status> {
+        let received: HashSet<&ChunkId> = received.iter().collect();
+        let old = candidates.iter().map(|chunk| chunk.id).filter(|id| !received.contains(id));
+        let old: Vec<ChunkId> = old.collect();
+        let lacking = self.registry.store().blobs.lacks(&self.caller.user, &old).await?;
         match lacking.first() {
             None => Ok(()),
             Some(&id) => Err(Status::from(BlobError::Missing { id })),

@@ -5,6 +5,9 @@
 //! result and the list needs no offsets. Both sides work on encodings and build no tree: the result
 //! is named by its hash, which whoever applies a delta checks.
 
+use crate::chunk::ChunkRef;
+
+use super::error::ManifestError;
 use super::stored::{Place, places};
 
 /// A delta that does not fit its base.
@@ -45,6 +48,25 @@ pub fn delta(base: &[u8], new: &[u8]) -> Vec<u8> {
     // What is no manifest was not read to its end.
     steps.replace(&base[old_end..], &new[young_end..]);
     steps.finish()
+}
+
+/// The chunks of `new` that stand in entries which `base` does not have word for word: those that
+/// somebody who has all chunks of `base` may lack. Both are encoded snapshots.
+///
+/// # Errors
+///
+/// Where an entry of `new` is none.
+pub fn changed_chunks(base: &[u8], new: &[u8]) -> Result<Vec<ChunkRef>, ManifestError> {
+    let mut chunks = Vec::new();
+    let mut old = places(base).peekable();
+    for place in places(new) {
+        while old.next_if(|old| old.cmp(&place).is_lt()).is_some() {}
+        let same = old.next_if(|old| old.cmp(&place).is_eq());
+        if same.is_none_or(|same| same.encoded != place.encoded) {
+            chunks.extend(place.chunks()?);
+        }
+    }
+    Ok(chunks)
 }
 
 /// Makes the manifest of `size` bytes that `delta` describes; it is not checked otherwise.

@@ -21,7 +21,7 @@ mod snapshot;
 mod stored;
 
 pub use self::compare::{Change, ChangeKind, differences};
-pub use self::delta::{DeltaError, apply_delta, delta};
+pub use self::delta::{DeltaError, apply_delta, changed_chunks, delta};
 pub use self::entry::{Entry, Kind, MODE_MASK, SYMLINK_TARGET_MAX, Timestamp};
 pub use self::error::{EntryProblem, ManifestError, RepositoryProblem};
 pub use self::id::{ResultId, SnapshotId};

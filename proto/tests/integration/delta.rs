@@ -2,7 +2,7 @@
 
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use handoff_proto::manifest::{
-    DeltaError, Entry, Kind, SnapshotManifest, Timestamp, apply_delta, delta,
+    DeltaError, Entry, Kind, SnapshotManifest, Timestamp, apply_delta, changed_chunks, delta,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -22,6 +22,17 @@ proptest! {
         round_trip(&a.encode(), &b.encode())?;
         round_trip(&a.encode(), &a.encode())?;
         round_trip(&[], &b.encode())?;
+    }
+
+    #[test]
+    fn what_the_base_lacks_is_among_the_changed_chunks(a in trees::snapshot(), b in trees::snapshot()) {
+        let changed = changed_chunks(&a.encode(), &b.encode()).unwrap();
+        let has: Vec<ChunkRef> = a.chunks().collect();
+        for chunk in b.chunks().filter(|chunk| !has.contains(chunk)) {
+            prop_assert!(changed.contains(&chunk));
+        }
+        prop_assert_eq!(changed_chunks(&b.encode(), &b.encode()), Ok(Vec::new()));
+        prop_assert_eq!(changed_chunks(&[], &b.encode()), Ok(b.chunks().collect()));
     }
 
     #[test]

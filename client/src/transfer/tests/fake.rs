@@ -9,10 +9,10 @@ use handoff_proto::chunk::ChunkId;
 use handoff_proto::frames::unpack_manifest;
 use handoff_proto::manifest::{Entry, Limits, SnapshotManifest};
 use handoff_proto::problem::{Code, Problem};
+use handoff_proto::wire;
 use handoff_proto::wire::handoff_reply::Part as Reply;
 use handoff_proto::wire::handoff_request::Part;
 use handoff_proto::wire::runs_server::{Runs, RunsServer};
-use handoff_proto::wire::{self, Empty};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -87,7 +87,7 @@ impl Fake {
         if let Some(receipt) = self.seen(|seen| seen.runs.get(&offer.idempotency_key).cloned()) {
             return reply(replies, Reply::Receipt(receipt)).await;
         }
-        reply(replies, Reply::Accepted(Empty {})).await?;
+        reply(replies, Reply::Accepted(wire::Accepted { base_known: false })).await?;
         let mut packed = Vec::new();
         while let Some(Part::Manifest(frame)) = next(&mut requests).await? {
             packed.extend_from_slice(&frame.data);
@@ -111,6 +111,7 @@ impl Fake {
             assert_eq!(frame.offset, bundle.len() as u64);
             assert!(!lacking.is_empty(), "a bundle came though nothing is lacking");
             bundle.extend_from_slice(&frame.data);
+            reply(replies, Reply::Received(bundle.len() as u64)).await?;
             if let Manner::BreaksOff(after) = manner
                 && bundle.len() >= after
             {

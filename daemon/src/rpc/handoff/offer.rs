@@ -1,7 +1,7 @@
 //! What an offer must be, checked before anything is uploaded. Changes nothing.
 
 use handoff_proto::{
-    chunk::ChunkId,
+    chunk::ChunkRef,
     manifest::{SnapshotId, SnapshotManifest},
     run::{Contract, RunName},
     wire,
@@ -30,6 +30,8 @@ pub(super) struct Accepted {
     pub(super) name: Option<RunName>,
     pub(super) snapshot: SnapshotId,
     pub(super) manifest_bytes: u64,
+    /// The manifest that the client has a delta to, and the delta's plain size.
+    pub(super) delta: Option<(SnapshotId, u64)>,
     pub(super) contract: Contract,
 }
 
@@ -51,11 +53,14 @@ pub(super) fn check(
     {
         return Err(CreateError::NameTaken(name.clone()).into());
     }
-    let snapshot = <[u8; 32]>::try_from(offer.snapshot.as_slice())
-        .map(SnapshotId::from_bytes)
-        .map_err(|_| Status::invalid_argument("snapshot id is not 32 bytes"))?;
-    if offer.manifest_bytes > MANIFEST_BYTES_MAX {
-        let (bytes, max) = (offer.manifest_bytes, MANIFEST_BYTES_MAX);
+    let snapshot = snapshot_id(&offer.snapshot)?;
+    let delta = match offer.manifest_base.as_slice() {
+        [] => None,
+        id => Some((snapshot_id(id)?, offer.delta_bytes)),
+    };
+    let largest = offer.manifest_bytes.max(offer.delta_bytes);
+    if largest > MANIFEST_BYTES_MAX {
+        let (bytes, max) = (largest, MANIFEST_BYTES_MAX);
         return Err(Status::resource_exhausted(format!(
             "manifest of {bytes} bytes is over the limit of {max} bytes: hand off fewer files"
         )));
@@ -68,20 +73,24 @@ pub(super) fn check(
         name,
         snapshot,
         manifest_bytes: offer.manifest_bytes,
+        delta,
         contract,
     })
+}
+
+fn snapshot_id(bytes: &[u8]) -> Result<SnapshotId, Status> {
+    <[u8; 32]>::try_from(bytes)
+        .map(SnapshotId::from_bytes)
+        .map_err(|_| Status::invalid_argument("snapshot id is not 32 bytes"))
 }
 
 /// Refuses what the disk cannot hold, before it is sent.
 pub(super) fn check_room(
     registry: &Registry,
     snapshot: &SnapshotManifest,
-    lacking: &[ChunkId],
+    lacking: &[ChunkRef],
 ) -> Result<(), Status> {
-    let sizes: std::collections::HashMap<ChunkId, u32> =
-        snapshot.chunks().map(|chunk| (chunk.id, chunk.size)).collect();
-    let upload: u64 =
-        lacking.iter().filter_map(|id| sizes.get(id)).map(|&size| u64::from(size)).sum();
+    let upload: u64 = lacking.iter().map(|chunk| u64::from(chunk.size)).sum();
     let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
     let needed = upload + tree + FREE_FLOOR_BYTES;
     let free = registry.free_bytes()?;
@@ -92,11 +101,6 @@ pub(super) fn check_room(
 }
 
 impl Accepted {
-    /// A compressed manifest is hardly ever larger than the plain one.
-    pub(super) fn packed_manifest_max(&self) -> usize {
-        usize::try_from(self.manifest_bytes).unwrap_or(usize::MAX).saturating_add(64 << 10)
-    }
-
     /// Checks that contract and manifest speak of the same tree.
     pub(super) fn check_manifest(
         &self,

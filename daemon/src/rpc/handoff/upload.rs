@@ -3,13 +3,14 @@
 //! Never trusts a byte: the bundle reader accepts only the chunks that were asked for, each of the
 //! size that the manifest says and the hash that it is named by.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{io, mem, sync::Arc, thread};
 
+use bytes::Bytes;
 use handoff_proto::{
     bundle,
     chunk::{ChunkId, ChunkRef},
     frames::FrameReader,
-    manifest::SnapshotManifest,
+    manifest::SnapshotId,
     wire::Frame,
 };
 use tokio::{
@@ -21,14 +22,14 @@ use tonic::Status;
 use crate::{
     rpc::status::failed,
     runs::Registry,
-    store::{BlobStore, UserName},
+    store::{BlobError, BlobStore, BlobWriter, UserName},
 };
 
 /// Frames between the network and the disk: 4 MiB.
 const FRAMES_AHEAD: usize = 8;
 
-/// What is verified is made durable each time that this much has come: losing the connection costs
-/// at most as much again.
+/// What is verified is made durable each time that this much has come: if the machine goes down,
+/// at most twice as much has to be sent again.
 const COMMIT_BYTES: u64 = 32 << 20;
 
 /// A bundle on its way in.
@@ -39,22 +40,27 @@ pub(super) struct Upload {
     worker: Option<JoinHandle<Result<(), Status>>>,
 }
 
+/// The manifest that is stored with the last of the chunks.
+pub(super) struct Manifest {
+    pub(super) id: SnapshotId,
+    pub(super) encoded: Bytes,
+}
+
 impl Upload {
     /// Starts the receiving thread, which accepts exactly `lacking`.
     pub(super) fn start(
         registry: &Registry,
-        user: UserName,
-        snapshot: &SnapshotManifest,
-        lacking: &[ChunkId],
+        user: &UserName,
+        lacking: Vec<ChunkRef>,
+        manifest: Manifest,
     ) -> Self {
-        let lacking: HashSet<ChunkId> = lacking.iter().copied().collect();
-        let expected = snapshot.chunks().filter(|chunk| lacking.contains(&chunk.id)).collect();
+        let user = user.clone();
         let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
         let (acknowledge, acknowledged) = watch::channel(0);
         let blobs = Arc::clone(&registry.store().blobs);
-        let worker = registry
-            .tracker()
-            .spawn_blocking(move || Receiving { blobs, user, acknowledge }.run(receiver, expected));
+        let worker = registry.tracker().spawn_blocking(move || {
+            Receiving { blobs, user, acknowledge }.run(receiver, lacking, &manifest)
+        });
         Self { frames: Some(frames), acknowledged, worker: Some(worker) }
     }
 
@@ -111,46 +117,95 @@ impl Receiving {
     fn run(
         self,
         mut frames: mpsc::Receiver<Frame>,
-        expected: HashSet<ChunkRef>,
+        expected: Vec<ChunkRef>,
+        manifest: &Manifest,
     ) -> Result<(), Status> {
+        let mut store = Storing::new(&self);
         // Whoever has nothing to send may leave even the empty bundle out.
         let mut first = frames.blocking_recv();
-        if first.is_none() && expected.is_empty() {
-            return Ok(());
+        if first.is_some() || !expected.is_empty() {
+            let next = || Ok(first.take().or_else(|| frames.blocking_recv()));
+            if let Err(status) = receive(FrameReader::new(next), expected, &mut store) {
+                // What was verified so far stays for the retry; why reading ended is what counts.
+                if let Err(error) = store.finish() {
+                    tracing::warn!(%error, "a part of a broken upload is lost");
+                }
+                return Err(status);
+            }
         }
-        let next = || Ok(first.take().or_else(|| frames.blocking_recv()));
-        self.store(FrameReader::new(next), expected)
+        store.put(&ChunkId::from_bytes(*manifest.id.as_bytes()), &manifest.encoded)?;
+        Ok(store.finish()?)
+    }
+}
+
+/// Reads a bundle that must hold every chunk that is expected.
+fn receive(
+    frames: impl io::Read,
+    expected: Vec<ChunkRef>,
+    store: &mut Storing<'_>,
+) -> Result<(), Status> {
+    let total = expected.iter().map(|chunk| u64::from(chunk.size)).sum();
+    let limits = bundle::BundleLimits::new(0, total);
+    let mut bundle = bundle::Reader::new(frames, limits).map_err(failed)?;
+    bundle.expect(expected).map_err(failed)?;
+    while let Some(item) = bundle.next_item().map_err(failed)? {
+        let bundle::Item::Chunk { id, content } = item else {
+            return Err(Status::invalid_argument("bundle holds a manifest"));
+        };
+        store.put(&id, &content)?;
+        store.commit_if_due()?;
+    }
+    match bundle.missing().next() {
+        None => Ok(()),
+        Some(id) => Err(BlobError::Missing { id }.into()),
+    }
+}
+
+/// Blobs on their way to the disk: while one part is made durable, the next is received.
+struct Storing<'a> {
+    receiving: &'a Receiving,
+    writer: Box<dyn BlobWriter>,
+    /// Bytes in the writer.
+    uncommitted: u64,
+    /// The part before, and its bytes.
+    committing: Option<(thread::JoinHandle<Result<(), BlobError>>, u64)>,
+}
+
+impl<'a> Storing<'a> {
+    fn new(receiving: &'a Receiving) -> Self {
+        let writer = receiving.blobs.writer(&receiving.user);
+        Self { receiving, writer, uncommitted: 0, committing: None }
     }
 
-    fn store(&self, frames: impl io::Read, expected: HashSet<ChunkRef>) -> Result<(), Status> {
-        let total = expected.iter().map(|chunk| u64::from(chunk.size)).sum();
-        let limits = bundle::BundleLimits::new(0, total);
-        let mut bundle = bundle::Reader::new(frames, limits).map_err(failed)?;
-        bundle.expect(expected).map_err(failed)?;
-        let mut writer = self.blobs.writer(&self.user);
-        let mut uncommitted = 0;
-        let read = loop {
-            match bundle.next_item() {
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(failed(error)),
-                Ok(Some(bundle::Item::Manifest(_))) => {
-                    break Err(Status::invalid_argument("bundle holds a manifest"));
-                }
-                Ok(Some(bundle::Item::Chunk { id, content })) => {
-                    if let Err(error) = writer.put(&id, &content) {
-                        break Err(Status::from(error));
-                    }
-                    uncommitted += content.len() as u64;
-                    if uncommitted >= COMMIT_BYTES {
-                        let full = std::mem::replace(&mut writer, self.blobs.writer(&self.user));
-                        full.commit()?;
-                        self.acknowledge.send_modify(|durable| *durable += uncommitted);
-                        uncommitted = 0;
-                    }
-                }
-            }
-        };
-        writer.commit()?;
-        read
+    fn put(&mut self, id: &ChunkId, content: &[u8]) -> Result<(), BlobError> {
+        self.writer.put(id, content)?;
+        self.uncommitted += content.len() as u64;
+        Ok(())
+    }
+
+    fn commit_if_due(&mut self) -> Result<(), BlobError> {
+        if self.uncommitted < COMMIT_BYTES {
+            return Ok(());
+        }
+        self.await_commit()?;
+        let next = self.receiving.blobs.writer(&self.receiving.user);
+        let full = mem::replace(&mut self.writer, next);
+        let bytes = mem::take(&mut self.uncommitted);
+        self.committing = Some((thread::spawn(move || full.commit()), bytes));
+        Ok(())
+    }
+
+    fn await_commit(&mut self) -> Result<(), BlobError> {
+        let Some((thread, bytes)) = self.committing.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        self.receiving.acknowledge.send_modify(|durable| *durable += bytes);
+        Ok(())
+    }
+
+    /// Makes the rest durable, unless an earlier part is lost: a manifest is never there without
+    /// its chunks.
+    fn finish(mut self) -> Result<(), BlobError> {
+        self.await_commit()?;
+        self.writer.commit()
     }
 }

@@ -154,7 +154,9 @@ impl BlobWriter for SegmentWriter {
             return Err(self.broken().into());
         }
         let written = self.sync()?;
-        let (user, rows) = (self.user.clone(), mem::take(&mut self.rows));
+        let (user, mut rows) = (self.user.clone(), mem::take(&mut self.rows));
+        // Neighbours in the index are written together; a stable order keeps parts together.
+        rows.sort_by_key(|row| row.id);
         let skipped = mem::take(&mut self.skipped);
         if rows.is_empty() && skipped.is_empty() {
             return Ok(());

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::chunk::ChunkRef;
+use crate::manifest::error::ManifestError;
 use crate::path::compare_by_components;
 
 use super::fields::split_field;
@@ -21,6 +23,16 @@ pub(in crate::manifest) struct Place<'a> {
 impl Place<'_> {
     pub(in crate::manifest) fn cmp(&self, other: &Self) -> Ordering {
         self.number.cmp(&other.number).then_with(|| compare_by_components(self.path, other.path))
+    }
+
+    /// The chunks of an entry; none for any other field.
+    pub(in crate::manifest) fn chunks(&self) -> Result<Vec<ChunkRef>, ManifestError> {
+        match split_field(self.encoded) {
+            Some((field, _)) if field.number == number::snapshot::ENTRIES => {
+                Ok(record::entry(field.bytes()?)?.chunks().to_vec())
+            }
+            Some(_) | None => Ok(Vec::new()),
+        }
     }
 }
 

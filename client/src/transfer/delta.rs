@@ -1,0 +1,29 @@
+//! What of a manifest changed since one that the remote is believed to have.
+
+use handoff_proto::manifest::{SnapshotId, delta};
+
+use crate::capture::Capture;
+
+/// A snapshot that a remote confirmed earlier.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Its encoded manifest.
+    pub encoded: Vec<u8>,
+}
+
+/// What makes the captured manifest of a known one.
+pub(super) struct Delta {
+    pub(super) base: SnapshotId,
+    pub(super) steps: Vec<u8>,
+}
+
+impl Delta {
+    /// None where the two have little in common.
+    pub(super) fn new(known: &Known, capture: &Capture) -> Option<Self> {
+        let steps = delta(&known.encoded, &capture.encoded);
+        let worth_it = steps.len() < capture.encoded.len() / 2;
+        worth_it.then_some(Self { base: known.id, steps })
+    }
+}

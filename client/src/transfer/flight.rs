@@ -1,0 +1,140 @@
+//! What is on its way: sent, and not yet said to have arrived.
+//!
+//! Holding it to about a second's worth keeps memory flat, tells early how fast the link is, and
+//! leaves what is not on its way to whatever effort the link then deserves.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// As much may always be on its way: a fast link with a short round trip needs no more.
+const BYTES_MIN: u64 = 1 << 20;
+
+/// As much is never exceeded: the window of the connection.
+const BYTES_MAX: u64 = 32 << 20;
+
+/// How much time what is on its way may take.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// Nobody takes anything any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed;
+
+/// Counts what is on its way, for one sender that may block and one receiver of answers.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sent: u64,
+    arrived: u64,
+    /// When how much had arrived, for the last second.
+    history: VecDeque<(Instant, u64)>,
+    closed: bool,
+}
+
+impl Flight {
+    /// Waits until so many bytes more may be on their way.
+    pub(super) fn take_off(&self, bytes: u64) -> Result<(), Closed> {
+        let mut state = self.lock();
+        while !state.closed && !state.has_room(bytes) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return Err(Closed);
+        }
+        state.sent += bytes;
+        Ok(())
+    }
+
+    /// So many bytes have arrived in all.
+    pub(super) fn landed(&self, arrived: u64) {
+        let mut state = self.lock();
+        state.land(arrived, Instant::now());
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Nobody takes anything any more: lets the sender go.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_room(&self, bytes: u64) -> bool {
+        let airborne = self.sent.saturating_sub(self.arrived);
+        airborne == 0 || airborne + bytes <= self.limit()
+    }
+
+    /// What arrived within the last second, which doubles with each round trip until the link is
+    /// full.
+    fn limit(&self) -> u64 {
+        let before = self.history.front().map_or(0, |(_, arrived)| *arrived);
+        (BYTES_MIN + self.arrived.saturating_sub(before)).min(BYTES_MAX)
+    }
+
+    fn land(&mut self, arrived: u64, now: Instant) {
+        self.history.push_back((now, self.arrived));
+        self.arrived = self.arrived.max(arrived);
+        while self.history.front().is_some_and(|(then, _)| now.duration_since(*then) > AHEAD) {
+            self.history.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_a_second_is_on_its_way() {
+        let mut state = State::default();
+        let mut now = Instant::now();
+        // 4 MiB a second, in frames of 512 KiB.
+        for _ in 0..40 {
+            now += Duration::from_millis(125);
+            let arrived = state.arrived + (512 << 10);
+            state.land(arrived, now);
+        }
+        assert!((4 << 20..=6 << 20).contains(&state.limit()), "{}", state.limit());
+        assert!(state.history.len() < 20);
+    }
+
+    #[test]
+    fn the_window_opens_with_every_round_trip_and_has_an_end() {
+        let mut state = State::default();
+        let mut now = Instant::now();
+        let mut limits = Vec::new();
+        for _ in 0..12 {
+            now += Duration::from_millis(50);
+            let arrived = state.arrived + state.limit();
+            state.land(arrived, now);
+            limits.push(state.limit());
+        }
+        assert!(limits.is_sorted(), "{limits:?}");
+        assert_eq!(limits.last(), Some(&BYTES_MAX));
+    }
+
+    #[test]
+    fn one_that_waits_is_let_go() {
+        let flight = Flight::default();
+        flight.take_off(BYTES_MIN).expect("room");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| flight.take_off(BYTES_MIN));
+            flight.landed(BYTES_MIN);
+            assert!(waiting.join().expect("thread").is_ok());
+            let waiting = scope.spawn(|| flight.take_off(BYTES_MAX));
+            flight.close();
+            assert_eq!(waiting.join().expect("thread"), Err(Closed));
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! The manifest on its way in, whole or as a delta to one that the user has here.
+
+use bytes::Bytes;
+use handoff_proto::{
+    chunk::{ChunkId, ChunkRef},
+    frames::unpack_manifest,
+    manifest::{Limits, SnapshotId, SnapshotManifest, apply_delta, changed_chunks},
+    wire::Frame,
+};
+use tonic::Status;
+
+use super::offer::Accepted;
+use crate::{
+    rpc::status::failed,
+    runs::Registry,
+    store::{BlobError, UserName},
+};
+
+/// A compressed manifest is hardly ever larger than the plain one.
+const PACKED_SLACK_BYTES: u64 = 64 << 10;
+
+/// The manifest that a delta is about. Its chunks are all there: a manifest is stored after them
+/// and removed before them.
+pub(super) struct Base {
+    encoded: Bytes,
+    delta_bytes: u64,
+}
+
+impl Base {
+    /// Looks for the base that an offer names; none where there is none, or not any more.
+    pub(super) async fn find(
+        registry: &Registry,
+        user: &UserName,
+        accepted: &Accepted,
+    ) -> Result<Option<Self>, Status> {
+        let Some((id, delta_bytes)) = accepted.delta else { return Ok(None) };
+        let id = ChunkId::from_bytes(*id.as_bytes());
+        match registry.store().blobs.get(user, &id).await {
+            Ok(encoded) => Ok(Some(Self { encoded, delta_bytes })),
+            Err(BlobError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A manifest of which some frames have come.
+pub(super) struct Arriving {
+    id: SnapshotId,
+    manifest_bytes: u64,
+    base: Option<Base>,
+    packed: Vec<u8>,
+}
+
+/// A manifest that is what the offer announced.
+pub(super) struct Arrived {
+    pub(super) id: SnapshotId,
+    pub(super) encoded: Bytes,
+    pub(super) snapshot: SnapshotManifest,
+    /// The chunks that the user may lack; perhaps some more than once.
+    pub(super) candidates: Vec<ChunkRef>,
+}
+
+impl Arriving {
+    pub(super) const fn new(accepted: &Accepted, base: Option<Base>) -> Self {
+        let (id, manifest_bytes) = (accepted.snapshot, accepted.manifest_bytes);
+        Self { id, manifest_bytes, base, packed: Vec::new() }
+    }
+
+    /// The plain size of what comes.
+    fn announced(&self) -> u64 {
+        self.base.as_ref().map_or(self.manifest_bytes, |base| base.delta_bytes)
+    }
+
+    pub(super) fn push(&mut self, frame: &Frame) -> Result<(), Status> {
+        let size = self.packed.len() as u64;
+        if frame.offset != size {
+            return Err(Status::invalid_argument("manifest has a gap"));
+        }
+        let max = self.announced().saturating_add(PACKED_SLACK_BYTES);
+        if size + frame.data.len() as u64 > max {
+            return Err(Status::invalid_argument("manifest is larger than announced"));
+        }
+        self.packed.extend_from_slice(&frame.data);
+        Ok(())
+    }
+
+    /// Unpacks and checks it. Blocks: a large tree takes a tenth of a second.
+    pub(super) fn finish(self) -> Result<Arrived, Status> {
+        let unpacked = unpack_manifest(&*self.packed, self.announced()).map_err(failed)?;
+        let encoded = match &self.base {
+            None => unpacked,
+            Some(base) => apply_delta(&base.encoded, &unpacked, self.manifest_bytes)
+                .map_err(|error| Status::invalid_argument(error.to_string()))?,
+        };
+        if SnapshotId::of(&encoded) != self.id {
+            return Err(Status::invalid_argument("manifest is not the announced one"));
+        }
+        let snapshot = SnapshotManifest::decode(&encoded, &Limits::DEFAULT).map_err(failed)?;
+        let candidates = match &self.base {
+            None => snapshot.chunks().collect(),
+            Some(base) => changed_chunks(&base.encoded, &encoded).map_err(failed)?,
+        };
+        Ok(Arrived { id: self.id, encoded: encoded.into(), snapshot, candidates })
+    }
+}

@@ -66,6 +66,8 @@ impl Tree {
             include: Vec::new(),
             exclude: Vec::new(),
             excludes_file: Vec::new(),
+            ignore_case: false,
+            stat_cache: None,
         }
     }
 

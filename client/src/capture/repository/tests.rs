@@ -1,0 +1,1 @@
+//! Compares what is read here with what git says.

@@ -107,7 +107,7 @@ fn write(settings: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 
 fn excludes(git: &Git, listing: &[u8]) -> Result<Vec<u8>, GitError> {
     let set = match last(listing, Scope::All, b"core.excludesfile") {
-        // Only git knows whose home directory or which prefix is meant.
+        // Only git knows which home directory or which prefix is meant.
         Some(Some([b'~' | b'%' | b':', ..]) | None) => {
             git.ask_for_one(&["config", "--type=path", "--get", "core.excludesFile"])?
         }

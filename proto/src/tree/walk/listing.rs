@@ -215,7 +215,7 @@ impl Whole {
             match directory.path.join(path.as_bytes()) {
                 Ok(moved) => *path = moved,
                 Err(error) => {
-                    refused.push(format!("{}/{path}", directory.path), RefusalReason::Path(error))
+                    refused.push(format!("{}/{path}", directory.path), RefusalReason::Path(error));
                 }
             }
         }

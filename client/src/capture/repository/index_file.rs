@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         let start = expanded.len();
         expanded.extend_from_within(previous.start..previous.start + kept);
         expanded.extend_from_slice(&self.content[rest]);
-        (expanded.len() > start).then(|| start..expanded.len())
+        (expanded.len() > start).then_some(start..expanded.len())
     }
 
     /// A number as in offset deltas of packs: seven bits a byte, each further byte counting one

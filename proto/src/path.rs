@@ -210,7 +210,8 @@ impl std::str::FromStr for TreePath {
 }
 
 /// Compares slash-separated bytes by components: the slash sorts before every byte of a name.
-pub(crate) fn compare_by_components(a: &[u8], b: &[u8]) -> Ordering {
+#[must_use]
+pub fn compare_by_components(a: &[u8], b: &[u8]) -> Ordering {
     let shared = a.iter().zip(b).take_while(|(x, y)| x == y).count();
     match (a.get(shared), b.get(shared)) {
         (Some(&x), Some(&y)) => rank(x).cmp(&rank(y)),

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::config_syntax::{self, Setting};
 use super::git::{Git, GitError};
 
 /// What else has to change because a git directory is carried to another place.
@@ -24,43 +25,29 @@ pub(super) struct Rewritten {
     pub(super) secrets: Vec<String>,
 }
 
-/// One setting as git lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Setting {
-    /// Section in lower case, subsection as it is, name in lower case; joined by dots.
-    key: Vec<u8>,
-    /// `None` for a name alone, which means true.
-    value: Option<Vec<u8>>,
-}
-
 /// The settings to carry instead of this file; `None` to carry the file.
 pub(super) fn rewrite(
     file: &Path,
     content: &[u8],
     place: Place,
 ) -> Result<Option<Rewritten>, GitError> {
-    if place == Place::Same && !may_hold_secrets(content) {
-        return Ok(None);
-    }
-    let directory = file.parent().unwrap_or(file);
-    // Only the file's own settings: what it includes is not carried with it.
-    let words = ["config", "--list", "--null", "--no-includes", "--file"];
-    let mut arguments = words.to_vec();
-    let name = file.to_string_lossy();
-    arguments.push(&name);
-    let listing = Git::new(directory).ask(&arguments)?;
-    Ok(without_secrets(parse(&listing), place))
-}
-
-/// Whether looking closer is worth starting git.
-fn may_hold_secrets(content: &[u8]) -> bool {
-    let lower = content.to_ascii_lowercase();
-    let holds = |word: &[u8]| lower.windows(word.len()).any(|window| window == word);
-    lower.contains(&b'@') || holds(b"extraheader") || holds(b"pass")
+    let settings = match config_syntax::parse(content) {
+        Some(settings) => settings,
+        None => {
+            let directory = file.parent().unwrap_or(file);
+            // Only the file's own settings: what it includes is not carried with it.
+            let words = ["config", "--list", "--null", "--no-includes", "--file"];
+            let mut arguments = words.to_vec();
+            let name = file.to_string_lossy();
+            arguments.push(&name);
+            listed(&Git::new(directory).ask(&arguments)?)
+        }
+    };
+    Ok(without_secrets(settings, place))
 }
 
 /// Every setting is ended by a NUL; a newline parts key and value.
-fn parse(listing: &[u8]) -> Vec<Setting> {
+pub(super) fn listed(listing: &[u8]) -> Vec<Setting> {
     let records = listing.split(|&byte| byte == 0).filter(|record| !record.is_empty());
     let setting = |record: &[u8]| match record.iter().position(|&byte| byte == b'\n') {
         Some(at) => Setting { key: record[..at].to_vec(), value: Some(record[at + 1..].to_vec()) },
@@ -264,7 +251,7 @@ mod tests {
     #[test]
     fn a_file_without_secrets_is_carried_as_it_is() {
         let settings =
-            parse(b"user.email\nme@example.com\0core.bare\0remote.origin.url\ngit@host:x\0");
+            listed(b"user.email\nme@example.com\0core.bare\0remote.origin.url\ngit@host:x\0");
         assert_eq!(without_secrets(settings.clone(), Place::Same), None);
         let moved = without_secrets(settings, Place::Moved).unwrap();
         assert!(!contains(&moved.content, b"bare"));
@@ -275,7 +262,7 @@ mod tests {
     fn secrets_leave_values_headers_and_section_names() {
         let listing = b"http.https://me:pw@host/.sslverify\nfalse\0http.https://host/.extraheader\nAuthorization: basic c2VjcmV0\0\
             http.proxy\nme:pw@proxy:3128\0url.https://tok@host/.insteadof\ngh:\0remote.o.url\nhttps://me:pw@host/x\0";
-        let Rewritten { content, secrets } = without_secrets(parse(listing), Place::Same).unwrap();
+        let Rewritten { content, secrets } = without_secrets(listed(listing), Place::Same).unwrap();
         let text = String::from_utf8(content).unwrap();
         for secret in ["pw", "c2VjcmV0", "tok@"] {
             assert!(!text.contains(secret), "{text}");
@@ -305,7 +292,7 @@ mod tests {
             let listing = Git::new(home.path())
                 .ask(&["config", "--list", "--null", "--file", file.to_str().unwrap()])
                 .unwrap();
-            prop_assert_eq!(parse(&listing), settings);
+            prop_assert_eq!(listed(&listing), settings);
         }
 
         #[test]

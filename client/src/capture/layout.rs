@@ -20,6 +20,7 @@ use super::credentials::redact;
 use super::git::GitError;
 use super::repository::{LocalRepository, Snapshot};
 use super::source::{Directory, Source};
+use super::stat_cache::Stamp;
 
 /// What the working trees of a repository share, beside `objects` and `refs`.
 const SHARED: [&[u8]; 17] = [
@@ -65,6 +66,8 @@ pub(super) struct Item {
     pub(super) mtime: Timestamp,
     pub(super) origin: Origin,
     pub(super) kind: ItemKind,
+    /// What a file on disk was when it was listed.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// What a carried thing is.
@@ -73,16 +76,6 @@ pub(super) enum ItemKind {
     Directory,
     Symlink { target: Vec<u8> },
     File { size: u64, source: Source },
-}
-
-impl Item {
-    /// The size in bytes of a file as it was listed; 0 for anything else.
-    pub(super) fn size(&self) -> u64 {
-        match self.kind {
-            ItemKind::File { size, .. } => size,
-            ItemKind::Directory | ItemKind::Symlink { .. } => 0,
-        }
-    }
 }
 
 /// A repository that the walk found, with what git says about it.
@@ -304,11 +297,13 @@ fn is_shared(path: &TreePath) -> bool {
 }
 
 fn item(entry: WalkEntry, source: Source) -> Item {
-    let kind = match entry.kind {
-        WalkKind::Directory => ItemKind::Directory,
-        WalkKind::Symlink { target } => ItemKind::Symlink { target },
-        WalkKind::File { size } => ItemKind::File { size, source },
+    let WalkEntry { path, kind, mode, mtime, ctime, inode, origin, .. } = entry;
+    let (kind, stamp) = match kind {
+        WalkKind::Directory => (ItemKind::Directory, None),
+        WalkKind::Symlink { target } => (ItemKind::Symlink { target }, None),
+        WalkKind::File { size } => {
+            (ItemKind::File { size, source }, Some(Stamp { size, mtime, ctime, inode }))
+        }
     };
-    let WalkEntry { path, mode, mtime, origin, .. } = entry;
-    Item { path, mode, mtime, origin, kind }
+    Item { path, mode, mtime, origin, kind, stamp }
 }

@@ -13,16 +13,18 @@ pub mod user_git;
 
 mod alternates;
 mod config;
+mod config_syntax;
 mod content;
 mod credentials;
 mod error;
-mod index;
 mod layout;
 mod lock;
 mod read;
 mod repository;
 mod source;
+mod stat_cache;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use handoff_proto::manifest::{Limits, Repository, SnapshotId, SnapshotManifest, VERSION};
@@ -39,9 +41,11 @@ pub use self::lock::LockError;
 pub use self::read::{ReadError, Reading};
 pub use self::repository::RepositoryError;
 
-use self::layout::{Found, Item, ItemKind, Layout};
-use self::repository::LocalRepository;
+use self::layout::{Found, Layout};
+use self::read::ReadTree;
+use self::repository::{LocalRepository, SeenIndex};
 use self::source::Directory;
+use self::stat_cache::{Moment, Stamp, StatCache};
 
 /// How often a tree that moves while it is captured is captured anew.
 const ATTEMPTS: usize = 5;
@@ -57,6 +61,10 @@ pub struct Options {
     pub exclude: Vec<Vec<u8>>,
     /// The content of git's `core.excludesFile`.
     pub excludes_file: Vec<u8>,
+    /// `core.ignoreCase` of the user, for repositories that do not say themselves.
+    pub ignore_case: bool,
+    /// The directory of stat caches; without one everything is read.
+    pub stat_cache: Option<PathBuf>,
 }
 
 /// A captured tree.
@@ -94,8 +102,9 @@ pub fn capture(
         let top = String::from_utf8_lossy(top).into_owned();
         return Err(CaptureError::Reserved { root: root.clone(), top });
     }
+    let cache = StatCache::load(options.stat_cache.as_deref(), root);
     for _ in 0..ATTEMPTS {
-        match attempt(options, on_read)? {
+        match attempt(options, &cache, on_read)? {
             Attempt::Settled(capture) => return Ok(*capture),
             Attempt::Moved(housekeeping) => {
                 for lock in housekeeping {
@@ -115,11 +124,16 @@ enum Attempt {
     Moved(Vec<PathBuf>),
 }
 
-fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Attempt, CaptureError> {
+fn attempt(
+    options: &Options,
+    cache: &StatCache,
+    on_read: &(dyn Fn(Reading) + Sync),
+) -> Result<Attempt, CaptureError> {
     let root = &options.root;
+    let began = Moment::now();
     let directory = Directory::open(root.as_os_path())
         .map_err(|source| CaptureError::Open { path: root.as_os_path().to_owned(), source })?;
-    let (walk, repositories) = list(options)?;
+    let (walk, repositories) = list(options, cache)?;
     let moved = || {
         let locks = repositories.iter().map(|found| found.local.housekeeping_lock());
         Ok(Attempt::Moved(locks.collect()))
@@ -131,14 +145,16 @@ fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Atte
         Err(error) => return Err(CaptureError::Layout(error)),
     };
     let Layout { items, git_dirs, redacted } = layout;
-    let entries = match read::read_all(&directory, &items, on_read) {
-        Ok(entries) => entries,
-        Err(error) if error.is_stale() => return moved(),
-        Err(source) => return Err(CaptureError::Read { root: root.clone(), source }),
-    };
+    let ReadTree { entries, sources, origins, stamps, new_cost } =
+        match read::read_all(&directory, items, cache, began, on_read) {
+            Ok(tree) => tree,
+            Err(error) if error.is_stale() => return moved(),
+            Err(source) => return Err(CaptureError::Read { root: root.clone(), source }),
+        };
     if !is_settled(&repositories)? {
         return moved();
     }
+    let indexes: Vec<SeenIndex> = repositories.iter().map(|found| found.seen.index).collect();
     let repositories = repositories.into_iter().zip(git_dirs);
     let manifest = SnapshotManifest {
         version: VERSION,
@@ -157,8 +173,8 @@ fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Atte
     manifest
         .validate(&Limits::DEFAULT)
         .map_err(|source| CaptureError::Manifest { root: root.clone(), source })?;
+    remember(cache, began, &indexes, &manifest, &stamps, new_cost);
     let encoded = manifest.encode();
-    let origins = items.iter().map(|item| item.origin).collect();
     Ok(Attempt::Settled(Box::new(Capture {
         id: SnapshotId::of(&encoded),
         manifest,
@@ -168,17 +184,41 @@ fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Atte
         redacted,
         origins,
         directory,
-        sources: items.into_iter().map(source_of).collect(),
+        sources,
     })))
 }
 
+/// Remembers what was read for the next capture.
+fn remember(
+    cache: &StatCache,
+    began: Moment,
+    indexes: &[SeenIndex],
+    manifest: &SnapshotManifest,
+    stamps: &[Option<Stamp>],
+    mut new_cost: u64,
+) {
+    let mut digests = Vec::new();
+    for index in indexes {
+        let Some(content) = index.content else { continue };
+        if cache.index_digest(&content).is_none() {
+            new_cost = new_cost.saturating_add(index.size);
+        }
+        digests.push((content, index.digest));
+    }
+    let known = manifest.entries.iter().zip(stamps).filter_map(|(entry, stamp)| {
+        stamp.map(|stamp| (entry.path.as_bytes(), stamp, entry.chunks()))
+    });
+    // A capture that is not remembered is as good as one that is.
+    drop(cache.update(began, new_cost, &digests, known));
+}
+
 /// Walks the tree, asking git about each repository on the way.
-fn list(options: &Options) -> Result<(Walk, Vec<Found>), CaptureError> {
+fn list(options: &Options, cache: &StatCache) -> Result<(Walk, Vec<Found>), CaptureError> {
     let root = options.root.as_os_path();
     let mut found = Vec::new();
     let mut failure = None;
     let mut tracked = |repository: &WalkRepository| {
-        let asked = ask(root, repository, &mut found);
+        let asked = ask(options, cache, repository, &mut found);
         asked.map_err(|error| {
             failure = Some(error);
             // The walk only has to stop.
@@ -190,6 +230,7 @@ fn list(options: &Options) -> Result<(Walk, Vec<Found>), CaptureError> {
         excludes_file: options.excludes_file.clone(),
         include: options.include.clone(),
         exclude: options.exclude.clone(),
+        threads: NonZero::new(read::threads()).unwrap_or(NonZero::<usize>::MIN),
     };
     let walked = walk(root, &walk_options, &mut tracked);
     if let Some(failure) = failure {
@@ -203,10 +244,12 @@ fn list(options: &Options) -> Result<(Walk, Vec<Found>), CaptureError> {
 }
 
 fn ask(
-    root: &std::path::Path,
+    options: &Options,
+    cache: &StatCache,
     repository: &WalkRepository,
     found: &mut Vec<Found>,
 ) -> Result<Option<Tracked>, CaptureError> {
+    let root = options.root.as_os_path();
     let worktree = match &repository.path {
         Some(path) => root.join(path.as_os_path()),
         None => root.to_owned(),
@@ -216,8 +259,9 @@ fn ask(
         return Ok(None);
     };
     lock::wait_until_free(&local.index_lock(), lock::WAIT_MAX).map_err(CaptureError::Locked)?;
-    let seen = local.look().map_err(CaptureError::Repository)?;
-    let tracked = local.tracked(&seen.index).map_err(CaptureError::Repository)?;
+    let recall = |content: &[u8; 32]| cache.index_digest(content);
+    let (seen, paths) = local.look(&recall).map_err(CaptureError::Repository)?;
+    let tracked = local.tracked(paths, options.ignore_case).map_err(CaptureError::Repository)?;
     found.push(Found {
         path: repository.path.clone(),
         location: repository.git,
@@ -234,19 +278,11 @@ fn is_settled(repositories: &[Found]) -> Result<bool, CaptureError> {
         if found.local.index_lock().exists() {
             return Ok(false);
         }
-        let now = found.local.look().map_err(CaptureError::Repository)?;
-        if now.state != found.seen.state {
+        if !found.local.is_still(&found.seen).map_err(CaptureError::Repository)? {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-fn source_of(item: Item) -> source::Source {
-    match item.kind {
-        ItemKind::File { source, .. } => source,
-        ItemKind::Directory | ItemKind::Symlink { .. } => source::Source::Tree,
-    }
 }
 
 #[cfg(test)]

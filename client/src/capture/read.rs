@@ -8,18 +8,22 @@ use std::thread;
 use handoff_proto::chunk::{ChunkRef, chunk_reader};
 use handoff_proto::manifest::{Entry, Kind, MODE_MASK, Timestamp};
 use handoff_proto::path::TreePath;
-use handoff_proto::tree::FileError;
+use handoff_proto::tree::{FileError, Origin};
 use rustix::fs::{Stat, fstat};
 
 use super::account::widen;
 use super::layout::{Item, ItemKind};
 use super::source::{Content, Directory, Source};
+use super::stat_cache::{Moment, Stamp, StatCache, read_cost};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 5;
 
 /// Reading is bound by the disk or by one core per gigabyte a second; more threads only seek.
 const THREADS_MAX: usize = 8;
+
+/// So few files are read before another thread has begun.
+const FILES_OF_ONE_THREAD: usize = 32;
 
 /// A file cannot be read as one piece.
 #[derive(Debug, thiserror::Error)]
@@ -65,63 +69,135 @@ pub enum Reading {
     Read(u64),
 }
 
-/// Turns items into entries of a manifest, in the same order. `on_read` is told by several threads.
-pub(super) fn read_all(
-    root: &Directory,
-    items: &[Item],
-    on_read: &(dyn Fn(Reading) + Sync),
-) -> Result<Vec<Entry>, ReadError> {
-    on_read(Reading::Begins(items.iter().map(Item::size).sum()));
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let next = AtomicUsize::new(0);
-    let failed = AtomicBool::new(false);
-    let work = || -> Result<Vec<(usize, Entry)>, ReadError> {
-        let mut entries = Vec::new();
-        while !failed.load(Ordering::Relaxed) {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(at) else { break };
-            let entry =
-                read_item(root, item).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            on_read(Reading::Read(entry.size()));
-            entries.push((at, entry));
-        }
-        Ok(entries)
-    };
-    let mut entries = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = Vec::with_capacity(items.len());
-        for worker in workers {
-            match worker.join() {
-                Ok(entries) => all.extend(entries?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(all)
-    })?;
-    entries.sort_unstable_by_key(|(at, _)| *at);
-    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+/// A layout whose contents are known; all lists are in the order of the items.
+#[derive(Debug)]
+pub(super) struct ReadTree {
+    pub(super) entries: Vec<Entry>,
+    pub(super) sources: Vec<Source>,
+    pub(super) origins: Vec<Origin>,
+    /// What each file on disk was when its content was read, now or by an earlier capture.
+    pub(super) stamps: Vec<Option<Stamp>>,
+    /// What reading again would cost that is worth remembering; see [`StatCache::update`].
+    pub(super) new_cost: u64,
 }
 
-fn read_item(root: &Directory, item: &Item) -> Result<Entry, ReadError> {
-    let Item { path, mode, mtime, kind, .. } = item;
-    let (mode, mtime, kind) = match kind {
-        ItemKind::Directory => (*mode, *mtime, Kind::Directory),
-        ItemKind::Symlink { target } => (*mode, *mtime, Kind::Symlink { target: target.clone() }),
-        ItemKind::File { source, .. } => {
-            let read = read_file(root, path, source)?;
-            let kind = Kind::File { size: read.size, chunks: read.chunks };
-            // What was read counts, not what the walk saw.
-            let (mode, mtime) = read.meta.unwrap_or((*mode, *mtime));
-            (mode, mtime, kind)
-        }
+/// A file whose content is not known yet.
+struct Unread {
+    at: usize,
+    size: u64,
+}
+
+/// Turns items, which are sorted by path, into entries of a manifest, reading what the cache does
+/// not know. `on_read` is told by several threads.
+pub(super) fn read_all(
+    root: &Directory,
+    items: Vec<Item>,
+    cache: &StatCache,
+    began: Moment,
+    on_read: &(dyn Fn(Reading) + Sync),
+) -> Result<ReadTree, ReadError> {
+    let (mut tree, unread) = recall(items, cache);
+    on_read(Reading::Begins(unread.iter().map(|file| file.size).sum()));
+    for (at, read) in read_unread(root, &tree, &unread, on_read)? {
+        tree.fill_in(at, read, began);
+    }
+    Ok(tree)
+}
+
+/// Everything that is known without reading, and the files that are to be read.
+fn recall(items: Vec<Item>, cache: &StatCache) -> (ReadTree, Vec<Unread>) {
+    let mut tree = ReadTree {
+        entries: Vec::with_capacity(items.len()),
+        sources: Vec::with_capacity(items.len()),
+        origins: Vec::with_capacity(items.len()),
+        stamps: Vec::with_capacity(items.len()),
+        new_cost: 0,
     };
-    Ok(Entry { path: path.clone(), mode, mtime, kind })
+    let mut unread = Vec::new();
+    let mut cursor = cache.cursor();
+    for (at, item) in items.into_iter().enumerate() {
+        let Item { path, mode, mtime, origin, kind, stamp } = item;
+        let (kind, source, stamp) = match kind {
+            ItemKind::Directory => (Kind::Directory, Source::Tree, None),
+            ItemKind::Symlink { target } => (Kind::Symlink { target }, Source::Tree, None),
+            ItemKind::File { size, source } => {
+                let stamp = stamp.filter(|_| source.is_on_disk());
+                let known = stamp.and_then(|stamp| cursor.find(path.as_bytes(), &stamp));
+                if known.is_none() {
+                    unread.push(Unread { at, size });
+                }
+                (Kind::File { size, chunks: known.unwrap_or_default() }, source, stamp)
+            }
+        };
+        tree.entries.push(Entry { path, mode, mtime, kind });
+        tree.sources.push(source);
+        tree.origins.push(origin);
+        tree.stamps.push(stamp);
+    }
+    (tree, unread)
+}
+
+fn read_unread(
+    root: &Directory,
+    tree: &ReadTree,
+    unread: &[Unread],
+    on_read: &(dyn Fn(Reading) + Sync),
+) -> Result<Vec<(usize, FileRead)>, ReadError> {
+    let threads = if unread.len() < FILES_OF_ONE_THREAD { 1 } else { threads() };
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let work = || -> Result<Vec<(usize, FileRead)>, ReadError> {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let Some(&Unread { at, .. }) = unread.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                break;
+            };
+            let read = read_file(root, &tree.entries[at].path, &tree.sources[at])
+                .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            on_read(Reading::Read(read.size));
+            done.push((at, read));
+        }
+        Ok(done)
+    };
+    thread::scope(|scope| {
+        // Where a system allows no more threads, those that there are do the work.
+        let others: Vec<_> = (1..threads)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut all = work();
+        for other in others {
+            let done = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all = all.and_then(|mut all| done.map(|done| all.extend(done)).map(|()| all));
+        }
+        all
+    })
+}
+
+/// How many threads share the work of a capture.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
+}
+
+impl ReadTree {
+    fn fill_in(&mut self, at: usize, read: FileRead, began: Moment) {
+        let entry = &mut self.entries[at];
+        // What was read counts, not what the walk saw.
+        if let Some((mode, stamp)) = read.meta {
+            (entry.mode, entry.mtime) = (mode, stamp.mtime);
+            self.stamps[at] = Some(stamp);
+            if began.is_after(&stamp) {
+                self.new_cost = self.new_cost.saturating_add(read_cost(read.size));
+            }
+        }
+        entry.kind = Kind::File { size: read.size, chunks: read.chunks };
+    }
 }
 
 struct FileRead {
     size: u64,
     chunks: Vec<ChunkRef>,
-    meta: Option<(u32, Timestamp)>,
+    /// Permission bits and stamp of a file on disk.
+    meta: Option<(u32, Stamp)>,
 }
 
 fn read_file(root: &Directory, path: &TreePath, source: &Source) -> Result<FileRead, ReadError> {
@@ -147,14 +223,11 @@ fn read_once(file: &File) -> io::Result<Option<FileRead>> {
     let before = fstat(file)?;
     let (size, chunks) = chunk(file)?;
     let after = fstat(file)?;
-    if stamp(&before) != stamp(&after) || u64::try_from(after.st_size) != Ok(size) {
+    let stamp = stamp(&after);
+    if self::stamp(&before) != stamp || stamp.size != size {
         return Ok(None);
     }
-    let mtime = Timestamp {
-        secs: after.st_mtime,
-        nanos: u32::try_from(after.st_mtime_nsec).unwrap_or_default(),
-    };
-    let meta = Some((widen(after.st_mode) & MODE_MASK, mtime));
+    let meta = Some((widen(after.st_mode) & MODE_MASK, stamp));
     Ok(Some(FileRead { size, chunks, meta }))
 }
 
@@ -167,7 +240,14 @@ fn chunk(content: impl io::Read) -> io::Result<(u64, Vec<ChunkRef>)> {
     Ok((size, chunks))
 }
 
-/// What changes whenever content or attributes do.
-fn stamp(stat: &Stat) -> impl PartialEq + use<> {
-    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
+/// What the file system says about content and attributes.
+fn stamp(stat: &Stat) -> Stamp {
+    let time =
+        |secs, nanos: i64| Timestamp { secs, nanos: u32::try_from(nanos).unwrap_or_default() };
+    Stamp {
+        size: u64::try_from(stat.st_size).unwrap_or_default(),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+        inode: stat.st_ino,
+    }
 }

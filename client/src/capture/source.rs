@@ -51,6 +51,11 @@ impl Directory {
 }
 
 impl Source {
+    /// Whether the content is a file's.
+    pub(super) fn is_on_disk(&self) -> bool {
+        matches!(self, Self::Tree | Self::Elsewhere(..))
+    }
+
     /// Opens the content of the file that is carried as `path` from the tree at `root`.
     pub(super) fn open(&self, root: &Directory, path: &TreePath) -> Result<Content, FileError> {
         let (directory, path) = match self {

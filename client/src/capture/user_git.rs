@@ -20,6 +20,8 @@ pub struct UserGit {
     pub config: Vec<u8>,
     /// The content of the file of ignore rules.
     pub excludes: Vec<u8>,
+    /// `core.ignoreCase` where a repository does not say.
+    pub ignore_case: bool,
 }
 
 /// Asks git about the user's settings as they are in the directory where it runs. Without git
@@ -31,10 +33,44 @@ pub struct UserGit {
 pub fn user_git(git: &Git) -> Result<UserGit, GitError> {
     let listing = match git.ask(&["config", "--list", "--show-scope", "--null"]) {
         Ok(listing) => listing,
-        Err(GitError::Start(_)) => return Ok(UserGit { config: write(&[]), excludes: Vec::new() }),
+        Err(GitError::Start(_)) => {
+            return Ok(UserGit { config: write(&[]), ..UserGit::default() });
+        }
         Err(error) => return Err(error),
     };
-    Ok(UserGit { config: write(&allowed(&listing)), excludes: excludes(git)? })
+    let is_true = |value: &[u8]| {
+        matches!(value.to_ascii_lowercase().as_slice(), b"true" | b"yes" | b"on" | b"1")
+    };
+    Ok(UserGit {
+        config: write(&allowed(&listing)),
+        excludes: excludes(git, &listing)?,
+        ignore_case: last(&listing, Scope::User, b"core.ignorecase")
+            .is_some_and(|value| value.is_none_or(is_true)),
+    })
+}
+
+/// Whose settings count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All but the repository's own.
+    User,
+    All,
+}
+
+/// The value that counts of a setting, `None` inside for a name alone.
+fn last<'a>(listing: &'a [u8], scope: Scope, key: &[u8]) -> Option<Option<&'a [u8]>> {
+    let mut found = None;
+    let mut records = listing.split(|&byte| byte == 0);
+    while let (Some(of), Some(record)) = (records.next(), records.next()) {
+        let (name, value) = match record.iter().position(|&byte| byte == b'\n') {
+            Some(at) => (&record[..at], Some(&record[at + 1..])),
+            None => (record, None),
+        };
+        if name == key && (scope == Scope::All || !matches!(of, b"local" | b"worktree")) {
+            found = Some(value);
+        }
+    }
+    found
 }
 
 /// Records are `SCOPE NUL KEY NEWLINE VALUE NUL`.
@@ -69,8 +105,15 @@ fn write(settings: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     super::config::write_settings(own.chain(always))
 }
 
-fn excludes(git: &Git) -> Result<Vec<u8>, GitError> {
-    let set = git.ask_for_one(&["config", "--type=path", "--get", "core.excludesFile"])?;
+fn excludes(git: &Git, listing: &[u8]) -> Result<Vec<u8>, GitError> {
+    let set = match last(listing, Scope::All, b"core.excludesfile") {
+        // Only git knows which home directory or which prefix is meant.
+        Some(Some([b'~' | b'%' | b':', ..]) | None) => {
+            git.ask_for_one(&["config", "--type=path", "--get", "core.excludesFile"])?
+        }
+        Some(Some(path)) => Some(path.to_vec()),
+        None => None,
+    };
     let file = match set {
         Some(path) => git.directory().join(std::ffi::OsStr::from_bytes(&path)),
         None => match default_excludes() {

@@ -1,6 +1,7 @@
 //! What `handoff COMMAND` and `handoff plan` have in common: find the tree, capture it.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -42,6 +43,7 @@ pub struct Errand {
     env: Vec<OsString>,
     file: ContractFile,
     git: UserGit,
+    stat_cache: PathBuf,
 }
 
 impl Errand {
@@ -64,6 +66,7 @@ impl Errand {
             directory,
             file,
             git,
+            stat_cache: context.settings.places.stat_caches(),
         })
     }
 
@@ -93,6 +96,8 @@ impl Errand {
             include: bytes(&self.include),
             exclude: bytes(&self.exclude),
             excludes_file: self.git.excludes.clone(),
+            ignore_case: self.git.ignore_case,
+            stat_cache: Some(self.stat_cache.clone()),
         };
         let progress = output.progress("reading", 0);
         let captured = tokio::task::spawn_blocking(move || {

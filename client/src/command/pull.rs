@@ -253,7 +253,7 @@ impl<'a> Pull<'a> {
     async fn capture(&self) -> anyhow::Result<SnapshotManifest> {
         let root = self.returned.base.root.clone();
         let handed_off_at = self.returned.handed_off_at;
-        let options = capture_options(root)?;
+        let options = capture_options(root, self.context)?;
         let captured =
             tokio::task::spawn_blocking(move || capture(&options, &|_| {})).await??.manifest;
         let root = self.root.handle().as_fd();
@@ -291,13 +291,16 @@ impl<'a> Pull<'a> {
 }
 
 /// How the tree is captured, as far as that is known at this time.
-fn capture_options(root: AbsolutePath) -> anyhow::Result<capture::Options> {
+fn capture_options(root: AbsolutePath, context: &Context) -> anyhow::Result<capture::Options> {
     let file = ContractFile::load(root.as_os_path())?;
+    let git = user_git(&Git::new(root.as_os_path()))?;
     let globs = |globs: Vec<String>| globs.into_iter().map(String::into_bytes).collect();
     Ok(capture::Options {
         include: globs(file.carry.include),
         exclude: globs(file.carry.exclude),
-        excludes_file: user_git(&Git::new(root.as_os_path()))?.excludes,
+        excludes_file: git.excludes,
+        ignore_case: git.ignore_case,
+        stat_cache: Some(context.settings.places.stat_caches()),
         root,
     })
 }

@@ -48,13 +48,16 @@ impl HandedOff {
     /// # Errors
     ///
     /// Where git's settings cannot be read.
-    pub fn capture_options(&self) -> Result<Options, GitError> {
+    pub fn capture_options(&self, places: &Places) -> Result<Options, GitError> {
         let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
+        let git = user_git(&Git::new(self.root.as_os_path()))?;
         Ok(Options {
             root: self.root.clone(),
             include: bytes(&self.include),
             exclude: bytes(&self.exclude),
-            excludes_file: user_git(&Git::new(self.root.as_os_path()))?.excludes,
+            excludes_file: git.excludes,
+            ignore_case: git.ignore_case,
+            stat_cache: Some(places.stat_caches()),
         })
     }
 }

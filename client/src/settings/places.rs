@@ -15,6 +15,8 @@ pub struct Places {
     pub state: PathBuf,
     /// What belongs to this machine's own daemon.
     pub data: PathBuf,
+    /// What may be lost at any time and only saves work.
+    pub cache: PathBuf,
 }
 
 impl Places {
@@ -30,6 +32,7 @@ impl Places {
             // Systems without a state directory keep state beside the data.
             state: dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_owned(),
             data: dirs.data_local_dir().to_owned(),
+            cache: dirs.cache_dir().to_owned(),
         })
     }
 
@@ -40,6 +43,7 @@ impl Places {
             config: directory.join("config"),
             state: directory.join("state"),
             data: directory.join("data"),
+            cache: directory.join("cache"),
         }
     }
 
@@ -65,6 +69,12 @@ impl Places {
     #[must_use]
     pub fn snapshots(&self) -> PathBuf {
         self.state.join("snapshots")
+    }
+
+    /// What the files of each captured tree held.
+    #[must_use]
+    pub fn stat_caches(&self) -> PathBuf {
+        self.cache.join("trees")
     }
 
     /// What the notifier remembers.

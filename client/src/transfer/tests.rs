@@ -40,6 +40,8 @@ fn captured(tree: &Path) -> Arc<Capture> {
         include: Vec::new(),
         exclude: Vec::new(),
         excludes_file: Vec::new(),
+        ignore_case: false,
+        stat_cache: None,
     };
     Arc::new(capture(&options, &|_| {}).unwrap())
 }

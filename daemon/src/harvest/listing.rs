@@ -53,7 +53,7 @@ pub(super) struct Listing {
 pub(super) fn list(
     tree: &Path,
     rules: &Rules<'_>,
-    tracked: &mut dyn FnMut(BorrowedFd<'_>, &WalkRepository) -> Option<Tracked>,
+    tracked: &mut (dyn FnMut(BorrowedFd<'_>, &WalkRepository) -> Option<Tracked> + Send),
     notes: &mut Vec<Note>,
 ) -> Result<Listing, WalkError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -80,7 +80,7 @@ fn walk_tolerantly(
     root: BorrowedFd<'_>,
     rules: &Rules<'_>,
     left_out: &mut LeftOut,
-    tracked: &mut dyn FnMut(&WalkRepository) -> Option<Tracked>,
+    tracked: &mut (dyn FnMut(&WalkRepository) -> Option<Tracked> + Send),
 ) -> Result<Walk, WalkError> {
     let mut options = WalkOptions {
         git: GitDirectories::Skip,

@@ -1,12 +1,12 @@
 //! The rules that hold in one directory: those of its ignore file, then those of the levels above.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::pattern::{Patterns, Shape, Verdict};
 
 /// A chain of ignore files, the innermost first. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct IgnoreRules(Option<Rc<Level>>);
+pub(super) struct IgnoreRules(Option<Arc<Level>>);
 
 #[derive(Debug)]
 struct Level {
@@ -24,7 +24,7 @@ impl IgnoreRules {
         if patterns.is_empty() {
             return self.clone();
         }
-        Self(Some(Rc::new(Level { patterns, base_len: base_len(directory), outer: self.clone() })))
+        Self(Some(Arc::new(Level { patterns, base_len: base_len(directory), outer: self.clone() })))
     }
 
     /// Whether a path beneath all those directories is ignored, given that its parent is not.

@@ -1,6 +1,8 @@
 //! What the caller, who may run git, says about a repository.
 
-use crate::path::{TreePath, compare_by_components};
+use std::ops::Range;
+
+use crate::path::TreePath;
 
 /// What one repository tracks, and how it reads its ignore rules.
 #[derive(Clone, Debug, Default)]
@@ -25,50 +27,126 @@ pub enum Case {
 }
 
 /// A set of paths that also knows which directories hold any of them.
+///
+/// One buffer holds all of them, most often git's own index as it was read: a large repository
+/// costs one allocation, not one for each path.
 #[derive(Clone, Debug, Default)]
 pub struct TrackedPaths {
-    /// Sorted, so that what a directory holds is contiguous.
-    sorted: Vec<TreePath>,
+    bytes: Vec<u8>,
+    /// Where each path is in `bytes`; sorted by plain bytes as git sorts them, so that what a
+    /// directory holds is contiguous.
+    spans: Vec<Range<usize>>,
 }
 
 impl TrackedPaths {
+    /// The paths that lie in `bytes` at these places, which are within its bounds; in any order,
+    /// though git's own costs least.
+    #[must_use]
+    pub fn from_spans(bytes: Vec<u8>, mut spans: Vec<Range<usize>>) -> Self {
+        spans.retain(|span| bytes.get(span.clone()).is_some());
+        if !spans.is_sorted_by(|a, b| bytes[a.clone()] <= bytes[b.clone()]) {
+            spans.sort_unstable_by(|a, b| bytes[a.clone()].cmp(&bytes[b.clone()]));
+        }
+        Self { bytes, spans }
+    }
+
     /// Whether exactly this path is in the set.
     #[must_use]
     pub fn contains(&self, path: &TreePath) -> bool {
-        self.contains_bytes(path.as_bytes())
+        self.holds(self.all(), path.as_bytes())
     }
 
     /// Whether anything beneath this directory is in the set.
     #[must_use]
     pub fn holds_below(&self, directory: &TreePath) -> bool {
-        self.holds_below_bytes(directory.as_bytes())
+        !self.below(self.all(), directory.as_bytes()).is_empty()
     }
 
-    /// As [`contains`](Self::contains), without building a path for every question.
-    pub(super) fn contains_bytes(&self, path: &[u8]) -> bool {
-        let order = |tracked: &TreePath| compare_by_components(tracked.as_bytes(), path);
-        self.sorted.binary_search_by(order).is_ok()
+    /// Everything, as the root of the repository holds it.
+    pub(super) fn all(&self) -> Beneath {
+        Beneath { first: 0, end: self.spans.len(), prefix_len: 0 }
     }
 
-    /// As [`holds_below`](Self::holds_below), without building a path for every question.
-    pub(super) fn holds_below_bytes(&self, directory: &[u8]) -> bool {
-        let up_to = |path: &TreePath| compare_by_components(path.as_bytes(), directory).is_le();
-        let next = self.sorted.get(self.sorted.partition_point(up_to));
-        let rest = next.and_then(|path| path.as_bytes().strip_prefix(directory));
-        rest.is_some_and(|rest| rest.first() == Some(&b'/'))
+    /// Whether this relative path is in the set beneath a directory.
+    pub(super) fn holds(&self, at: Beneath, relative: &[u8]) -> bool {
+        self.spans[at.first..at.end]
+            .binary_search_by(|span| self.bytes[span.clone()][at.prefix_len..].cmp(relative))
+            .is_ok()
     }
 
-    /// The paths, sorted.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &TreePath> {
-        self.sorted.iter()
+    /// What a directory holds that is itself beneath one.
+    pub(super) fn below(&self, at: Beneath, directory: &[u8]) -> Beneath {
+        let place = |span: &Range<usize>| {
+            let path = &self.bytes[span.clone()][at.prefix_len..];
+            let start = &path[..path.len().min(directory.len())];
+            start.cmp(directory).then_with(|| path.get(directory.len()).cmp(&Some(&b'/')))
+        };
+        let spans = &self.spans[at.first..at.end];
+        let first = spans.partition_point(|span| place(span).is_lt());
+        let len = spans[first..].partition_point(|span| place(span).is_eq());
+        let first = at.first + first;
+        Beneath { first, end: first + len, prefix_len: at.prefix_len + directory.len() + 1 }
+    }
+
+    /// The paths in git's order; one with conflicting stages may come several times.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.spans.iter().map(|span| &self.bytes[span.clone()])
+    }
+}
+
+/// The part of a set that lies beneath one directory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beneath {
+    first: usize,
+    end: usize,
+    /// The length of the directory's path with the slash after it, which all these paths share.
+    prefix_len: usize,
+}
+
+impl Beneath {
+    pub(super) fn is_empty(self) -> bool {
+        self.first == self.end
     }
 }
 
 impl FromIterator<TreePath> for TrackedPaths {
     fn from_iter<I: IntoIterator<Item = TreePath>>(paths: I) -> Self {
-        let mut sorted: Vec<TreePath> = paths.into_iter().collect();
-        sorted.sort_unstable();
-        sorted.dedup();
-        Self { sorted }
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        for path in paths {
+            let start = bytes.len();
+            bytes.extend_from_slice(path.as_bytes());
+            spans.push(start..bytes.len());
+        }
+        Self::from_spans(bytes, spans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_directory_holds_what_is_beneath_it(
+            paths in proptest::collection::vec("[a.]{1,2}b(/[-a.]{1,2}b){0,3}", 0..40),
+            asked in "[a.]{1,2}b(/[-a.]{1,2}b){0,2}",
+        ) {
+            let paths: BTreeSet<TreePath> = paths.iter().map(|path| path.parse().unwrap()).collect();
+            let tracked: TrackedPaths = paths.iter().cloned().collect();
+            let asked: TreePath = asked.parse().unwrap();
+            prop_assert_eq!(tracked.contains(&asked), paths.contains(&asked));
+            let below = |path: &TreePath| path.strip_prefix(&asked);
+            prop_assert_eq!(tracked.holds_below(&asked), paths.iter().any(|path| below(path).is_some()));
+            let inside = tracked.below(tracked.all(), asked.as_bytes());
+            for path in &paths {
+                if let Some(relative) = below(path) {
+                    prop_assert!(tracked.holds(inside, relative.as_bytes()));
+                }
+            }
+        }
     }
 }

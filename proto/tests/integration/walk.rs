@@ -30,7 +30,11 @@ fn rules(root: &Path, file: &str, lines: &str) {
 
 fn walk_with(root: &Path, options: &WalkOptions) -> Walk {
     let git = Git::at(root);
-    walk(root, options, &mut |repository| git.tracked_in(repository)).unwrap()
+    let alone = walk(root, options, &mut |repository| git.tracked_in(repository)).unwrap();
+    let options = WalkOptions { threads: 4.try_into().unwrap(), ..options.clone() };
+    let shared = walk(root, &options, &mut |repository| git.tracked_in(repository)).unwrap();
+    assert_eq!(alone, shared);
+    alone
 }
 
 fn globs(globs: &[&str]) -> Vec<Vec<u8>> {

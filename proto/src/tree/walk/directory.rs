@@ -1,6 +1,7 @@
 //! One directory of the tree while it is open: its names, its rules, its repository.
 
-use std::rc::Rc;
+use std::ops::Range;
+use std::sync::PoisonError;
 
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, Dir, FileType, accessat, readlinkat, statat};
@@ -26,20 +27,27 @@ const IGNORE_FILE_MAX: u64 = 4 * 1024 * 1024;
 /// A directory that is open.
 pub(super) struct Directory {
     fd: OwnedFd,
+    /// All names, one after the other.
+    names: Vec<u8>,
     /// Sorted by name.
-    pub(super) children: Vec<Child>,
+    children: Vec<Child>,
 }
 
 /// A name in a directory.
 pub(super) struct Child {
-    pub(super) name: Box<[u8]>,
+    /// Where its name is.
+    name: Range<usize>,
     /// What it was when the directory was read.
-    pub(super) kind: MetaKind,
+    kind: MetaKind,
 }
 
 impl Child {
     pub(super) fn shape(&self) -> Shape {
         if self.kind == MetaKind::Directory { Shape::Directory } else { Shape::Other }
+    }
+
+    pub(super) fn is_socket(&self) -> bool {
+        self.kind == MetaKind::Socket
     }
 }
 
@@ -47,6 +55,7 @@ impl Directory {
     /// Opens a directory beneath the root and reads all names in it.
     pub(super) fn read(root: BorrowedFd<'_>, path: Option<&TreePath>) -> rustix::io::Result<Self> {
         let fd = beneath::open_directory(root, path, Mounts::Crossed)?;
+        let mut names = Vec::new();
         let mut children = Vec::new();
         for item in Dir::read_from(&fd)? {
             let item = item?;
@@ -61,24 +70,28 @@ impl Directory {
                 },
                 known => MetaKind::from_file_type(known),
             };
-            children.push(Child { name: name.into(), kind });
+            let start = names.len();
+            names.extend_from_slice(name);
+            children.push(Child { name: start..names.len(), kind });
         }
-        children.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { fd, children })
+        children.sort_unstable_by(|a, b| names[a.name.clone()].cmp(&names[b.name.clone()]));
+        Ok(Self { fd, names, children })
+    }
+
+    /// What it holds, sorted by name.
+    pub(super) fn children(&self) -> impl Iterator<Item = (&[u8], &Child)> {
+        self.children.iter().map(|child| (&self.names[child.name.clone()], child))
     }
 
     fn child(&self, name: &[u8]) -> Option<&Child> {
-        let place = self.children.binary_search_by(|child| (*child.name).cmp(name)).ok()?;
+        let order = |child: &Child| self.names[child.name.clone()].cmp(name);
+        let place = self.children.binary_search_by(order).ok()?;
         Some(&self.children[place])
     }
 
     /// The one look at a carried file; `None` if it is gone.
-    pub(super) fn look_at(
-        &self,
-        child: &Child,
-        path: &TreePath,
-    ) -> Result<Option<Meta>, FileError> {
-        match statat(&self.fd, &*child.name, AtFlags::SYMLINK_NOFOLLOW) {
+    pub(super) fn look_at(&self, name: &[u8], path: &TreePath) -> Result<Option<Meta>, FileError> {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(Meta::from_stat(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno).at("look at", Some(path)),
@@ -89,6 +102,7 @@ impl Directory {
     pub(super) fn kind(
         &self,
         child: &Child,
+        name: &[u8],
         path: &TreePath,
         meta: &Meta,
     ) -> Result<Result<WalkKind, RefusalReason>, FileError> {
@@ -98,11 +112,11 @@ impl Directory {
             return Err(FileError::Changed { path });
         }
         Ok(match meta.kind {
-            MetaKind::File if !self.is_readable(child, meta) => Err(RefusalReason::Unreadable),
+            MetaKind::File if !self.is_readable(name, meta) => Err(RefusalReason::Unreadable),
             MetaKind::File => Ok(WalkKind::File { size: meta.size }),
             MetaKind::Directory => Ok(WalkKind::Directory),
             MetaKind::Symlink => Ok(WalkKind::Symlink {
-                target: readlinkat(&self.fd, &*child.name, Vec::new())
+                target: readlinkat(&self.fd, name, Vec::new())
                     .at("read the link", Some(path))?
                     .into_bytes(),
             }),
@@ -113,10 +127,10 @@ impl Directory {
     }
 
     /// Asks the system only where the permission bits leave a doubt.
-    fn is_readable(&self, child: &Child, meta: &Meta) -> bool {
+    fn is_readable(&self, name: &[u8], meta: &Meta) -> bool {
         const READABLE_BY_ALL: u32 = 0o444;
         meta.mode & READABLE_BY_ALL == READABLE_BY_ALL
-            || accessat(&self.fd, &*child.name, Access::READ_OK, AtFlags::EACCESS).is_ok()
+            || accessat(&self.fd, name, Access::READ_OK, AtFlags::EACCESS).is_ok()
     }
 
     /// The rules in an ignore file of this directory.
@@ -155,31 +169,30 @@ fn ignore_file(root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<Vec<u8>>,
     }
 }
 
-impl Lister<'_> {
+impl Lister<'_, '_> {
     /// Makes the directory a repository's if it holds a `.git` and the caller agrees.
     pub(super) fn enter_repository(
-        &mut self,
+        &self,
         directory: &Directory,
         visit: &mut Visit,
-    ) -> Result<(), WalkError> {
+    ) -> Result<Option<WalkRepository>, WalkError> {
         let Some(repository) = self.repository(directory, visit.path.as_ref())? else {
-            return Ok(());
+            return Ok(None);
         };
-        let answer = (self.tracked)(&repository).map_err(|source| WalkError::Tracked {
+        let answer = {
+            let mut tracked = self.tracked.lock().unwrap_or_else(PoisonError::into_inner);
+            tracked(&repository)
+        };
+        let answer = answer.map_err(|source| WalkError::Tracked {
             repository: visit.path.as_ref().map_or_else(|| ".".to_owned(), TreePath::to_string),
             source,
         })?;
         let Some(tracked) = answer else {
-            return Ok(());
+            return Ok(None);
         };
         visit.git_rules = self.outer_rules(&repository, &tracked, visit.path_bytes())?;
-        visit.repository = Some(Rc::new(Inside {
-            prefix_len: visit.path.as_ref().map_or(0, |path| path.as_bytes().len() + 1),
-            tracked: tracked.paths,
-            case: tracked.case,
-        }));
-        self.listing.repository(repository);
-        Ok(())
+        visit.repository = Some(Inside::new(tracked));
+        Ok(Some(repository))
     }
 
     /// The repository that a directory's `.git` would make.

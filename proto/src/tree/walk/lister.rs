@@ -1,6 +1,7 @@
-//! Goes through the directories of a tree one by one and decides what each holds.
+//! Goes through the directories of a tree on several threads and decides what each holds.
 
-use std::collections::HashMap;
+use std::sync::Mutex;
+use std::thread;
 
 use rustix::fd::{AsFd as _, BorrowedFd};
 use rustix::fs::fstat;
@@ -9,26 +10,24 @@ use crate::path::{TreePath, is_git_spelling};
 use crate::tree::error::{AtPath as _, FileError, RefusalReason, WalkError};
 use crate::tree::git_directory::is_transient;
 use crate::tree::globs::Globs;
-use crate::tree::meta::{Meta, MetaKind};
+use crate::tree::meta::Meta;
 use crate::tree::pattern::Shape;
 
 use super::directory::{Child, Directory};
-use super::listing::{Listing, entry};
+use super::listing::{Carried, Listed, Listing, Whole, entry};
+use super::queue::Queue;
 use super::visit::{Manner, Visit};
 use super::{
-    GitDirectories, LeftOutReason, Origin, TrackedResult, Walk, WalkKind, WalkOptions,
-    WalkRepository,
+    AskTracked, GitDirectories, LeftOutReason, Origin, Walk, WalkKind, WalkOptions, WalkRepository,
 };
 
 pub(super) fn list_tree(
     root: BorrowedFd<'_>,
     options: &WalkOptions,
-    tracked: &mut dyn FnMut(&WalkRepository) -> TrackedResult,
+    tracked: &mut AskTracked<'_>,
 ) -> Result<Walk, WalkError> {
     let meta = Meta::from_stat(&fstat(root).at("look at", None)?);
-    let mut lister = Lister::new(root, options, tracked);
-    lister.run(Visit::root(Manner::ByRules))?;
-    lister.listing.finish(meta)
+    Lister::new(root, options, tracked).run(Visit::root(Manner::ByRules))?.finish(meta)
 }
 
 pub(super) fn list_git_directory(
@@ -38,12 +37,11 @@ pub(super) fn list_git_directory(
     let meta = Meta::from_stat(&fstat(git_directory).at("look at", None)?);
     let options = WalkOptions::default();
     let mut untracked = |_: &WalkRepository| Ok(None);
-    let mut lister = Lister::new(git_directory, &options, &mut untracked);
-    lister.run(Visit::root(Manner::GitDirectory))?;
-    lister.listing.move_below(at);
-    let itself = entry(at.clone(), WalkKind::Directory, &meta, Origin::Git);
-    lister.listing.carry(itself, &meta);
-    lister.listing.finish(meta)
+    let lister = Lister::new(git_directory, &options, &mut untracked);
+    let mut whole = lister.run(Visit::root(Manner::GitDirectory))?;
+    whole.move_below(entry(at.clone(), WalkKind::Directory, &meta, Origin::Git));
+    whole.note(at, &meta);
+    whole.finish(meta)
 }
 
 /// Something that may be carried, and where it was found.
@@ -51,6 +49,7 @@ struct Candidate<'a> {
     directory: &'a Directory,
     visit: &'a Visit,
     child: &'a Child,
+    name: &'a [u8],
     path: TreePath,
 }
 
@@ -60,7 +59,11 @@ impl Candidate<'_> {
     }
 
     fn is_tracked(&self) -> bool {
-        self.visit.tracks(&self.path)
+        self.visit.tracks(self.name)
+    }
+
+    fn has_tracked(&self) -> bool {
+        self.visit.tracks_below(self.name)
     }
 
     /// The rule that ignores it, if one does.
@@ -69,67 +72,102 @@ impl Candidate<'_> {
     }
 
     fn look(&self) -> Result<Option<Meta>, FileError> {
-        self.directory.look_at(self.child, &self.path)
+        self.directory.look_at(self.name, &self.path)
     }
 }
 
-/// A walk under way.
-pub(super) struct Lister<'a> {
+/// A walk under way, shared by its threads.
+pub(super) struct Lister<'a, 'b> {
     pub(super) root: BorrowedFd<'a>,
     pub(super) options: &'a WalkOptions,
-    pub(super) tracked: &'a mut dyn FnMut(&WalkRepository) -> TrackedResult,
+    /// One repository at a time is asked about.
+    pub(super) tracked: Mutex<&'a mut AskTracked<'b>>,
     include: Globs,
     exclude: Globs,
-    pub(super) listing: Listing,
-    to_visit: Vec<Visit>,
-    /// Ignored directories that are carried as soon as anything in them is.
-    ignored_directories: HashMap<TreePath, Meta>,
 }
 
-impl<'a> Lister<'a> {
+impl<'a, 'b> Lister<'a, 'b> {
     fn new(
         root: BorrowedFd<'a>,
         options: &'a WalkOptions,
-        tracked: &'a mut dyn FnMut(&WalkRepository) -> TrackedResult,
+        tracked: &'a mut AskTracked<'b>,
     ) -> Self {
         Self {
             root,
             options,
-            tracked,
+            tracked: Mutex::new(tracked),
             include: Globs::new(&options.include),
             exclude: Globs::new(&options.exclude),
-            listing: Listing::default(),
-            to_visit: Vec::new(),
-            ignored_directories: HashMap::new(),
         }
     }
 
-    fn run(&mut self, first: Visit) -> Result<(), WalkError> {
-        self.to_visit.push(first);
-        while let Some(visit) = self.to_visit.pop() {
-            self.visit(visit)?;
-        }
-        Ok(())
+    fn run(&self, first: Visit) -> Result<Whole, WalkError> {
+        let queue = Queue::new(first);
+        let listings = thread::scope(|scope| {
+            let work = || self.work(&queue);
+            // Where a system allows no more threads, those that there are do the work.
+            let others: Vec<_> = (1..self.options.threads.get())
+                .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+                .collect();
+            let mut listings = vec![work()];
+            for other in others {
+                listings
+                    .push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            listings.into_iter().collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(Whole::new(listings, queue.numbered()))
     }
 
+    /// Visits directories until none is left.
+    fn work(&self, queue: &Queue) -> Result<Listing, WalkError> {
+        let mut listing = Listing::default();
+        while let Some((visit, _turn)) = queue.next() {
+            let number = visit.number;
+            let mut visiting = Visiting {
+                lister: self,
+                listing: &mut listing,
+                listed: Listed::default(),
+                below: Vec::new(),
+            };
+            visiting.visit(visit).inspect_err(|_| queue.stop())?;
+            let Visiting { mut listed, below, .. } = visiting;
+            if !below.is_empty() {
+                listed.first_below = queue.add(below);
+            }
+            listing.directories.push((number, listed));
+        }
+        Ok(listing)
+    }
+}
+
+/// The visit to one directory.
+struct Visiting<'a, 'w, 'b> {
+    lister: &'a Lister<'w, 'b>,
+    listing: &'a mut Listing,
+    listed: Listed,
+    /// The directories in it that are looked into.
+    below: Vec<Visit>,
+}
+
+impl Visiting<'_, '_, '_> {
     fn visit(&mut self, mut visit: Visit) -> Result<(), WalkError> {
         let Some(directory) = self.read_directory(&visit)? else {
             return Ok(());
         };
         if matches!(visit.manner, Manner::ByRules | Manner::Included) {
-            self.enter_repository(&directory, &mut visit)?;
-            self.add_rules(&directory, &mut visit)?;
+            let repository = self.lister.enter_repository(&directory, &mut visit)?;
+            self.listing.repositories.extend(repository);
+            self.lister.add_rules(&directory, &mut visit)?;
         }
-        for child in &directory.children {
-            match TreePath::child(visit.path.as_ref(), &child.name) {
+        for (name, child) in directory.children() {
+            match TreePath::child(visit.path.as_ref(), name) {
                 Ok(path) => {
                     let (directory, visit) = (&directory, &visit);
-                    self.judge(Candidate { directory, visit, child, path })?;
+                    self.judge(Candidate { directory, visit, child, name, path })?;
                 }
                 Err(_) if visit.manner == Manner::Ignored => {}
-                Err(error) => {
-                    self.listing.refuse_name(visit.path.as_ref(), &child.name, error);
-                }
+                Err(error) => self.listed.refuse_name(visit.path.as_ref(), name, error),
             }
         }
         Ok(())
@@ -138,7 +176,7 @@ impl<'a> Lister<'a> {
     fn judge(&mut self, candidate: Candidate<'_>) -> Result<(), WalkError> {
         if candidate.visit.manner == Manner::GitDirectory {
             self.in_git_directory(candidate)
-        } else if &*candidate.child.name == b".git" {
+        } else if candidate.name == b".git" {
             self.git_itself(candidate)
         } else if let Some(reason) = self.kept_out(&candidate) {
             // What lies in a directory that is left out is not listed again.
@@ -156,10 +194,10 @@ impl<'a> Lister<'a> {
 
     /// What counts more than being tracked.
     fn kept_out(&self, candidate: &Candidate<'_>) -> Option<LeftOutReason> {
-        if self.options.git == GitDirectories::Skip && is_git_spelling(&candidate.child.name) {
+        if self.lister.options.git == GitDirectories::Skip && is_git_spelling(candidate.name) {
             return Some(LeftOutReason::GitSpelling);
         }
-        let excluded = self.exclude.matches(candidate.path.as_bytes(), candidate.shape());
+        let excluded = self.lister.exclude.matches(candidate.path.as_bytes(), candidate.shape());
         excluded.then_some(LeftOutReason::Excluded)
     }
 
@@ -189,10 +227,11 @@ impl<'a> Lister<'a> {
     fn search_ignored(&mut self, candidate: Candidate<'_>) -> Result<(), WalkError> {
         let path = &candidate.path;
         let may_hold =
-            candidate.visit.tracks_below(path) || self.include.may_match_below(path.as_bytes());
+            candidate.has_tracked() || self.lister.include.may_match_below(path.as_bytes());
         if may_hold && let Some(meta) = candidate.look()? {
-            self.ignored_directories.insert(path.clone(), meta);
-            self.to_visit.push(candidate.visit.below(candidate.path, Manner::Ignored));
+            let itself = entry(path.clone(), WalkKind::Directory, &meta, Origin::Included);
+            self.listed.add(itself, &meta, Carried::WithContent, Some(self.below.len()));
+            self.below.push(candidate.visit.below(candidate.path, Manner::Ignored));
         }
         Ok(())
     }
@@ -202,15 +241,16 @@ impl<'a> Lister<'a> {
         candidate: Candidate<'_>,
         manner: Manner,
     ) -> Result<(), WalkError> {
-        let tracked = candidate.is_tracked() || candidate.visit.tracks_below(&candidate.path);
+        let tracked = candidate.is_tracked() || candidate.has_tracked();
         let origin = match (manner, tracked) {
             (Manner::GitDirectory, _) => Origin::Git,
             (_, true) => Origin::Tracked,
             (Manner::Included, false) => Origin::Included,
             (Manner::ByRules | Manner::Ignored, false) => Origin::Untracked,
         };
-        if self.carry(&candidate, origin)? {
-            self.to_visit.push(candidate.visit.below(candidate.path, manner));
+        let below = candidate.visit.below(candidate.path.clone(), manner);
+        if self.carry(candidate, origin, Some(self.below.len()))? {
+            self.below.push(below);
         }
         Ok(())
     }
@@ -229,70 +269,61 @@ impl<'a> Lister<'a> {
         } else {
             Origin::Untracked
         };
-        self.carry(&candidate, origin).map(|_| ())
+        self.carry(candidate, origin, None).map(|_| ())
     }
 
     fn is_included(&self, candidate: &Candidate<'_>) -> bool {
         candidate.visit.manner == Manner::Included
-            || self.include.matches(candidate.path.as_bytes(), candidate.shape())
+            || self.lister.include.matches(candidate.path.as_bytes(), candidate.shape())
     }
 
     /// A thing called `.git`, whether or not it makes a repository.
     fn git_itself(&mut self, candidate: Candidate<'_>) -> Result<(), WalkError> {
-        let carried = self.options.git == GitDirectories::Carry;
+        let carried = self.lister.options.git == GitDirectories::Carry;
         if !carried || candidate.visit.manner == Manner::Ignored {
             return Ok(());
         }
         match candidate.shape() {
             Shape::Directory => self.carry_directory(candidate, Manner::GitDirectory),
-            Shape::Other => self.carry(&candidate, Origin::Git).map(|_| ()),
+            Shape::Other => self.carry(candidate, Origin::Git, None).map(|_| ()),
         }
     }
 
     fn in_git_directory(&mut self, candidate: Candidate<'_>) -> Result<(), WalkError> {
         let is_directory = candidate.shape() == Shape::Directory;
-        if is_transient(&candidate.child.name, is_directory) {
+        if is_transient(candidate.name, is_directory) {
             self.leave_out(candidate, LeftOutReason::GitTransient);
-        } else if candidate.child.kind == MetaKind::Socket {
+        } else if candidate.child.is_socket() {
             self.leave_out(candidate, LeftOutReason::GitSocket);
         } else if is_directory {
             self.carry_directory(candidate, Manner::GitDirectory)?;
         } else {
-            self.carry(&candidate, Origin::Git)?;
+            self.carry(candidate, Origin::Git, None)?;
         }
         Ok(())
     }
 
-    /// Carries one thing, after the ignored directories that it lies in; `false` if it cannot be
-    /// carried or is gone.
-    fn carry(&mut self, candidate: &Candidate<'_>, origin: Origin) -> Result<bool, WalkError> {
+    /// Carries one thing; `false` if it cannot be carried or is gone.
+    fn carry(
+        &mut self,
+        candidate: Candidate<'_>,
+        origin: Origin,
+        below: Option<usize>,
+    ) -> Result<bool, WalkError> {
         let Some(meta) = candidate.look()? else {
             return Ok(false);
         };
-        let path = &candidate.path;
-        let kind = match candidate.directory.kind(candidate.child, path, &meta)? {
-            Ok(kind) => kind,
-            Err(reason) => {
-                self.listing.refuse(path, reason);
-                return Ok(false);
+        let Candidate { directory, child, name, path, .. } = candidate;
+        match directory.kind(child, name, &path, &meta)? {
+            Ok(kind) => {
+                let entry = entry(path, kind, &meta, origin);
+                self.listed.add(entry, &meta, Carried::Always, below);
+                Ok(true)
             }
-        };
-        self.carry_ignored_parents(path, origin);
-        self.listing.carry(entry(path.clone(), kind, &meta, origin), &meta);
-        Ok(true)
-    }
-
-    fn carry_ignored_parents(&mut self, path: &TreePath, origin: Origin) {
-        if self.ignored_directories.is_empty() {
-            return;
-        }
-        let mut parent = path.parent();
-        while let Some(path) = parent {
-            let Some(meta) = self.ignored_directories.remove(&path) else {
-                return;
-            };
-            parent = path.parent();
-            self.listing.carry(entry(path, WalkKind::Directory, &meta, origin), &meta);
+            Err(reason) => {
+                self.listed.refuse(&path, reason);
+                Ok(false)
+            }
         }
     }
 
@@ -300,13 +331,13 @@ impl<'a> Lister<'a> {
     fn read_directory(&mut self, visit: &Visit) -> Result<Option<Directory>, WalkError> {
         use rustix::io::Errno;
         let path = visit.path.as_ref();
-        match Directory::read(self.root.as_fd(), path) {
+        match Directory::read(self.lister.root.as_fd(), path) {
             Ok(directory) => Ok(Some(directory)),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::ACCESS | Errno::PERM) if visit.manner == Manner::Ignored => Ok(None),
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => match path {
                 Some(path) => {
-                    self.listing.refuse(path, RefusalReason::Unreadable);
+                    self.listed.refuse(path, RefusalReason::Unreadable);
                     Ok(None)
                 }
                 None => Err(errno).at("read the directory", None)?,

@@ -11,8 +11,10 @@
 mod directory;
 mod lister;
 mod listing;
+mod queue;
 mod visit;
 
+use std::num::NonZero;
 use std::path::Path;
 
 use rustix::fd::BorrowedFd;
@@ -28,7 +30,7 @@ use super::tracked::Tracked;
 pub use self::listing::{Dropped, Sample};
 
 /// What to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WalkOptions {
     /// What to do with git directories.
     pub git: GitDirectories,
@@ -40,6 +42,20 @@ pub struct WalkOptions {
     /// Globs of things not to carry, tracked or not; stronger than everything but the content of
     /// git directories.
     pub exclude: Vec<Vec<u8>>,
+    /// How many threads share the work; the result is the same with any number.
+    pub threads: NonZero<usize>,
+}
+
+impl Default for WalkOptions {
+    fn default() -> Self {
+        Self {
+            git: GitDirectories::default(),
+            excludes_file: Vec::new(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            threads: NonZero::<usize>::MIN,
+        }
+    }
 }
 
 /// What to do with git directories.
@@ -173,9 +189,12 @@ pub enum LeftOutReason {
 /// What the caller says about a repository; `None` if it is none after all.
 pub type TrackedResult = Result<Option<Tracked>, Box<dyn std::error::Error + Send + Sync>>;
 
+/// Asks the caller about a repository, from any thread of a walk but one at a time.
+pub type AskTracked<'a> = dyn FnMut(&WalkRepository) -> TrackedResult + Send + 'a;
+
 /// Lists what is carried from the directory at a trusted path.
 ///
-/// `tracked` is asked once for every directory that holds a `.git`, outermost first. Where it says
+/// `tracked` is asked once for every directory that holds a `.git`, an outer one before those in it. Where it says
 /// `None` the directory counts as a part of what is around it.
 ///
 /// # Errors
@@ -185,7 +204,7 @@ pub type TrackedResult = Result<Option<Tracked>, Box<dyn std::error::Error + Sen
 pub fn walk(
     root: &Path,
     options: &WalkOptions,
-    tracked: &mut dyn FnMut(&WalkRepository) -> TrackedResult,
+    tracked: &mut AskTracked<'_>,
 ) -> Result<Walk, WalkError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty()).at("open", None)?;
@@ -200,7 +219,7 @@ pub fn walk(
 pub fn walk_at(
     root: BorrowedFd<'_>,
     options: &WalkOptions,
-    tracked: &mut dyn FnMut(&WalkRepository) -> TrackedResult,
+    tracked: &mut AskTracked<'_>,
 ) -> Result<Walk, WalkError> {
     lister::list_tree(root, options, tracked)
 }

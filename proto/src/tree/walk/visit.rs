@@ -1,11 +1,11 @@
 //! A directory that is still to be looked into, with all that its place in the tree decides.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::path::TreePath;
 use crate::tree::ignore_rules::IgnoreRules;
 use crate::tree::pattern::Shape;
-use crate::tree::tracked::{Case, TrackedPaths};
+use crate::tree::tracked::{Beneath, Case, Tracked, TrackedPaths};
 
 use super::LeftOutReason;
 
@@ -24,6 +24,8 @@ pub(super) enum Manner {
 
 /// A directory to look into.
 pub(super) struct Visit {
+    /// Its number in this walk; the root's is 0.
+    pub(super) number: usize,
     /// `None` for the root.
     pub(super) path: Option<TreePath>,
     pub(super) manner: Manner,
@@ -32,20 +34,35 @@ pub(super) struct Visit {
     /// The rules of `.handoffignore` files; repositories do not interrupt them.
     pub(super) handoff_rules: IgnoreRules,
     /// The repository that the directory is in.
-    pub(super) repository: Option<Rc<Inside>>,
+    pub(super) repository: Option<Inside>,
 }
 
-/// What counts while the walk is inside a repository.
+/// What counts while the walk is inside a repository. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Inside {
-    /// The length of the repository's path with the slash after it.
-    pub(super) prefix_len: usize,
-    pub(super) tracked: TrackedPaths,
+    tracked: Arc<TrackedPaths>,
+    /// What of it lies beneath the directory.
+    here: Beneath,
     pub(super) case: Case,
+}
+
+impl Inside {
+    /// At the root of a repository.
+    pub(super) fn new(tracked: Tracked) -> Self {
+        let here = tracked.paths.all();
+        Self { tracked: Arc::new(tracked.paths), here, case: tracked.case }
+    }
+
+    fn below(&self, name: &[u8]) -> Self {
+        let here = self.tracked.below(self.here, name);
+        Self { tracked: Arc::clone(&self.tracked), here, case: self.case }
+    }
 }
 
 impl Visit {
     pub(super) fn root(manner: Manner) -> Self {
         Self {
+            number: 0,
             path: None,
             manner,
             git_rules: IgnoreRules::default(),
@@ -59,26 +76,28 @@ impl Visit {
         self.path.as_ref().map_or(&[], TreePath::as_bytes)
     }
 
+    /// A directory in this one, which gets its number when it is queued.
     pub(super) fn below(&self, path: TreePath, manner: Manner) -> Self {
+        let repository = self.repository.as_ref().map(|inside| inside.below(path.file_name()));
         Self {
+            number: 0,
             path: Some(path),
             manner,
             git_rules: self.git_rules.clone(),
             handoff_rules: self.handoff_rules.clone(),
-            repository: self.repository.clone(),
+            repository,
         }
     }
 
-    pub(super) fn tracks(&self, path: &TreePath) -> bool {
-        self.repository.as_ref().is_some_and(|inside| {
-            inside.tracked.contains_bytes(&path.as_bytes()[inside.prefix_len..])
-        })
+    /// Whether a name in this directory is tracked by itself.
+    pub(super) fn tracks(&self, name: &[u8]) -> bool {
+        self.repository.as_ref().is_some_and(|inside| inside.tracked.holds(inside.here, name))
     }
 
-    pub(super) fn tracks_below(&self, path: &TreePath) -> bool {
-        self.repository.as_ref().is_some_and(|inside| {
-            inside.tracked.holds_below_bytes(&path.as_bytes()[inside.prefix_len..])
-        })
+    /// Whether anything beneath a directory in this one is tracked.
+    pub(super) fn tracks_below(&self, name: &[u8]) -> bool {
+        let holds = |inside: &Inside| !inside.tracked.below(inside.here, name).is_empty();
+        self.repository.as_ref().is_some_and(holds)
     }
 
     /// The rule that ignores a path in this directory, if one does.

@@ -1,0 +1,157 @@
+//! Remembers what files held, so that a capture reads only what has changed since the last one.
+//!
+//! A file is taken for unchanged if path, size, times of modification and of change, and inode are
+//! what they were. That is not enough for a file that was changed a moment ago: a second change may
+//! leave the same times, as they only advance with the clock's tick. So an entry is kept only if
+//! the file was last changed well before the capture began that read it: git's rule for its index
+//! (`Documentation/technical/racy-git` in git), with a margin for file systems that keep times in
+//! steps of up to two seconds. The device is no part of it, as its number may change with each
+//! mount; git leaves it out too.
+//!
+//! Only a cache: a missing, damaged or foreign file means that everything is read.
+
+mod file;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use handoff_proto::chunk::ChunkRef;
+use handoff_proto::manifest::Timestamp;
+use handoff_proto::path::{AbsolutePath, compare_by_components};
+
+use crate::settings::create_private_directory;
+
+use self::file::{Encoder, Loaded};
+
+/// How long before a capture a file must have been left alone to be remembered: the coarsest step
+/// of times in use (FAT).
+const MARGIN_SECS: i64 = 2;
+
+/// What reading a file costs besides its content, in bytes of content.
+const READ_COST: u64 = 16 * 1024;
+
+/// How much less a byte costs that is written to the cache than one that is read and hashed again.
+const WRITE_GAIN: u64 = 4;
+
+/// What changes whenever content or attributes of a file do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) size: u64,
+    pub(super) mtime: Timestamp,
+    pub(super) ctime: Timestamp,
+    pub(super) inode: u64,
+}
+
+/// When a capture began, by the clock that file systems use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(Timestamp);
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        // Before 1970 nothing is trusted, which is right whatever time it is.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let secs = i64::try_from(since.as_secs()).unwrap_or_default();
+        Self(Timestamp { secs, nanos: since.subsec_nanos() })
+    }
+
+    /// Whether any later change gives a file another stamp than this.
+    pub(super) fn is_after(self, stamp: &Stamp) -> bool {
+        let trusted = |time: Timestamp| {
+            Timestamp { secs: time.secs.saturating_add(MARGIN_SECS), ..time } < self.0
+        };
+        trusted(stamp.mtime) && trusted(stamp.ctime)
+    }
+}
+
+/// What is remembered of one tree.
+#[derive(Debug)]
+pub(super) struct StatCache {
+    /// `None` to remember nothing.
+    path: Option<PathBuf>,
+    root: AbsolutePath,
+    loaded: Loaded,
+}
+
+impl StatCache {
+    /// What is remembered of the tree at `root` in this directory.
+    pub(super) fn load(directory: Option<&Path>, root: &AbsolutePath) -> Self {
+        let name = |root: &AbsolutePath| blake3::hash(root.as_bytes()).to_hex();
+        let path = directory.map(|directory| directory.join(name(root).as_str()));
+        let content = path.as_ref().and_then(|path| std::fs::read(path).ok());
+        let loaded = content.and_then(|content| Loaded::parse(content, root)).unwrap_or_default();
+        Self { path, root: root.clone(), loaded }
+    }
+
+    /// Looks up files in the order of their paths.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor { loaded: &self.loaded, at: 0 }
+    }
+
+    /// The digest of the index file with this BLAKE3.
+    pub(super) fn index_digest(&self, content: &[u8; 32]) -> Option<[u8; 32]> {
+        self.loaded.index_digest(content)
+    }
+
+    /// Remembers this capture instead, if reading again what is new would cost more than writing
+    /// all of it. `entries` are sorted by path; `indexes` are the BLAKE3 and the digest of index files.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written; the next capture will be slower and that is all.
+    pub(super) fn update<'a>(
+        &self,
+        began: Moment,
+        new_cost: u64,
+        indexes: &[([u8; 32], [u8; 32])],
+        entries: impl Iterator<Item = (&'a [u8], Stamp, &'a [ChunkRef])>,
+    ) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        if new_cost == 0 || new_cost < self.loaded.len() / WRITE_GAIN {
+            return Ok(());
+        }
+        let mut encoder = Encoder::new(&self.root, indexes);
+        for (path, stamp, chunks) in entries.filter(|(_, stamp, _)| began.is_after(stamp)) {
+            encoder.entry(path, &stamp, chunks);
+        }
+        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        create_private_directory(directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(&encoder.finish())?;
+        // Not synchronised: what a power cut damages is noticed and made anew.
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+/// What it costs to read a file of this size again.
+pub(super) fn read_cost(size: u64) -> u64 {
+    size.saturating_add(READ_COST)
+}
+
+/// A place in the sorted files of a cache.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    loaded: &'a Loaded,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    /// The chunks of a file that has this stamp; paths come in ascending order.
+    pub(super) fn find(&mut self, path: &[u8], stamp: &Stamp) -> Option<Vec<ChunkRef>> {
+        while let Some(entry) = self.loaded.entry(self.at) {
+            if entry.path == path {
+                self.at += 1;
+                return (entry.stamp() == *stamp).then(|| entry.chunks());
+            }
+            if compare_by_components(entry.path, path).is_gt() {
+                return None;
+            }
+            self.at += 1;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use handoff_proto::chunk::{ChunkRef, chunk_reader};
+use handoff_proto::chunk::{ChunkRef, Cuts, chunk_reader_by};
 use handoff_proto::manifest::{Entry, Kind, MODE_MASK, Timestamp};
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::{FileError, Origin};
@@ -202,14 +202,15 @@ struct FileRead {
 
 fn read_file(root: &Directory, path: &TreePath, source: &Source) -> Result<FileRead, ReadError> {
     let failed = |source| ReadError::Read { path: path.clone(), source };
+    let cuts = cuts(path);
     for _ in 0..ATTEMPTS {
         match source.open(root, path).map_err(ReadError::Open)? {
             Content::Generated(content) => {
-                let (size, chunks) = chunk(&content[..]).map_err(failed)?;
+                let (size, chunks) = chunk(&content[..], cuts).map_err(failed)?;
                 return Ok(FileRead { size, chunks, meta: None });
             }
             Content::File(file) => {
-                if let Some(read) = read_once(&file).map_err(failed)? {
+                if let Some(read) = read_once(&file, cuts).map_err(failed)? {
                     return Ok(read);
                 }
             }
@@ -219,9 +220,9 @@ fn read_file(root: &Directory, path: &TreePath, source: &Source) -> Result<FileR
 }
 
 /// Reads a file from beginning to end; `None` if it changed meanwhile.
-fn read_once(file: &File) -> io::Result<Option<FileRead>> {
+fn read_once(file: &File, cuts: &Cuts) -> io::Result<Option<FileRead>> {
     let before = fstat(file)?;
-    let (size, chunks) = chunk(file)?;
+    let (size, chunks) = chunk(file, cuts)?;
     let after = fstat(file)?;
     let stamp = stamp(&after);
     if self::stamp(&before) != stamp || stamp.size != size {
@@ -231,9 +232,16 @@ fn read_once(file: &File) -> io::Result<Option<FileRead>> {
     Ok(Some(FileRead { size, chunks, meta }))
 }
 
-fn chunk(content: impl io::Read) -> io::Result<(u64, Vec<ChunkRef>)> {
+/// Where the content of this path is cut.
+fn cuts(path: &TreePath) -> &'static Cuts {
+    let name = path.file_name();
+    let is_index = name == b"index" || name.starts_with(b"sharedindex.");
+    if is_index && path.has_git_component() { &Cuts::GIT_INDEX } else { &Cuts::FILE }
+}
+
+fn chunk(content: impl io::Read, cuts: &Cuts) -> io::Result<(u64, Vec<ChunkRef>)> {
     let mut chunks = Vec::new();
-    let size = chunk_reader(content, |chunk, _| {
+    let size = chunk_reader_by(cuts, content, |chunk, _| {
         chunks.push(chunk);
         Ok::<_, io::Error>(())
     })?;

@@ -78,7 +78,10 @@ impl Errand {
         time_limit: Option<TimeLimit>,
     ) -> anyhow::Result<wire::Contract> {
         let flags = Flags { command, time_limit, env: self.env.clone() };
-        Ok(compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?)
+        let contract = compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?;
+        // What travels there by a glob travels back by it.
+        let (carry_include, carry_exclude) = (bytes(&self.include), bytes(&self.exclude));
+        Ok(wire::Contract { carry_include, carry_exclude, ..contract })
     }
 
     /// Captures the tree.
@@ -87,7 +90,6 @@ impl Errand {
     ///
     /// Where it cannot be captured as it is.
     pub async fn capture(&self, output: &Output) -> anyhow::Result<Arc<Capture>> {
-        let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
         let options = Options {
             root: self.root.clone(),
             include: bytes(&self.include),
@@ -103,4 +105,8 @@ impl Errand {
         });
         Ok(Arc::new(captured.await.context("the capture was interrupted")??))
     }
+}
+
+fn bytes(globs: &[String]) -> Vec<Vec<u8>> {
+    globs.iter().map(|glob| glob.clone().into_bytes()).collect()
 }

@@ -30,6 +30,10 @@ pub(super) struct Rules<'a> {
     pub(super) base: &'a SnapshotManifest,
     /// The user's own ignore rules.
     pub(super) excludes_file: Vec<u8>,
+    /// Globs of ignored things to return nevertheless.
+    pub(super) include: Vec<Vec<u8>>,
+    /// Globs of things not to return.
+    pub(super) exclude: Vec<Vec<u8>>,
     /// Places on which the run saw something else.
     pub(super) mount_points: &'a [TreePath],
 }
@@ -85,7 +89,8 @@ fn walk_tolerantly(
     let mut options = WalkOptions {
         git: GitDirectories::Skip,
         excludes_file: rules.excludes_file.clone(),
-        ..WalkOptions::default()
+        include: rules.include.clone(),
+        exclude: rules.exclude.clone(),
     };
     for _ in 0..ROUNDS_MAX {
         let error = match tree::walk_at(root, &options, &mut |repository| Ok(tracked(repository))) {
@@ -96,7 +101,7 @@ fn walk_tolerantly(
         if !left_out.learn(&error) {
             return Err(error);
         }
-        options.exclude = left_out.globs();
+        options.exclude = rules.exclude.iter().cloned().chain(left_out.globs()).collect();
     }
     tree::walk_at(root, &options, &mut |repository| Ok(tracked(repository)))
 }

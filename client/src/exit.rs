@@ -11,6 +11,7 @@ use crate::contract::ComposeError;
 use crate::interrupt::Interrupted;
 use crate::output::{Output, WriteError};
 use crate::remote::enroll::EnrollError;
+use crate::secrets::{ScanError, SecretsFound};
 use crate::transfer::TransferError;
 use crate::{cli, context, contract, local, notifier, remote, settings};
 
@@ -131,6 +132,12 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     }
     if let Some(error) = as_error::<CaptureError>(cause) {
         return Some((of_capture(error), error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<SecretsFound>() {
+        return Some((Exit::Refused, Some(error.hint())));
+    }
+    if let Some(ScanError::Changed(_)) = cause.downcast_ref() {
+        return Some((Exit::Conflict, Some("stop what writes there, then try again".to_owned())));
     }
     if let Some(error) = as_error::<TransferError>(cause)
         && let Some(exit) = of_transfer(error)

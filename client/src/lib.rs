@@ -30,6 +30,7 @@ pub mod remote;
 pub mod runs;
 
 pub mod capture;
+pub mod secrets;
 pub mod transfer;
 
 pub mod follow;

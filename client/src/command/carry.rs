@@ -13,6 +13,7 @@ use crate::capture::{self, Capture, Options, Reading};
 use crate::context::Context;
 use crate::contract::{ContractFile, Flags, TimeLimit, compose};
 use crate::output::Output;
+use crate::secrets::{self, Scan, SecretsFound};
 
 /// What is carried besides and instead of the usual.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -105,6 +106,39 @@ impl Errand {
         });
         Ok(Arc::new(captured.await.context("the capture was interrupted")??))
     }
+}
+
+/// Whether files that look as if they held secrets may leave this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// `--allow-secrets`.
+    Allowed,
+    /// Unless allowed.
+    Refused,
+}
+
+/// Stops before anything is sent if what was captured seems to hold secrets.
+///
+/// # Errors
+///
+/// [`SecretsFound`] names them; else where the tree cannot be scanned.
+pub async fn refuse_secrets(capture: &Arc<Capture>, secrets: Secrets) -> anyhow::Result<()> {
+    if secrets == Secrets::Allowed {
+        return Ok(());
+    }
+    let findings = scan(capture).await?.findings;
+    if findings.is_empty() { Ok(()) } else { Err(SecretsFound(findings).into()) }
+}
+
+/// Scans what was captured for secrets.
+///
+/// # Errors
+///
+/// Where that is not possible.
+pub async fn scan(capture: &Arc<Capture>) -> anyhow::Result<Scan> {
+    let capture = Arc::clone(capture);
+    let scanned = tokio::task::spawn_blocking(move || secrets::scan(&capture, &|_| false));
+    Ok(scanned.await.context("the scan for secrets was interrupted")??)
 }
 
 fn bytes(globs: &[String]) -> Vec<Vec<u8>> {

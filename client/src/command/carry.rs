@@ -91,10 +91,23 @@ impl Errand {
     ///
     /// Where it cannot be captured as it is.
     pub async fn capture(&self, output: &Output) -> anyhow::Result<Arc<Capture>> {
+        self.capture_without(output, &[]).await
+    }
+
+    /// Captures the tree as if these globs were excluded, too.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be captured as it is.
+    pub async fn capture_without(
+        &self,
+        output: &Output,
+        exclude: &[Vec<u8>],
+    ) -> anyhow::Result<Arc<Capture>> {
         let options = Options {
             root: self.root.clone(),
             include: bytes(&self.include),
-            exclude: bytes(&self.exclude),
+            exclude: [bytes(&self.exclude), exclude.to_vec()].concat(),
             excludes_file: self.git.excludes.clone(),
         };
         let progress = output.progress("reading", 0);

@@ -187,14 +187,14 @@ mod tests {
 
     #[test]
     fn a_password_of_an_example_is_none() {
-        let holds = |url: &str| {
+        let is_secret = |url: &str| {
             let (_, after) = url.split_once(':').unwrap();
             let (password, _) = after.split_once('@').unwrap();
-            super::holds(Check::UrlPassword, password.as_bytes(), url.as_bytes())
+            holds(Check::UrlPassword, password.as_bytes(), url.as_bytes())
         };
-        assert!(holds("ada:hV9wq3LxTz@db.internal"));
-        assert!(!holds("ada:hV9wq3LxTz@localhost"));
-        assert!(!holds("ada:password1@db.internal"));
-        assert!(!holds("ada:hV9wq3LxTz@db.example.com"));
+        assert!(is_secret("ada:hV9wq3LxTz@db.internal"));
+        assert!(!is_secret("ada:hV9wq3LxTz@localhost"));
+        assert!(!is_secret("ada:password1@db.internal"));
+        assert!(!is_secret("ada:hV9wq3LxTz@db.example.com"));
     }
 }

@@ -101,7 +101,7 @@ fn what_was_never_committed_is_scanned() {
 }
 
 #[test]
-fn what_is_staged_and_gone_from_the_working_tree_is_scanned_as_it_is() {
+fn what_is_staged_is_scanned() {
     let tree = Tree::repository();
     tree.write("a", "harmless");
     tree.commit();

@@ -55,6 +55,15 @@ pub(super) fn serve(
     Box::pin(ReceiverStream::new(receiver))
 }
 
+/// What keeps an offer from being taken, as far as that can be told without its manifest.
+pub(super) fn check(
+    registry: &Registry,
+    caller: &Caller,
+    offer: wire::Offer,
+) -> Result<(), Status> {
+    offer::check(registry, &caller.user, offer).map(drop)
+}
+
 struct Session {
     registry: Registry,
     caller: Caller,
@@ -132,6 +141,8 @@ impl Session {
         let all: Vec<ChunkId> = snapshot.chunks().map(|chunk| chunk.id).collect();
         let lacking = blobs.lacks(&user, &all).await?;
         offer::check_room(&self.registry, snapshot, &lacking)?;
+        // Held until all is stored, so that several uploads at once do not take the same room.
+        let _room = offer::reserve(&self.registry, &user, snapshot, &lacking).await?;
         for ids in id_messages(&lacking) {
             self.reply(handoff_reply::Part::Needs(wire::Needs { ids, needs_end: false })).await?;
         }

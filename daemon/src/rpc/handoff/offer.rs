@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::{
     rpc::status::Refusal,
     runs::{CreateError, Registry},
-    store::UserName,
+    store::{Reservation, Usage, UserName},
     workspace,
 };
 
@@ -60,6 +60,7 @@ pub(super) fn check(
             "manifest of {bytes} bytes is over the limit of {max} bytes: hand off fewer files"
         )));
     }
+    registry.settings().config.store.quota().check_entries(offer.entries)?;
     let contract =
         offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
     workspace::find_command(&contract, None, &registry.settings().tools)?;
@@ -78,10 +79,7 @@ pub(super) fn check_room(
     snapshot: &SnapshotManifest,
     lacking: &[ChunkId],
 ) -> Result<(), Status> {
-    let sizes: std::collections::HashMap<ChunkId, u32> =
-        snapshot.chunks().map(|chunk| (chunk.id, chunk.size)).collect();
-    let upload: u64 =
-        lacking.iter().filter_map(|id| sizes.get(id)).map(|&size| u64::from(size)).sum();
+    let upload = bytes_of(snapshot, lacking);
     let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
     let needed = upload + tree + FREE_FLOOR_BYTES;
     let free = registry.free_bytes()?;
@@ -89,6 +87,26 @@ pub(super) fn check_room(
         return Err(Refusal::disk_full(needed, free).into());
     }
     Ok(())
+}
+
+/// Promises the user room for what is lacking, or refuses it before it is sent.
+pub(super) async fn reserve(
+    registry: &Registry,
+    user: &UserName,
+    snapshot: &SnapshotManifest,
+    lacking: &[ChunkId],
+) -> Result<Reservation, Status> {
+    let stored = registry.store().blobs.usage(user).await?;
+    let adds = Usage { bytes: bytes_of(snapshot, lacking), blobs: lacking.len() as u64 };
+    let quota = registry.settings().config.store.quota();
+    Ok(registry.quotas().reserve(user, &quota, stored, adds)?)
+}
+
+/// The plain size of these chunks of a snapshot.
+fn bytes_of(snapshot: &SnapshotManifest, ids: &[ChunkId]) -> u64 {
+    let sizes: std::collections::HashMap<ChunkId, u32> =
+        snapshot.chunks().map(|chunk| (chunk.id, chunk.size)).collect();
+    ids.iter().filter_map(|id| sizes.get(id)).map(|&size| u64::from(size)).sum()
 }
 
 impl Accepted {

@@ -29,6 +29,7 @@ pub mod reconnect;
 pub mod remote;
 pub mod runs;
 
+pub mod bundle;
 pub mod capture;
 pub mod secrets;
 pub mod transfer;

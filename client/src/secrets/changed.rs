@@ -40,19 +40,53 @@ const COMPARE: [&str; 10] = [
     "--",
 ];
 
-/// Tracked files that are not committed as they are; some that are, where only their times changed.
-pub(super) fn changed(manifest: &SnapshotManifest) -> Result<HashSet<TreePath>, GitError> {
+/// Up to here git is told which files are meant, and looks at no others.
+const NAMED_MAX: usize = 500;
+
+/// Those of these tracked files that are not committed as they are, and perhaps others; also some
+/// that are, where only their times changed.
+pub(super) fn changed(
+    manifest: &SnapshotManifest,
+    tracked: &[&TreePath],
+) -> Result<HashSet<TreePath>, GitError> {
     let mut changed = HashSet::new();
     for repository in &manifest.repositories {
+        let within = |path: &&&TreePath| {
+            repository.path.as_ref().is_none_or(|above| path.starts_with(above))
+        };
+        let meant: Vec<&TreePath> = tracked.iter().filter(within).copied().collect();
+        if meant.is_empty() {
+            continue;
+        }
         let git = git_in(manifest, repository);
         if !has_commit(repository) {
             add(&git.ask(&["ls-files", "-z"])?, repository, &mut changed);
             continue;
         }
-        add(&git.ask(&STAGED)?, repository, &mut changed);
-        add(&git.ask(&UNSTAGED)?, repository, &mut changed);
+        let names = named(&meant, repository);
+        for question in [&STAGED[..], &UNSTAGED[..]] {
+            let names = names.iter().flatten().map(String::as_str);
+            let words: Vec<&str> =
+                ["--literal-pathspecs"].into_iter().chain(question.iter().copied()).collect();
+            let words: Vec<&str> = words.into_iter().chain(["--"]).chain(names).collect();
+            add(&git.ask(&words)?, repository, &mut changed);
+        }
     }
     Ok(changed)
+}
+
+/// The files as git shall be asked about them; none where that would be too many or a name is not
+/// UTF-8: then it is asked about all.
+fn named(paths: &[&TreePath], repository: &Repository) -> Option<Vec<String>> {
+    let above = repository.path.as_ref();
+    let within = |path: &&TreePath| match above {
+        Some(above) => path.strip_prefix(above),
+        None => Some((*path).clone()),
+    };
+    let text = |path: TreePath| String::from_utf8(path.as_bytes().to_vec()).ok();
+    (paths.len() <= NAMED_MAX)
+        .then(|| paths.iter().map(|path| within(path).and_then(text)).collect::<Option<Vec<_>>>())
+        .flatten()
 }
 
 /// Those of these files whose content is committed as it is.

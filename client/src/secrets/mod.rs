@@ -91,8 +91,9 @@ fn describe(findings: &[Finding]) -> String {
     format!("{count} {noun} and would leave this machine: {}", places.join("; "))
 }
 
-/// Scans what was captured. `passed` says of a file's content that this version of the table found
-/// nothing in it before; such files are not read.
+/// Scans what was captured. `passed` says of a file's content that it need not be looked at again,
+/// because it was scanned before or has left this machine already; such files are not read, and
+/// where only a few are left, git is only asked about those.
 ///
 /// # Errors
 ///
@@ -102,14 +103,16 @@ pub fn scan(
     passed: &(dyn Fn(&[ChunkRef]) -> bool + Sync),
 ) -> Result<Scan, ScanError> {
     let manifest = &capture.manifest;
-    let changed = if capture.origins.contains(&Origin::Tracked) {
-        changed::changed(manifest)?
-    } else {
-        HashSet::new()
-    };
+    let files = || manifest.entries.iter().zip(&capture.origins);
+    let tracked = files().filter(|(entry, origin)| {
+        let is_file = matches!(entry.kind, Kind::File { .. });
+        **origin == Origin::Tracked && is_file && !passed(entry.chunks())
+    });
+    let changed =
+        changed::changed(manifest, &tracked.map(|(entry, _)| &entry.path).collect::<Vec<_>>())?;
     let mut scan = Scan::default();
     let mut candidates = Vec::new();
-    for (at, (entry, origin)) in manifest.entries.iter().zip(&capture.origins).enumerate() {
+    for (at, (entry, origin)) in files().enumerate() {
         let Kind::File { size, chunks } = &entry.kind else { continue };
         let new = match origin {
             Origin::Untracked | Origin::Included => true,

@@ -169,6 +169,25 @@ fn what_has_passed_before_is_not_read_again() {
 }
 
 #[test]
+fn many_files_and_odd_names_are_asked_about_as_well() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let tree = Tree::repository();
+    tree.write("*", "harmless");
+    tree.write("a", "harmless");
+    tree.commit();
+    tree.write("*", &token());
+    assert_eq!(found(&tree.scan(&[])), [at("*", 1)]);
+    (0..600).for_each(|number| tree.write(&format!("many/{number}"), "harmless"));
+    tree.write("many/odd", "harmless");
+    let odd = tree.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    fs::write(&odd, "harmless").unwrap();
+    tree.commit();
+    fs::write(&odd, token()).unwrap();
+    tree.write("many/7", &token());
+    assert_eq!(found(&tree.scan(&[])), [at("caf\\xe9", 1), at("many/7", 1)]);
+}
+
+#[test]
 fn a_file_that_changed_since_is_an_error_and_never_a_pass() {
     let tree = Tree::plain();
     tree.write("a", "harmless");

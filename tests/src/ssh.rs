@@ -94,7 +94,7 @@ impl Host {
         let top = self.directory.path().display();
         let script = format!(
             "#!/bin/sh\nif mkdir {top}/broken 2>/dev/null\n\
-             then head -c {bytes} | {ssh} \"$@\"\nelse exec {ssh} \"$@\"\nfi\n",
+             then dd bs=65536 count={bytes} iflag=count_bytes status=none | {ssh} \"$@\"\nelse exec {ssh} \"$@\"\nfi\n",
             ssh = self.ssh()
         );
         let path = self.directory.path().join("breaking-ssh");

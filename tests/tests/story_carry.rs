@@ -155,8 +155,9 @@ fn a_quota_refuses_before_anything_is_sent() {
     let used = |plan: &serde_json::Value| plan["quota"]["bytes"].as_u64().expect("bytes");
     let before = used(&world.handoff(&project, ["plan", "--json"]).json());
 
-    let large: Vec<u8> =
-        (0..2_000_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
+    let large: Vec<u8> = (0..2_000_000_u32)
+        .map(|number| (number.wrapping_mul(number) >> 7).to_le_bytes()[0])
+        .collect();
     world.write(&project.join("large"), large);
     let plan = world.handoff(&project, ["plan", "--json"]);
     assert_eq!(plan.code, 7, "{plan}");

@@ -5,12 +5,15 @@ use std::error::Error;
 use handoff_proto::problem;
 use handoff_proto::tree::WalkError;
 
+use crate::bundle::{ExportError, ImportError};
 use crate::capture::{CaptureError, ReadError};
+use crate::command::import;
 use crate::context::DirectoryError;
 use crate::contract::ComposeError;
 use crate::interrupt::Interrupted;
 use crate::output::{Output, WriteError};
 use crate::remote::enroll::EnrollError;
+use crate::secrets::{ScanError, SecretsFound};
 use crate::transfer::TransferError;
 use crate::{cli, context, contract, local, notifier, remote, settings};
 
@@ -132,6 +135,24 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     if let Some(error) = as_error::<CaptureError>(cause) {
         return Some((of_capture(error), error.hint()));
     }
+    if let Some(error) = cause.downcast_ref::<ImportError>() {
+        return Some((of_import(error), import::hint(error)));
+    }
+    if let Some(ExportError::Exists { .. }) = cause.downcast_ref() {
+        return Some((Exit::Conflict, Some("choose another name, or remove it".to_owned())));
+    }
+    if let Some(ExportError::Changed(_)) = cause.downcast_ref() {
+        return Some((Exit::Conflict, Some("stop what writes there, then try again".to_owned())));
+    }
+    if cause.downcast_ref::<import::OpenError>().is_some_and(import::OpenError::is_not_found) {
+        return Some((Exit::NotFound, None));
+    }
+    if let Some(error) = cause.downcast_ref::<SecretsFound>() {
+        return Some((Exit::Refused, Some(error.hint())));
+    }
+    if let Some(ScanError::Changed(_)) = cause.downcast_ref() {
+        return Some((Exit::Conflict, Some("stop what writes there, then try again".to_owned())));
+    }
     if let Some(error) = as_error::<TransferError>(cause)
         && let Some(exit) = of_transfer(error)
     {
@@ -204,6 +225,18 @@ fn of_capture(error: &CaptureError) -> Exit {
         | CaptureError::Layout(_)
         | CaptureError::Read { .. }
         | CaptureError::Manifest { .. } => Exit::Failed,
+    }
+}
+
+fn of_import(error: &ImportError) -> Exit {
+    match error {
+        ImportError::Exists { .. } => Exit::Conflict,
+        ImportError::Bundle(_)
+        | ImportError::Thin
+        | ImportError::Manifest(_)
+        | ImportError::Order { .. }
+        | ImportError::Write(_)
+        | ImportError::Place { .. } => Exit::Failed,
     }
 }
 

@@ -29,7 +29,9 @@ pub mod reconnect;
 pub mod remote;
 pub mod runs;
 
+pub mod bundle;
 pub mod capture;
+pub mod secrets;
 pub mod transfer;
 
 pub mod follow;

@@ -31,6 +31,8 @@ impl Daemon {
             caches: vec![b"/home/alice/.npm".to_vec()],
             umask: 0o027,
             git_excludes: b"*.swp\n".to_vec(),
+            carry_include: vec![b"*.log".to_vec(), b"/a b/".to_vec()],
+            carry_exclude: vec![b"*.mp4".to_vec()],
             account: Some(wire::Account {
                 name: "alice".to_owned(),
                 home: b"/home/alice".to_vec(),
@@ -152,9 +154,15 @@ fn a_harvest_can_read_the_tree_and_change_nothing() {
     assert_eq!(spec.argv[1], "harvest");
     assert_eq!(spec.account.home, spec.cwd);
     assert!(!spec.mounts.iter().any(|mount| spec.cwd.starts_with(&mount.target)));
-    let rules = daemon.layout().base().ignore_rules();
-    assert_eq!(fs::read(&rules).expect("rules"), b"*.swp\n");
-    assert_eq!(fs::metadata(&rules).expect("rules").permissions().mode() & 0o044, 0o044);
+    let base = daemon.layout().base();
+    for (rules, content) in [
+        (base.ignore_rules(), &b"*.swp\n"[..]),
+        (base.include(), b"*.log\0/a b/\0"),
+        (base.exclude(), b"*.mp4\0"),
+    ] {
+        assert_eq!(fs::read(&rules).expect("rules"), content);
+        assert_eq!(fs::metadata(&rules).expect("rules").permissions().mode() & 0o044, 0o044);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod absolute;
 mod escape;
 mod git_spelling;
+mod unescape;
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -15,6 +16,7 @@ use std::path::Path;
 pub use self::absolute::AbsolutePath;
 pub use self::escape::escaped;
 pub use self::git_spelling::is_git_spelling;
+pub use self::unescape::unescaped;
 
 /// The longest component in bytes (`NAME_MAX` on Linux and macOS).
 pub const COMPONENT_MAX: usize = 255;

@@ -6,5 +6,6 @@ pub mod desktop;
 pub mod escape;
 pub mod remote;
 pub mod repository;
+pub mod ssh;
 pub mod wire;
 pub mod world;

@@ -50,6 +50,26 @@ impl Capture {
     }
 }
 
+impl Capture {
+    /// Reads the whole content of the file that is entry `at` of the manifest, checked against its
+    /// hashes; nothing for what is no file. For files that fit into memory.
+    ///
+    /// # Errors
+    ///
+    /// Where the content has changed since it was captured.
+    pub fn read_whole(&self, at: usize, content: &mut Vec<u8>) -> Result<(), ChangedSince> {
+        content.clear();
+        let mut chunks = Chunks { entry: at, ..self.chunks(HashSet::new()) };
+        let mut offset = 0;
+        for &chunk in self.manifest.entries[at].chunks() {
+            chunks.read(chunk, offset)?;
+            content.extend_from_slice(&chunks.buffer);
+            offset += u64::from(chunk.size);
+        }
+        Ok(())
+    }
+}
+
 impl Chunks<'_> {
     /// The next chunk with its content, checked against its hash; `None` at the end.
     ///

@@ -14,6 +14,7 @@ use crate::capture::{self, Capture, Options, Reading};
 use crate::context::Context;
 use crate::contract::{ContractFile, Flags, TimeLimit, compose};
 use crate::output::Output;
+use crate::secrets::{self, Scan, SecretsFound};
 
 /// What is carried besides and instead of the usual.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -81,7 +82,10 @@ impl Errand {
         time_limit: Option<TimeLimit>,
     ) -> anyhow::Result<wire::Contract> {
         let flags = Flags { command, time_limit, env: self.env.clone() };
-        Ok(compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?)
+        let contract = compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?;
+        // What travels there by a glob travels back by it.
+        let (carry_include, carry_exclude) = (bytes(&self.include), bytes(&self.exclude));
+        Ok(wire::Contract { carry_include, carry_exclude, ..contract })
     }
 
     /// Captures the tree.
@@ -90,11 +94,23 @@ impl Errand {
     ///
     /// Where it cannot be captured as it is.
     pub async fn capture(&self, output: &Output) -> anyhow::Result<Arc<Capture>> {
-        let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
+        self.capture_without(output, &[]).await
+    }
+
+    /// Captures the tree as if these globs were excluded, too.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be captured as it is.
+    pub async fn capture_without(
+        &self,
+        output: &Output,
+        exclude: &[Vec<u8>],
+    ) -> anyhow::Result<Arc<Capture>> {
         let options = Options {
             root: self.root.clone(),
             include: bytes(&self.include),
-            exclude: bytes(&self.exclude),
+            exclude: [bytes(&self.exclude), exclude.to_vec()].concat(),
             excludes_file: self.git.excludes.clone(),
             ignore_case: self.git.ignore_case,
             stat_cache: Some(self.stat_cache.clone()),
@@ -108,4 +124,41 @@ impl Errand {
         });
         Ok(Arc::new(captured.await.context("the capture was interrupted")??))
     }
+}
+
+/// Whether files that look as if they held secrets may leave this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// `--allow-secrets`.
+    Allowed,
+    /// Unless allowed.
+    Refused,
+}
+
+/// Stops before anything is sent if what was captured seems to hold secrets.
+///
+/// # Errors
+///
+/// [`SecretsFound`] names them; else where the tree cannot be scanned.
+pub async fn refuse_secrets(capture: &Arc<Capture>, secrets: Secrets) -> anyhow::Result<()> {
+    if secrets == Secrets::Allowed {
+        return Ok(());
+    }
+    let findings = scan(capture).await?.findings;
+    if findings.is_empty() { Ok(()) } else { Err(SecretsFound(findings).into()) }
+}
+
+/// Scans what was captured for secrets.
+///
+/// # Errors
+///
+/// Where that is not possible.
+pub async fn scan(capture: &Arc<Capture>) -> anyhow::Result<Scan> {
+    let capture = Arc::clone(capture);
+    let scanned = tokio::task::spawn_blocking(move || secrets::scan(&capture, &|_| false));
+    Ok(scanned.await.context("the scan for secrets was interrupted")??)
+}
+
+fn bytes(globs: &[String]) -> Vec<Vec<u8>> {
+    globs.iter().map(|glob| glob.clone().into_bytes()).collect()
 }

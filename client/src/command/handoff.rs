@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use handoff_proto::run::{RunName, State};
 
-use super::carry::Errand;
+use super::carry::{self, Errand, Secrets};
 use crate::capture::Capture;
 use crate::cli::UsageError;
 use crate::context::Context;
@@ -113,7 +113,8 @@ async fn send(args: Args, context: &Context) -> anyhow::Result<Sent> {
     let remote = context.connect().await?;
     let mut offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     offer.known = known(context, &errand, remote.name());
-    let (capture, receipt) = deliver(context, &errand, &offer, &remote).await?;
+    let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
+    let (capture, receipt) = deliver(context, &errand, &offer, &remote, secrets).await?;
     remember(context, &errand, &capture, &receipt, remote.name());
     tell(context, args.follow, &capture, &receipt, remote.name())?;
     Ok(Sent { remote, receipt })
@@ -134,11 +135,13 @@ async fn deliver(
     errand: &Errand,
     offer: &Offer,
     remote: &Remote,
+    secrets: Secrets,
 ) -> anyhow::Result<(Arc<Capture>, Receipt)> {
     let name = remote.name();
     let mut captures = 1;
     loop {
         let capture = errand.capture(&context.output).await?;
+        carry::refuse_secrets(&capture, secrets).await?;
         let mut first = Some(remote.clone());
         let connect = async || match first.take() {
             Some(remote) => Ok(remote),

@@ -14,6 +14,9 @@ pub mod logs;
 pub mod pull;
 pub mod undo;
 
+pub mod export;
+pub mod import;
+
 pub mod rm;
 pub mod stop;
 
@@ -56,6 +59,10 @@ pub enum Command {
     Stop(stop::Args),
     /// Remove a finished run from its remote
     Rm(rm::Args),
+    /// Write the tree of this directory into one file
+    Export(export::Args),
+    /// Make a directory from a file that `export` wrote
+    Import(import::Args),
     /// Pair with daemons and choose among them
     #[command(subcommand)]
     Remote(remote::Args),
@@ -100,12 +107,6 @@ pub enum Command {
     /// Not built yet
     #[command(hide = true)]
     ResumeUpload(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Export(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Import(Anything),
 }
 
 /// The arguments of a subcommand that is not built yet.
@@ -129,8 +130,6 @@ impl Command {
             Self::Pause(_) => Some("pause"),
             Self::Continue(_) => Some("continue"),
             Self::ResumeUpload(_) => Some("resume-upload"),
-            Self::Export(_) => Some("export"),
-            Self::Import(_) => Some("import"),
             _ => None,
         }
     }
@@ -172,6 +171,8 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Undo(args) => undo::run(args, context).await,
         Command::Stop(args) => stop::run(args, context).await,
         Command::Rm(args) => rm::run(args, context).await,
+        Command::Export(args) => export::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
         Command::Remote(args) => remote::run(args, context).await,
         Command::Install(args) => install::install(args, context).await,
         Command::Uninstall(args) => install::uninstall(args, context).await,

@@ -7,11 +7,14 @@ use anyhow::Context as _;
 use handoff_proto::invitation::{INVITATION_LEN_MAX, Invitation};
 use serde::Serialize;
 
-use crate::cli::{NotBuilt, UsageError};
+use crate::capture::account::{account, home};
+use crate::cli::UsageError;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Format;
+use crate::remote;
 use crate::remote::enroll::enroll;
+use crate::remote::ssh::{self, Destination, SCHEME};
 use crate::settings::{RemoteSettings, Settings};
 
 /// The subcommands of `handoff remote`.
@@ -21,8 +24,9 @@ pub enum Args {
     Add {
         /// What to call it here
         name: String,
-        /// The invitation, or - to read it from standard input
-        #[arg(value_name = "INVITATION|-")]
+        /// The invitation, or - to read it from standard input; ssh:// pairs and connects over
+        /// your own ssh, and starts the daemon there if need be
+        #[arg(value_name = "INVITATION|-|ssh://[USER@]HOST[:PORT]")]
         invitation: String,
     },
     /// List the remotes
@@ -71,17 +75,15 @@ fn show(name: &str, settings: &Settings, context: &Context) -> anyhow::Result<()
 }
 
 async fn add(name: &str, invitation: &str, context: &Context) -> anyhow::Result<()> {
-    if invitation.starts_with("ssh://") {
-        return Err(NotBuilt::subcommand("remote add NAME ssh://HOST").into());
-    }
     let mut settings = context.settings.clone();
     // Whoever chose a bad name should not have to paste the invitation first.
     settings.check_new_remote(name)?;
-    let text = if invitation == "-" { read_standard_input()? } else { invitation.to_owned() };
-    let invitation = Invitation::decode(&text).map_err(|error| UsageError {
-        message: error.to_string(),
-        hint: Some("`handoffd invite USER` on the daemon's machine prints one".to_owned()),
-    })?;
+    let invitation = if invitation.starts_with(SCHEME) {
+        invited_over_ssh(name, invitation).await?
+    } else {
+        let text = if invitation == "-" { read_standard_input()? } else { invitation.to_owned() };
+        decode(&text)?
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let user = enroll(&mut settings, name, &invitation, now).await?;
     context.output.note(format_args!("paired with {name} as {user}"));
@@ -89,6 +91,26 @@ async fn add(name: &str, invitation: &str, context: &Context) -> anyhow::Result<
         context.output.note(format_args!("`handoff remote default {name}` makes it the default"));
     }
     show(name, &settings, context)
+}
+
+/// Has the daemon of that machine invite us, over ssh; from then on ssh is the way to it.
+async fn invited_over_ssh(name: &str, address: &str) -> anyhow::Result<Invitation> {
+    let destination = Destination::parse(address).ok_or_else(|| UsageError {
+        message: format!("{address:?} is no ssh://[USER@]HOST[:PORT]"),
+        hint: Some("settings for the host belong into your ~/.ssh/config".to_owned()),
+    })?;
+    let user = account(&home()?, &|name| std::env::var_os(name)).name;
+    let text = ssh::invite(&destination, &ssh::daemon_user(&user))
+        .await
+        .map_err(|source| remote::Error::Unreachable { remote: name.to_owned(), source })?;
+    Ok(Invitation { addresses: vec![destination.to_string()], ..decode(&text)? })
+}
+
+fn decode(text: &str) -> Result<Invitation, UsageError> {
+    Invitation::decode(text).map_err(|error| UsageError {
+        message: error.to_string(),
+        hint: Some("`handoffd invite USER` on the daemon's machine prints one".to_owned()),
+    })
 }
 
 fn read_standard_input() -> anyhow::Result<String> {

@@ -10,11 +10,13 @@ use std::time::Duration;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::ssh::{self, Destination, SshFailure};
 use crate::settings::RemoteSettings;
 
 /// How long one address may take to accept a connection and to finish the handshake.
@@ -22,6 +24,14 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The protocol that gRPC speaks.
 const ALPN_HTTP2: &[u8] = b"h2";
+
+/// A connection to a daemon, whatever it goes through.
+pub type Connection = Box<dyn Stream>;
+
+/// Bytes both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A daemon's addresses and the keys to it.
 #[derive(Clone, Debug)]
@@ -74,6 +84,16 @@ pub enum DialError {
         /// What is wrong with its certificate.
         source: rustls::Error,
     },
+    /// The user's own ssh does not lead there.
+    #[error("{address}: {message}")]
+    Ssh {
+        /// Where, as `ssh://…`.
+        address: String,
+        /// What kind of failure.
+        kind: SshFailure,
+        /// In ssh's or the other machine's words.
+        message: String,
+    },
     /// Who answers does not accept us or speaks another protocol.
     #[error("cannot set up TLS with {address}")]
     Tls {
@@ -119,11 +139,14 @@ impl Dialler {
     /// # Errors
     ///
     /// Why the last one failed, or the first where somebody answered.
-    pub async fn dial(&self) -> Result<TlsStream<TcpStream>, DialError> {
+    pub async fn dial(&self) -> Result<Connection, DialError> {
         let mut failure = DialError::NoAddress;
         for address in &self.addresses {
+            if let Some(destination) = Destination::parse(address) {
+                return self.dial_ssh(address, &destination).await;
+            }
             match timeout(DIAL_TIMEOUT, self.dial_one(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok(Box::new(stream)),
                 Ok(Err(error @ DialError::Tcp { .. })) => failure = error,
                 Ok(Err(error)) => return Err(error),
                 Err(elapsed) => {
@@ -133,6 +156,31 @@ impl Dialler {
             }
         }
         Err(failure)
+    }
+
+    /// TLS through the user's own ssh: the daemon's name is that of its machine for itself.
+    async fn dial_ssh(
+        &self,
+        address: &str,
+        destination: &Destination,
+    ) -> Result<Connection, DialError> {
+        let Ok(name) = ServerName::try_from("localhost") else {
+            return Err(DialError::BadAddress { address: address.to_owned() });
+        };
+        let (stream, ssh) = ssh::connect(destination).await?;
+        let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
+        match timeout(ssh::dial_timeout(), connecting).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(source)) => match tls_error(address, source) {
+                other @ DialError::OtherDaemon { .. } => Err(other),
+                // Most likely ssh itself ended; it knows why.
+                error => Err(ssh.failure().await.unwrap_or(error)),
+            },
+            Err(elapsed) => {
+                let source = Arc::new(elapsed.into());
+                Err(DialError::Tcp { address: address.to_owned(), source })
+            }
+        }
     }
 
     async fn dial_one(&self, address: &str) -> Result<TlsStream<TcpStream>, DialError> {

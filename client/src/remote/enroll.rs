@@ -13,7 +13,7 @@ use handoff_proto::wire;
 use handoff_proto::wire::enrollment_client::EnrollmentClient;
 use rcgen::{CertificateParams, KeyPair};
 
-use super::dial::Dialler;
+use super::dial::{DialError, Dialler};
 use super::{Error, open};
 use crate::settings::{self, RemoteSettings, Settings, create_private_directory, write_private};
 
@@ -68,6 +68,7 @@ impl EnrollError {
                 Error::OtherDaemon { .. } => {
                     Some("ask for a new invitation; this one is from another daemon".to_owned())
                 }
+                Error::Unreachable { source: DialError::Ssh { .. }, .. } => source.hint(),
                 Error::Unreachable { .. } => Some(
                     "check that `handoffd serve` runs there and that this machine may connect to it"
                         .to_owned(),

@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod enroll;
+pub mod ssh;
 mod status;
 
 use std::time::Duration;

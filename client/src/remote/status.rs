@@ -116,6 +116,7 @@ impl Error {
             DialError::NoAddress
             | DialError::BadAddress { .. }
             | DialError::Tcp { .. }
+            | DialError::Ssh { .. }
             | DialError::Tls { .. } => Self::Unreachable { remote, source },
         }
     }
@@ -129,6 +130,7 @@ impl Error {
             | Self::OtherDaemon { remote, .. } => Some(format!(
                 "pair again: `handoff remote rm {remote}`, then `handoff remote add {remote} INVITATION` with a new invitation from its operator"
             )),
+            Self::Unreachable { source: DialError::Ssh { kind, .. }, .. } => Some(kind.hint()),
             Self::Unreachable { remote, .. } => Some(format!(
                 "check that `handoffd serve` runs there and that this machine may connect to it; `handoff remote ls` shows the addresses of {remote}"
             )),
@@ -150,7 +152,13 @@ impl Error {
         match self {
             Self::Broken { .. } => true,
             Self::Unreachable { source, .. } => {
-                matches!(source, DialError::Tcp { .. } | DialError::Tls { .. })
+                use super::ssh::SshFailure::Unreachable;
+                matches!(
+                    source,
+                    DialError::Tcp { .. }
+                        | DialError::Tls { .. }
+                        | DialError::Ssh { kind: Unreachable, .. }
+                )
             }
             Self::Refused { problem, .. } => problem.code == ProblemCode::Unreachable,
             Self::Credential { .. }

@@ -7,6 +7,7 @@ mod exit;
 mod output;
 mod settings;
 
+mod connect;
 mod serve;
 
 mod doctor;
@@ -32,6 +33,7 @@ struct Arguments {
 enum Command {
     Serve(serve::Serve),
     Stop(stop::Stop),
+    Connect(connect::Connect),
     Invite(invite::Invite),
     User(user::User),
     Doctor(doctor::Doctor),
@@ -57,6 +59,7 @@ fn execute(command: Command) -> Result<(), Problem> {
     match command {
         Command::Serve(serve) => serve.run(),
         Command::Stop(stop) => stop.run(),
+        Command::Connect(connect) => connect.run(),
         Command::Invite(invite) => invite.run(),
         Command::User(user) => user.run(),
         Command::Doctor(doctor) => doctor.run(),

@@ -52,6 +52,9 @@ pub(super) struct Serve {
     /// runs the toolchains in the user's home
     #[arg(long)]
     local: bool,
+    /// Leave the session of whoever started it, and print the address on standard output, too.
+    #[arg(long, hide = true)]
+    detached: bool,
 }
 
 /// Whom the daemon is for.
@@ -63,11 +66,21 @@ enum Audience {
     LocalUser,
 }
 
+/// Who is told the address when the daemon is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    /// Whoever reads standard error.
+    Human,
+    /// The program that started it, too, on standard output.
+    Program,
+}
+
 /// What has to be there before the first task starts.
 struct Daemon {
     config: Config,
     state: PathBuf,
     audience: Audience,
+    report: Report,
     store: Embedded,
     authority: Arc<Authority>,
     tools: Tools,
@@ -76,9 +89,15 @@ struct Daemon {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Problem> {
         log_to_stderr();
+        if self.detached {
+            rustix::process::setsid().map_err(|errno| {
+                Problem::new(Code::Failed, format!("cannot leave the session: {errno}"))
+            })?;
+        }
         let (config, state) = settings::read(self.config)?;
         let audience = if self.local { Audience::LocalUser } else { Audience::Invited };
-        let daemon = Daemon::prepare(config, state, audience)?;
+        let report = if self.detached { Report::Program } else { Report::Human };
+        let daemon = Daemon::prepare(config, state, audience, report)?;
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -88,7 +107,12 @@ impl Serve {
 }
 
 impl Daemon {
-    fn prepare(config: Config, state: PathBuf, audience: Audience) -> Result<Self, Problem> {
+    fn prepare(
+        config: Config,
+        state: PathBuf,
+        audience: Audience,
+        report: Report,
+    ) -> Result<Self, Problem> {
         let store = Embedded::open(&state).map_err(|error| match error {
             StoreError::InUse { .. } => failed(Code::Conflict, &error),
             _ => failed(Code::Failed, &error),
@@ -96,7 +120,7 @@ impl Daemon {
         let authority = Authority::open(&state, SystemTime::now())
             .map_err(|error| failed(Code::Failed, &error))?;
         let tools = tools(&config, audience)?;
-        Ok(Self { config, state, audience, store, authority: Arc::new(authority), tools })
+        Ok(Self { config, state, audience, report, store, authority: Arc::new(authority), tools })
     }
 
     async fn serve(self) -> Result<(), Problem> {
@@ -117,7 +141,7 @@ impl Daemon {
         let socket =
             AdminSocket::bind(&self.state).map_err(|error| failed(Code::Failed, &error))?;
 
-        let (store, state) = (self.store.clone(), self.state.clone());
+        let (store, state, report) = (self.store.clone(), self.state.clone(), self.report);
         let registry = self.recover_runs(&tracker, &stop).await?;
 
         let routes = Routes::new(EnrollmentServer::new(EnrollmentService::new(pairing.clone())))
@@ -127,7 +151,7 @@ impl Daemon {
         let admin = Routes::new(AdminServer::new(admin));
 
         let signals = Signals::new()?;
-        announce(&state, address)?;
+        announce(&state, address, report)?;
         tokio::join!(
             server::serve(listener, tls, routes, identity, stop.cancelled()),
             socket.serve(admin, stop.cancelled()),
@@ -188,11 +212,14 @@ fn tools(config: &Config, audience: Audience) -> Result<Tools, Problem> {
 }
 
 /// Says where the daemon listens: to the human, and to programs that read the state directory.
-fn announce(state: &Path, address: SocketAddr) -> Result<(), Problem> {
+fn announce(state: &Path, address: SocketAddr, report: Report) -> Result<(), Problem> {
     durable_file::write(&state.join("address"), format!("{address}\n").as_bytes())
         .map_err(|error| failed(Code::Failed, &error))?;
     output::error(&format!("listening on {address}"));
-    Ok(())
+    match report {
+        Report::Human => Ok(()),
+        Report::Program => output::line(&address.to_string()),
+    }
 }
 
 /// Takes the address back.

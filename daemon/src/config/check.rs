@@ -7,7 +7,7 @@ use toml::{Table, Value};
 /// Every key that has an effect, by section.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["address", "names"]),
-    ("store", &["directory"]),
+    ("store", &["directory", "quota", "files"]),
     ("runs", &["concurrent", "time_limit", "memory", "processes", "disk", "output"]),
     ("tools", &["paths"]),
     ("isolation", &["backend", "require"]),
@@ -16,7 +16,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 
 /// Keys that are planned: known, but setting one must not look as if it did something.
 const NOT_BUILT: &[(&str, &[&str])] =
-    &[("store", &["keep", "quota"]), ("network", &["hosts"]), ("agents", &[]), ("providers", &[])];
+    &[("store", &["keep"]), ("network", &["hosts"]), ("agents", &[]), ("providers", &[])];
 
 /// Values that are planned.
 const VALUES_NOT_BUILT: &[(&str, &str, &[&str])] = &[

@@ -19,6 +19,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::store::Quota;
+
 pub use load::{ConfigError, Presence};
 pub use locations::{Locations, LocationsError};
 pub use value::{ValueError, parse_duration, parse_size};
@@ -54,11 +56,24 @@ pub struct Listen {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
     /// The state directory; HANDOFFD_STATE wins over it.
     pub directory: Option<PathBuf>,
+    /// Bytes of unique content that each user may store.
+    #[serde(rename = "quota", deserialize_with = "value::size")]
+    pub quota_bytes: u64,
+    /// Pieces of unique content that each user may store, and entries of one tree.
+    pub files: u64,
+}
+
+impl StoreSettings {
+    /// What each user may store.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        Quota { bytes: self.quota_bytes, files: self.files }
+    }
 }
 
 /// `[runs]`
@@ -144,6 +159,12 @@ impl NetworkAccess {
 impl Default for Listen {
     fn default() -> Self {
         Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)), names: Vec::new() }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { directory: None, quota_bytes: 50 * GIB, files: 10_000_000 }
     }
 }
 

@@ -12,6 +12,8 @@ const COMPLETE: &str = r#"
 address = "127.0.0.1:7420"
 names = []
 [store]
+quota = "50GiB"
+files = 10000000
 [runs]
 concurrent = 4
 time_limit = "6h"
@@ -91,7 +93,6 @@ fn an_unknown_key_names_itself_the_file_and_the_nearest_key() {
 fn a_key_without_effect_says_so() {
     for (text, key) in [
         ("[store]\nkeep = \"30d\"", "store.keep"),
-        ("[store]\nquota = \"50GiB\"", "store.quota"),
         ("[network]\nhosts = []", "network.hosts"),
         ("[network]\ndefault = \"fenced\"", "network.default = \"fenced\""),
         ("[isolation]\nbackend = \"gvisor\"", "isolation.backend = \"gvisor\""),

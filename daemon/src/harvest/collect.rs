@@ -86,6 +86,8 @@ pub fn collect(request: &Request) -> Result<Collection, CollectError> {
     let rules = Rules {
         base: &base,
         excludes_file: read(&request.base.ignore_rules())?.unwrap_or_default(),
+        include: read_globs(&request.base.include())?,
+        exclude: read_globs(&request.base.exclude())?,
         mount_points: &request.mount_points,
     };
     let mut notes = Vec::new();
@@ -112,6 +114,13 @@ pub fn collect(request: &Request) -> Result<Collection, CollectError> {
 fn read_base(base: &Base) -> Result<SnapshotManifest, CollectError> {
     let bytes = read(&base.manifest())?.unwrap_or_default();
     SnapshotManifest::decode(&bytes, &Limits::DEFAULT).map_err(CollectError::Snapshot)
+}
+
+/// Reads globs, each with a NUL byte after it; a run of an earlier version has none.
+fn read_globs(path: &Path) -> Result<Vec<Vec<u8>>, CollectError> {
+    let content = read(path)?.unwrap_or_default();
+    let globs = content.split(|&byte| byte == 0).filter(|glob| !glob.is_empty());
+    Ok(globs.map(<[u8]>::to_vec).collect())
 }
 
 /// Reads a file of the daemon's; `None` if there is none.

@@ -31,7 +31,7 @@ const PROCESSES: u64 = 256;
 pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
     let terms = Terms::parse(input.contract)?;
     let layout = workspace::real_layout(input.layout)?;
-    write_ignore_rules(&layout.base().ignore_rules(), &terms.git_excludes)?;
+    write_rules(&layout.base(), &terms)?;
     let base = workspace::free_path(BASE, &terms);
     let scratch = workspace::free_path(SCRATCH, &terms);
     let step_mounts = workspace::step_mounts(input, &terms)?;
@@ -80,11 +80,23 @@ fn limits(input: &PolicyInput<'_>) -> Limits {
     }
 }
 
-/// Keeps the user's ignore rules where the harvester finds them and the run could not change them.
-fn write_ignore_rules(path: &std::path::Path, rules: &[u8]) -> Result<(), PolicyError> {
+/// Keeps what decides about being carried where the harvester finds it and the run could not
+/// change it.
+fn write_rules(base: &workspace::Base, terms: &Terms) -> Result<(), PolicyError> {
+    write_for_jail(&base.ignore_rules(), &terms.git_excludes)?;
+    write_for_jail(&base.include(), &terminated(&terms.carry_include))?;
+    write_for_jail(&base.exclude(), &terminated(&terms.carry_exclude))
+}
+
+fn write_for_jail(path: &std::path::Path, content: &[u8]) -> Result<(), PolicyError> {
     let write = || {
-        fs::write(path, rules)?;
+        fs::write(path, content)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))
     };
     write().map_err(|source| PolicyError::Place { path: path.to_owned(), source })
+}
+
+/// Globs with a NUL byte after each, which none of them holds.
+fn terminated(globs: &[Vec<u8>]) -> Vec<u8> {
+    globs.iter().flat_map(|glob| [glob.as_slice(), b"\0"].concat()).collect()
 }

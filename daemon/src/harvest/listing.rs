@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use handoff_proto::manifest::{Entry, Kind, SnapshotManifest};
-use handoff_proto::path::{TreePath, is_git_spelling};
+use handoff_proto::path::{TreePath, is_git_spelling, unescaped};
 use handoff_proto::tree::{
     self, FileError, GitDirectories, LeftOutReason, MetaKind, RefusalReason, Tracked, Walk,
     WalkEntry, WalkError, WalkKind, WalkOptions, WalkRepository,
@@ -18,7 +18,6 @@ use handoff_proto::tree::{
 use rustix::fs::{Mode, OFlags, open};
 
 use super::note::Note;
-use super::unescape::unescaped;
 
 /// How often the walk starts again without what it could not carry. Each time names up to twenty.
 const ROUNDS_MAX: usize = 64;
@@ -30,6 +29,10 @@ pub(super) struct Rules<'a> {
     pub(super) base: &'a SnapshotManifest,
     /// The user's own ignore rules.
     pub(super) excludes_file: Vec<u8>,
+    /// Globs of ignored things to return nevertheless.
+    pub(super) include: Vec<Vec<u8>>,
+    /// Globs of things not to return.
+    pub(super) exclude: Vec<Vec<u8>>,
     /// Places on which the run saw something else.
     pub(super) mount_points: &'a [TreePath],
 }
@@ -85,6 +88,8 @@ fn walk_tolerantly(
     let mut options = WalkOptions {
         git: GitDirectories::Skip,
         excludes_file: rules.excludes_file.clone(),
+        include: rules.include.clone(),
+        exclude: rules.exclude.clone(),
         ..WalkOptions::default()
     };
     for _ in 0..ROUNDS_MAX {
@@ -96,7 +101,7 @@ fn walk_tolerantly(
         if !left_out.learn(&error) {
             return Err(error);
         }
-        options.exclude = left_out.globs();
+        options.exclude = rules.exclude.iter().cloned().chain(left_out.globs()).collect();
     }
     tree::walk_at(root, &options, &mut |repository| Ok(tracked(repository)))
 }
@@ -137,7 +142,7 @@ impl LeftOut {
     }
 
     fn globs(&self) -> Vec<Vec<u8>> {
-        self.0.keys().map(|path| glob(path)).collect()
+        self.0.keys().map(|path| tree::exact_glob(path)).collect()
     }
 
     fn contains(&self, path: &TreePath) -> bool {
@@ -156,18 +161,6 @@ impl LeftOut {
 fn parent_within_limits(path: &[u8]) -> Option<Vec<u8>> {
     let parent = &path[..path.iter().rposition(|&byte| byte == b'/')?];
     TreePath::parse(parent).ok().map(|path| path.as_bytes().to_vec())
-}
-
-/// The pattern that matches exactly this path.
-fn glob(path: &[u8]) -> Vec<u8> {
-    let mut glob = vec![b'/'];
-    for &byte in path {
-        if b"*?[]\\!#".contains(&byte) {
-            glob.push(b'\\');
-        }
-        glob.push(byte);
-    }
-    glob
 }
 
 fn git_spellings(walk: &Walk) -> impl Iterator<Item = Note> {

@@ -22,7 +22,6 @@ mod content;
 mod git;
 mod listing;
 mod note;
-mod unescape;
 mod write;
 
 mod ingest;

@@ -60,6 +60,15 @@ pub(super) fn serve(
     Box::pin(ReceiverStream::new(receiver))
 }
 
+/// What keeps an offer from being taken, as far as that can be told without its manifest.
+pub(super) fn check(
+    registry: &Registry,
+    caller: &Caller,
+    offer: wire::Offer,
+) -> Result<(), Status> {
+    offer::check(registry, &caller.user, offer).map(drop)
+}
+
 struct Session {
     registry: Registry,
     caller: Caller,
@@ -111,6 +120,8 @@ impl Session {
     async fn receive_content(&mut self, arrived: &manifest::Arrived) -> Result<u64, Status> {
         let lacking = self.lacking(&arrived.candidates).await?;
         offer::check_room(&self.registry, &arrived.snapshot, &lacking)?;
+        // Held until all is stored, so that several uploads at once do not take the same room.
+        let _room = offer::reserve(&self.registry, &self.caller.user, &lacking).await?;
         let ids: Vec<ChunkId> = lacking.iter().map(|chunk| chunk.id).collect();
         for ids in id_messages(&ids) {
             self.reply(handoff_reply::Part::Needs(wire::Needs { ids, needs_end: false })).await?;

@@ -171,6 +171,27 @@ impl wire::runs_server::Runs for RunsService {
         Ok(Response::new(content::chunks(&self.registry, &caller, &live, ids).await?))
     }
 
+    async fn check(&self, request: Request<wire::Offer>) -> Result<Response<wire::Empty>, Status> {
+        let caller = self.caller(&request).await?;
+        handoff::check(&self.registry, &caller, request.into_inner())?;
+        Ok(Response::new(wire::Empty {}))
+    }
+
+    async fn usage(
+        &self,
+        request: Request<wire::UsageRequest>,
+    ) -> Result<Response<wire::UsageReply>, Status> {
+        let caller = self.caller(&request).await?;
+        let usage = self.registry.store().blobs.usage(&caller.user).await?;
+        let quota = self.registry.settings().config.store.quota();
+        Ok(Response::new(wire::UsageReply {
+            bytes: usage.bytes,
+            files: usage.blobs,
+            bytes_max: quota.bytes,
+            files_max: quota.files,
+        }))
+    }
+
     async fn info(
         &self,
         request: Request<wire::InfoRequest>,

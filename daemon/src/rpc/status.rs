@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::{
     pki::PairingError,
     runs::{CreateError, RemoveError, SelectError, StopError},
-    store::{AppendError, BlobError, RevError, StoreError, embedded::EnrollError},
+    store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
     workspace::CommandMissing,
 };
@@ -80,7 +80,7 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
-    SelectError, CreateError, StopError, RemoveError, CommandMissing, ReadError,
+    SelectError, CreateError, StopError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
 }
 
 /// An error with its causes, in one line. A cause that the error already tells is not repeated.
@@ -195,6 +195,22 @@ impl Classify for RemoveError {
 impl Classify for CommandMissing {
     fn classify(&self) -> (Code, &'static str) {
         (Code::Refused, self.hint())
+    }
+}
+
+impl Classify for QuotaExceeded {
+    fn classify(&self) -> (Code, &'static str) {
+        let hint = match self {
+            Self::Bytes { .. } | Self::Files { .. } => {
+                "remove runs that you no longer need with `handoff rm`, leave files here with \
+                 `--exclude GLOB`, or ask the operator of the daemon for more ([store] quota, files)"
+            }
+            Self::Entries { .. } => {
+                "leave files here with `--exclude GLOB`, or ask the operator of the daemon for more \
+                 ([store] files)"
+            }
+        };
+        (Code::Refused, hint)
     }
 }
 

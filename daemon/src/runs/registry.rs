@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    store::{AppendError, Rev, Store, StoreError, UserName},
+    store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
     workspace::{self, Layout},
 };
 
@@ -75,6 +75,7 @@ pub(super) struct Shared {
     pub(super) tracker: TaskTracker,
     pub(super) stopping: CancellationToken,
     pub(super) slots: Arc<Semaphore>,
+    quotas: Quotas,
     runs: RwLock<BTreeMap<RunId, Entry>>,
     /// Held while a run is made or claimed, so that names, keys and uids stay unique.
     making: Mutex<()>,
@@ -161,6 +162,7 @@ impl Registry {
             tracker,
             stopping,
             slots: Arc::clone(&slots),
+            quotas: Quotas::default(),
             runs: RwLock::default(),
             making: Mutex::default(),
         }));
@@ -311,6 +313,12 @@ impl Registry {
     #[must_use]
     pub fn settings(&self) -> &RunSettings {
         &self.0.settings
+    }
+
+    /// What is promised to uploads under way.
+    #[must_use]
+    pub fn quotas(&self) -> &Quotas {
+        &self.0.quotas
     }
 
     /// The interfaces to everything stored.

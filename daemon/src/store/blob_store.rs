@@ -40,11 +40,23 @@ pub enum BlobError {
     Store(#[from] StoreError),
 }
 
+/// What a user has stored. Manifests count like any other blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of all blobs together.
+    pub bytes: u64,
+    /// How many blobs.
+    pub blobs: u64,
+}
+
 /// Content-addressed storage, scoped by user.
 #[tonic::async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Which of these blobs the user does not have, in the order given, each once.
     async fn lacks(&self, user: &UserName, ids: &[ChunkId]) -> Result<Vec<ChunkId>, StoreError>;
+
+    /// What the user has stored, without counting it anew.
+    async fn usage(&self, user: &UserName) -> Result<Usage, StoreError>;
 
     /// Starts storing blobs for a user. Nothing is visible before [`BlobWriter::commit`].
     fn writer(&self, user: &UserName) -> Box<dyn BlobWriter>;

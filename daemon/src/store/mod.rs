@@ -9,6 +9,7 @@ mod user;
 
 mod blob_store;
 mod event_log;
+mod quota;
 mod run_queue;
 
 pub mod embedded;
@@ -17,11 +18,12 @@ pub mod durable_file;
 
 use std::sync::Arc;
 
-pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore, BlobWriter};
+pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore, BlobWriter, Usage};
 pub use error::StoreError;
 pub use event_log::{
     APPEND_BYTES_MAX, AppendError, EventLog, Rev, RevError, Scope, Tail, TailItem,
 };
+pub use quota::{Quota, QuotaExceeded, Quotas, Reservation};
 pub use run_queue::{Lease, LeaseError, RunQueue};
 pub use user::{USER_NAME_LEN_MAX, UserName, UserNameError};
 

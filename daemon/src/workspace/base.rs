@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 ///   manifest        the snapshot's
 ///   git/<n>/index   of the snapshot's repository of that index, with its shared index if any
 ///   ignore          the user's own ignore rules
+///   include         globs of ignored things to return, each with a NUL byte after it
+///   exclude         globs of things not to return, likewise
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
@@ -44,5 +46,17 @@ impl Base {
     #[must_use]
     pub fn ignore_rules(&self) -> PathBuf {
         self.directory.join("ignore")
+    }
+
+    /// Globs of ignored things to return nevertheless.
+    #[must_use]
+    pub fn include(&self) -> PathBuf {
+        self.directory.join("include")
+    }
+
+    /// Globs of things not to return.
+    #[must_use]
+    pub fn exclude(&self) -> PathBuf {
+        self.directory.join("exclude")
     }
 }

@@ -27,6 +27,12 @@ const VARIABLES_MAX: usize = 512;
 /// Setup steps, cache directories and in-tree directories of `PATH`, of each.
 const LIST_MAX: usize = 64;
 
+/// Globs of what is carried and of what is not, of each; a project has a handful.
+const GLOBS_MAX: usize = 256;
+
+/// Bytes of one of them: as long as a path.
+const GLOB_MAX: usize = 4096;
+
 /// Content of a generated git file.
 const GIT_FILE_MAX: usize = 1 << 20;
 
@@ -67,6 +73,10 @@ pub struct Terms {
     pub git_config: Vec<u8>,
     /// Content of `~/.config/git/ignore`.
     pub git_excludes: Vec<u8>,
+    /// Globs of ignored things that a result holds nevertheless.
+    pub carry_include: Vec<Vec<u8>>,
+    /// Globs of things that a result does not hold.
+    pub carry_exclude: Vec<Vec<u8>>,
 }
 
 /// Who the command believes to be.
@@ -191,6 +201,8 @@ impl Terms {
             umask: contract.umask,
             git_config: contract.git_config.clone(),
             git_excludes: contract.git_excludes.clone(),
+            carry_include: globs(&contract.carry_include)?,
+            carry_exclude: globs(&contract.carry_exclude)?,
             root,
             directory,
             path_in_tree,
@@ -215,6 +227,11 @@ fn check_sizes(contract: &Contract) -> Result<(), TermsError> {
     at_most("setup steps", contract.setup.len(), LIST_MAX)?;
     at_most("caches", contract.caches.len(), LIST_MAX)?;
     at_most("directories of PATH", contract.path_in_tree.len(), LIST_MAX)?;
+    for globs in [&contract.carry_include, &contract.carry_exclude] {
+        at_most("globs of what is carried", globs.len(), GLOBS_MAX)?;
+        let longest = globs.iter().map(Vec::len).max().unwrap_or_default();
+        at_most("bytes in one glob", longest, GLOB_MAX)?;
+    }
     at_most("bytes of git settings", contract.git_config.len(), GIT_FILE_MAX)?;
     at_most("bytes of git ignore rules", contract.git_excludes.len(), GIT_FILE_MAX)?;
     let variables = contract.environment.iter().map(|v| v.name.len() + v.value.len() + 1);
@@ -308,6 +325,11 @@ fn variable(variable: &wire::EnvironmentVariable) -> Result<(OsString, OsString)
         Ok(value) => Ok((name, value)),
         Err(_) => Err(TermsError::Character { what: "variable", text: escaped(&variable.name) }),
     }
+}
+
+fn globs(globs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, TermsError> {
+    globs.iter().try_for_each(|glob| text("glob", glob).map(drop))?;
+    Ok(globs.to_vec())
 }
 
 fn text(what: &'static str, bytes: &[u8]) -> Result<OsString, TermsError> {

@@ -87,6 +87,25 @@ fn the_users_own_ignore_rules_count_as_they_did_at_capture() {
 }
 
 #[test]
+fn globs_of_the_contract_count_in_both_directions() {
+    let world = World::with_repository();
+    write(&world.laptop().join(".gitignore"), "*.log\n/target/\n");
+    let base = world.hand_off();
+    fs::write(world.layout.base().include(), "*.log\0/target/report/\0").expect("write");
+    fs::write(world.layout.base().exclude(), "*.mp4\0").expect("write");
+    for name in ["new.log", "target/report/index.html", "target/object", "film.mp4", "dir/film.mp4"]
+    {
+        write(&world.tree().join(name), "x");
+    }
+    let harvested = world.harvest(&base);
+    let paths = harvested.paths();
+    assert!(paths.contains(&"new.log".to_owned()), "{paths:?}");
+    assert!(paths.contains(&"target/report/index.html".to_owned()), "{paths:?}");
+    assert!(!paths.iter().any(|path| path.contains("film") || path.contains("object")));
+    assert_eq!(harvested.counts(), (2, 0, 0));
+}
+
+#[test]
 fn a_directory_without_git_is_returned_whole() {
     let world = World::new();
     write(&world.laptop().join("notes/today"), "1");

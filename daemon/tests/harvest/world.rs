@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use handoff_daemon::harvest::{self, Collection, HarvestError, HarvestOutcome, IngestLimits};
-use handoff_daemon::store::{BlobError, BlobStore, BlobWriter, StoreError, UserName};
+use handoff_daemon::store::{BlobError, BlobStore, BlobWriter, StoreError, Usage, UserName};
 use handoff_daemon::workspace::{self, Layout, Owner, materialise};
 use handoff_proto::chunk::{ChunkId, chunk_reader};
 use handoff_proto::manifest::{
@@ -53,6 +53,13 @@ impl BlobStore for Memory {
     async fn lacks(&self, user: &UserName, ids: &[ChunkId]) -> Result<Vec<ChunkId>, StoreError> {
         let known = self.0.lock().expect("lock");
         Ok(ids.iter().filter(|id| !known.contains_key(&(user.clone(), **id))).copied().collect())
+    }
+
+    async fn usage(&self, user: &UserName) -> Result<Usage, StoreError> {
+        let known = self.0.lock().expect("lock");
+        let sizes =
+            known.iter().filter(|((owner, _), _)| owner == user).map(|(_, b)| b.len() as u64);
+        Ok(Usage { bytes: sizes.clone().sum(), blobs: sizes.count() as u64 })
     }
 
     fn writer(&self, user: &UserName) -> Box<dyn BlobWriter> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use handoff_daemon::store::{BlobError, BlobStore, UserName};
+use handoff_daemon::store::{BlobError, BlobStore, Usage, UserName};
 use handoff_proto::chunk::ChunkId;
 use tokio::task::{JoinSet, block_in_place};
 
@@ -190,4 +190,36 @@ pub(crate) async fn a_skipped_blob_that_vanishes_fails_the_commit(engine: &dyn E
     let error = block_in_place(|| writer.commit()).expect_err("a blob has vanished");
     assert!(matches!(error, BlobError::Missing { id } if id == old.0), "{error}");
     assert!(!has(&blobs, &ada, &new.0).await, "all or nothing");
+}
+
+pub(crate) async fn each_user_pays_for_what_others_have_too(engine: &dyn Engine) {
+    let (ada, eve) = (user("ada"), user("eve"));
+    let content = [blob(1, 5000), blob(2, 300), blob(3, 0)];
+    let ids: Vec<ChunkId> = content.iter().map(|(id, _)| *id).collect();
+    let all = Usage { bytes: 5300, blobs: 3 };
+    {
+        let blobs = engine.open().blobs;
+        store(&blobs, &ada, &content);
+        assert_eq!(blobs.usage(&ada).await.expect("usage"), all);
+        assert_eq!(
+            blobs.lacks(&eve, &ids).await.expect("lacks"),
+            ids,
+            "eve is asked for all of it"
+        );
+        assert_eq!(blobs.usage(&eve).await.expect("usage"), Usage::default());
+        store(&blobs, &eve, &content);
+        store(&blobs, &eve, &content);
+        assert_eq!(blobs.usage(&eve).await.expect("usage"), all, "and pays for it, once");
+        // Two writers that do not see each other.
+        let other = blob(4, 100);
+        let mut writers = [blobs.writer(&ada), blobs.writer(&ada)];
+        block_in_place(|| writers.iter_mut().for_each(|w| w.put(&other.0, &other.1).expect("put")));
+        block_in_place(|| writers.into_iter().for_each(|w| w.commit().expect("commit")));
+        assert_eq!(blobs.usage(&ada).await.expect("usage"), Usage { bytes: 5400, blobs: 4 });
+        blobs.delete(&ada, &[ids[0], ids[0], other.0]).await.expect("delete");
+        blobs.delete(&ada, &[ids[0]]).await.expect("delete");
+    }
+    let blobs = engine.open().blobs;
+    assert_eq!(blobs.usage(&ada).await.expect("usage"), Usage { bytes: 300, blobs: 2 });
+    assert_eq!(blobs.usage(&eve).await.expect("usage"), all);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use handoff_daemon::store::{BlobError, Store, UserName, embedded::Embedded};
+use handoff_daemon::store::{BlobError, Store, Usage, UserName, embedded::Embedded};
 use handoff_proto::chunk::ChunkId;
 use proptest::{collection::vec, prelude::*};
 use tempfile::TempDir;
@@ -99,6 +99,14 @@ impl World {
                     Err(error) => panic!("blob {position} of {user}: {error}"),
                 }
             }
+        }
+        for (number, user) in self.users.iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("rt");
+            let usage = runtime.block_on(self.store().blobs.usage(user)).expect("usage");
+            let blobs = self.expected.get(&number).into_iter().flatten();
+            let sizes = blobs.map(|blob| self.blobs[*blob].1.len() as u64);
+            let (bytes, blobs) = (sizes.clone().sum(), sizes.count() as u64);
+            assert_eq!(usage, Usage { bytes, blobs }, "what {user} has is counted");
         }
         if self.expected.values().all(HashSet::is_empty) {
             let segments = self.directory.path().join("segments");

@@ -62,6 +62,7 @@ conformance! { EmbeddedEngine::new();
     blobs::a_blob_put_twice_is_stored_once,
     blobs::a_wrong_hash_is_refused,
     blobs::nothing_crosses_users,
+    blobs::each_user_pays_for_what_others_have_too,
     blobs::what_is_lacking_comes_in_order_once,
     blobs::a_large_blob_comes_back_whole,
     blobs::many_blobs_in_parallel_come_back_whole,

@@ -25,3 +25,16 @@ impl Globs {
         self.0.may_match_below(directory)
     }
 }
+
+/// The glob that matches exactly this path from the root.
+#[must_use]
+pub fn exact_glob(path: &[u8]) -> Vec<u8> {
+    let mut glob = vec![b'/'];
+    for &byte in path {
+        if b"*?[]\\!#".contains(&byte) {
+            glob.push(b'\\');
+        }
+        glob.push(byte);
+    }
+    glob
+}

@@ -24,6 +24,7 @@ pub use self::edit::{
     create_directory, remove_dir_if_empty, remove_file, replace_file, replace_symlink, set_metadata,
 };
 pub use self::error::{FileError, Refusal, RefusalReason, WalkError};
+pub use self::globs::exact_glob;
 pub use self::meta::{Meta, MetaKind};
 pub use self::read::{lstat, open_regular, read_link, read_regular};
 pub use self::tracked::{Case, Tracked, TrackedPaths};

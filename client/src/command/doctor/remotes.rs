@@ -1,6 +1,7 @@
 //! What the remotes have: who answers, and what keeps runs in there.
 
-use handoff_proto::wire::{InfoReply, InfoRequest, IsolationLayer};
+use handoff_proto::wire::{InfoReply, InfoRequest, IsolationLayer, UsageReply, UsageRequest};
+use indicatif::{DecimalBytes, HumanCount};
 use tokio::task::JoinSet;
 
 use super::check::{Check, State};
@@ -40,7 +41,10 @@ pub(super) async fn checks(context: &Context) -> Result<Vec<Check>, settings::Er
 async fn check(name: &str, settings: &RemoteSettings) -> Vec<Check> {
     let label = format!("remote {name}");
     match ask(name, settings).await {
-        Ok(info) => findings(&label, &info),
+        Ok((info, usage)) => {
+            let quota = usage.map(|usage| quota(&label, &usage));
+            findings(&label, &info).into_iter().chain(quota).collect()
+        }
         Err(error @ Error::Unreachable { .. }) if name == local::REMOTE_NAME => {
             let hint = "any command that needs it starts it";
             vec![Check::warning(&label, chain_text(&error), hint)]
@@ -49,10 +53,39 @@ async fn check(name: &str, settings: &RemoteSettings) -> Vec<Check> {
     }
 }
 
-async fn ask(name: &str, settings: &RemoteSettings) -> Result<InfoReply, Error> {
+async fn ask(
+    name: &str,
+    settings: &RemoteSettings,
+) -> Result<(InfoReply, Option<UsageReply>), Error> {
     let remote = remote::connect(name, settings).await?;
     let reply = remote.runs().info(InfoRequest {}).await;
-    Ok(reply.map_err(|status| remote.error(status))?.into_inner())
+    let info = reply.map_err(|status| remote.error(status))?.into_inner();
+    let usage = match remote.runs().usage(UsageRequest {}).await {
+        Ok(reply) => Some(reply.into_inner()),
+        // An older daemon has no quotas.
+        Err(status) if status.code() == tonic::Code::Unimplemented => None,
+        Err(status) => return Err(remote.error(status)),
+    };
+    Ok((info, usage))
+}
+
+/// How much of the quota is used; a warning from nine tenths on.
+fn quota(label: &str, usage: &UsageReply) -> Check {
+    let UsageReply { bytes, files, bytes_max, files_max } = *usage;
+    let name = format!("{label}: quota");
+    let detail = format!(
+        "{} of {} and {} of {} files are used",
+        DecimalBytes(bytes),
+        DecimalBytes(bytes_max),
+        HumanCount(files),
+        HumanCount(files_max)
+    );
+    let nearly = |used: u64, max: u64| used >= max - max / 10;
+    if nearly(bytes, bytes_max) || nearly(files, files_max) {
+        let hint = "`handoff rm` removes runs that you no longer need; the operator may raise it";
+        return Check::warning(&name, detail, hint);
+    }
+    Check::ok(&name, detail)
 }
 
 fn findings(label: &str, info: &InfoReply) -> Vec<Check> {
@@ -89,6 +122,14 @@ fn finding(label: &str, layer: &IsolationLayer) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_warns_before_it_refuses() {
+        let usage = UsageReply { bytes: 89, files: 1, bytes_max: 100, files_max: 10 };
+        assert_eq!(quota("b", &usage).state, State::Ok);
+        assert_eq!(quota("b", &UsageReply { bytes: 90, ..usage }).state, State::Warning);
+        assert_eq!(quota("b", &UsageReply { files: 9, ..usage }).state, State::Warning);
+    }
 
     #[test]
     fn a_missing_layer_tells_how_to_get_it() {

@@ -27,6 +27,9 @@ pub struct Args {
     /// Give the run no terminal, even from one
     #[arg(long)]
     pub no_tty: bool,
+    /// Send files even though they look as if they held secrets
+    #[arg(long)]
+    pub allow_secrets: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the whole program's help")]
     pub not_built: NotBuiltArgs,
@@ -61,12 +64,10 @@ pub struct NotBuiltArgs {
     tty: bool,
     #[arg(long, hide = true)]
     stdin: bool,
-    #[arg(long, hide = true)]
-    allow_secrets: bool,
 }
 
 /// Every flag of [`NotBuiltArgs`], by its id.
-const NOT_BUILT: [&str; 11] = [
+const NOT_BUILT: [&str; 10] = [
     "agent",
     "session",
     "fork",
@@ -77,11 +78,11 @@ const NOT_BUILT: [&str; 11] = [
     "attempts",
     "tty",
     "stdin",
-    "allow_secrets",
 ];
 
 /// Every other flag that only handing off knows, by its id.
-const OWN: [&str; 7] = ["name", "include", "exclude", "env", "time_limit", "follow", "no_tty"];
+const OWN: [&str; 8] =
+    ["name", "include", "exclude", "env", "time_limit", "follow", "no_tty", "allow_secrets"];
 
 impl Args {
     /// The first flag on the command line that belongs to handing off, with its dashes.

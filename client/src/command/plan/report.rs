@@ -1,20 +1,102 @@
-//! The plan, for humans and for programs.
-
-use std::fmt;
+//! The plan as data.
 
 use handoff_proto::path::{TreePath, escaped};
 use handoff_proto::tree::{Dropped, LeftOutReason, Origin};
 use handoff_proto::wire;
-use indicatif::DecimalBytes;
 use serde::Serialize;
 
-use super::super::carry::Errand;
-use super::super::handoff::Tally;
+use super::remote::{Answer, Known, Verdict};
+use super::sizes::Sends;
+use super::survey::Survey;
 use super::xattrs::Attributes;
 use crate::capture::Capture;
+use crate::command::carry::Errand;
+use crate::command::handoff::Tally;
+use crate::secrets::Scan;
 
-/// How many paths of a kind a human is shown.
-const SHOWN_MAX: usize = 20;
+/// What a plan is made of.
+pub(super) struct Parts<'a> {
+    pub(super) survey: &'a Survey,
+    pub(super) secrets: &'a Scan,
+    pub(super) sends: Sends,
+    pub(super) attributes: &'a Attributes,
+}
+
+/// What would leave this machine.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) root: String,
+    pub(super) directory: String,
+    pub(super) command: Vec<String>,
+    pub(super) environment: Vec<String>,
+    pub(super) snapshot: String,
+    pub(super) entries: usize,
+    pub(super) bytes: u64,
+    pub(super) tracked: Group,
+    pub(super) untracked: Group,
+    pub(super) included: Group,
+    pub(super) git: Group,
+    pub(super) repositories: usize,
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) dropped: Vec<DroppedAttribute>,
+    pub(super) redacted: Vec<Redacted>,
+    pub(super) refused: Vec<RefusedPath>,
+    pub(super) secrets: Secrets,
+    pub(super) sends: Sends,
+    pub(super) lacking: Lacking,
+    pub(super) command_on_remote: CommandOnRemote,
+    pub(super) quota: Option<Quota>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LeftOut {
+    pub(super) path: String,
+    pub(super) reason: &'static str,
+    pub(super) directory: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DroppedAttribute {
+    pub(super) attribute: &'static str,
+    pub(super) count: usize,
+    pub(super) first: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Redacted {
+    pub(super) path: String,
+    pub(super) settings: Vec<String>,
+}
+
+/// What can be neither carried nor left out by itself.
+#[derive(Debug, Serialize)]
+pub(super) struct RefusedPath {
+    pub(super) path: String,
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Secrets {
+    /// How many files were scanned.
+    pub(super) scanned: usize,
+    pub(super) found: Vec<Found>,
+    /// Files that would be scanned if they were smaller.
+    pub(super) too_large: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    pub(super) path: String,
+    pub(super) line: usize,
+    pub(super) rule: &'static str,
+    pub(super) reference: &'static str,
+}
 
 /// What the remote lacks of the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,61 +110,34 @@ pub(super) enum Lacking {
     NoRemote,
 }
 
-/// What would leave this machine.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    root: String,
-    directory: String,
-    command: Vec<String>,
-    environment: Vec<String>,
-    snapshot: String,
-    entries: usize,
-    bytes: u64,
-    tracked: Group,
-    untracked: Group,
-    included: Group,
-    git: Group,
-    repositories: usize,
-    left_out: Vec<LeftOut>,
-    dropped: Vec<DroppedAttribute>,
-    redacted: Vec<Redacted>,
-    lacking: Lacking,
+/// Whether the remote would take the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub(super) enum CommandOnRemote {
+    Accepted,
+    Refused { error: String, code: &'static str, hint: String },
+    NotAsked,
 }
 
-#[derive(Debug, Serialize)]
-struct Group {
-    files: u64,
-    bytes: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct LeftOut {
-    path: String,
-    reason: &'static str,
-    directory: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct DroppedAttribute {
-    attribute: &'static str,
-    count: usize,
-    first: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Redacted {
-    path: String,
-    settings: Vec<String>,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Quota {
+    pub(super) bytes: u64,
+    pub(super) bytes_max: u64,
+    pub(super) files: u64,
+    pub(super) files_max: u64,
+    /// Whether there is room for what would be sent.
+    pub(super) fits: bool,
 }
 
 impl Report {
     pub(super) fn new(
         errand: &Errand,
         contract: &wire::Contract,
-        capture: &Capture,
-        lacking: Lacking,
-        attributes: Attributes,
+        parts: &Parts<'_>,
+        answer: Answer,
     ) -> Self {
+        let Parts { survey, secrets, sends, attributes } = parts;
+        let capture: &Capture = &survey.capture;
         let group = |origin| {
             let Tally { files, bytes } = Tally::of(capture, &[origin]);
             Group { files, bytes }
@@ -90,24 +145,12 @@ impl Report {
         let groups = [Origin::Tracked, Origin::Untracked, Origin::Included, Origin::Git].map(group);
         let bytes = groups.iter().map(|group| group.bytes).sum();
         let [tracked, untracked, included, git] = groups;
-        let left_out = capture.left_out.iter().map(|left_out| LeftOut {
-            path: left_out.path.to_string(),
-            reason: reason(left_out.reason),
-            directory: left_out.directory,
-        });
-        let redacted = capture.redacted.iter().map(|(path, settings)| Redacted {
-            path: path.to_string(),
-            settings: settings.clone(),
-        });
+        let (lacking, command_on_remote, quota) = of_answer(answer, *sends);
         Self {
             root: errand.root.to_string(),
             directory: errand.directory.to_string(),
             command: contract.command.iter().map(|word| escaped(word)).collect(),
-            environment: contract
-                .environment
-                .iter()
-                .map(|variable| escaped(&variable.name))
-                .collect(),
+            environment: contract.environment.iter().map(|one| escaped(&one.name)).collect(),
             snapshot: capture.id.to_string(),
             entries: capture.manifest.entries.len(),
             bytes,
@@ -116,12 +159,80 @@ impl Report {
             included,
             git,
             repositories: capture.manifest.repositories.len(),
-            left_out: left_out.collect(),
-            dropped: dropped(&capture.dropped, &attributes),
-            redacted: redacted.collect(),
+            left_out: left_out(survey),
+            dropped: dropped(&capture.dropped, attributes),
+            redacted: capture
+                .redacted
+                .iter()
+                .map(|(path, settings)| Redacted {
+                    path: path.to_string(),
+                    settings: settings.clone(),
+                })
+                .collect(),
+            refused: survey
+                .refused
+                .iter()
+                .map(|(path, reason)| RefusedPath { path: path.clone(), reason: reason.clone() })
+                .collect(),
+            secrets: secrets_of(secrets),
+            sends: *sends,
             lacking,
+            command_on_remote,
+            quota,
         }
     }
+
+    /// Whether a handoff would be refused.
+    pub(super) fn is_refused(&self) -> bool {
+        !self.refused.is_empty()
+            || !self.secrets.found.is_empty()
+            || matches!(self.command_on_remote, CommandOnRemote::Refused { .. })
+            || self.quota.as_ref().is_some_and(|quota| !quota.fits)
+    }
+}
+
+fn of_answer(answer: Answer, sends: Sends) -> (Lacking, CommandOnRemote, Option<Quota>) {
+    let known = match answer {
+        Answer::Known(known) => *known,
+        Answer::Unknown { why } => {
+            return (Lacking::Unknown { why }, CommandOnRemote::NotAsked, None);
+        }
+        Answer::NoRemote => return (Lacking::NoRemote, CommandOnRemote::NotAsked, None),
+    };
+    let Known { remote, lacking: _, command, usage } = known;
+    let command = match command {
+        Verdict::Accepted => CommandOnRemote::Accepted,
+        Verdict::Refused(problem) => CommandOnRemote::Refused {
+            error: problem.message,
+            code: problem.code.name(),
+            hint: problem.hint,
+        },
+        Verdict::NotAsked => CommandOnRemote::NotAsked,
+    };
+    let (chunks, bytes) = (sends.chunks, sends.bytes);
+    let quota = usage.map(|usage| Quota {
+        bytes: usage.bytes,
+        bytes_max: usage.bytes_max,
+        files: usage.files,
+        files_max: usage.files_max,
+        fits: chunks == 0
+            || (usage.bytes.saturating_add(bytes) <= usage.bytes_max
+                && usage.files.saturating_add(chunks as u64) <= usage.files_max),
+    });
+    (Lacking::Known { remote, chunks, bytes }, command, quota)
+}
+
+fn left_out(survey: &Survey) -> Vec<LeftOut> {
+    let left_out = survey.capture.left_out.iter();
+    // What was left out only to go on is listed as refused.
+    left_out
+        .map(|left_out| LeftOut {
+            path: left_out.path.to_string(),
+            reason: reason(left_out.reason),
+            directory: left_out.directory,
+        })
+        .filter(|left_out| !survey.refused.contains_key(&left_out.path))
+        .collect()
 }
 
 fn reason(reason: LeftOutReason) -> &'static str {
@@ -132,6 +243,20 @@ fn reason(reason: LeftOutReason) -> &'static str {
         LeftOutReason::GitTransient => "git at work",
         LeftOutReason::GitSocket => "socket of git",
         LeftOutReason::GitSpelling => "another spelling of .git",
+    }
+}
+
+fn secrets_of(scan: &Scan) -> Secrets {
+    let found = scan.findings.iter().map(|finding| Found {
+        path: finding.path.to_string(),
+        line: finding.line,
+        rule: finding.rule,
+        reference: finding.reference,
+    });
+    Secrets {
+        scanned: scan.files,
+        found: found.collect(),
+        too_large: scan.too_large.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -149,145 +274,4 @@ fn dropped(dropped: &Dropped, attributes: &Attributes) -> Vec<DroppedAttribute> 
         first: first.iter().map(TreePath::to_string).collect(),
     })
     .collect()
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.root)?;
-        for (name, group) in [
-            ("tracked", &self.tracked),
-            ("untracked", &self.untracked),
-            ("included", &self.included),
-            ("git directories", &self.git),
-        ] {
-            if group.files > 0 {
-                let tally = Tally { files: group.files, bytes: group.bytes };
-                writeln!(f, "  carries {tally:>24}  {name}")?;
-            }
-        }
-        self.write_left_out(f)?;
-        for DroppedAttribute { attribute, count, first } in &self.dropped {
-            writeln!(f, "  drops   {attribute} ({count})")?;
-            write_paths(f, first.iter().map(String::as_str), *count)?;
-        }
-        for Redacted { path, settings } in &self.redacted {
-            writeln!(f, "  removes credentials from {path}: {}", settings.join(", "))?;
-        }
-        writeln!(f, "  passes on the environment variables {}", self.environment.join(" "))?;
-        writeln!(
-            f,
-            "  scans nothing for secrets: look for them in what is listed as untracked and included, and in the history"
-        )?;
-        match &self.lacking {
-            Lacking::Known { remote, bytes, .. } => {
-                writeln!(
-                    f,
-                    "{remote} lacks {} of {}",
-                    DecimalBytes(*bytes),
-                    DecimalBytes(self.bytes)
-                )
-            }
-            Lacking::Unknown { why } => writeln!(f, "cannot tell what the remote lacks: {why}"),
-            Lacking::NoRemote => {
-                writeln!(
-                    f,
-                    "no remote is paired: all of {} would be sent",
-                    DecimalBytes(self.bytes)
-                )
-            }
-        }
-    }
-}
-
-impl Report {
-    fn write_left_out(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut reasons: Vec<&str> = self.left_out.iter().map(|left_out| left_out.reason).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        for reason in reasons {
-            let of_reason = || self.left_out.iter().filter(|left_out| left_out.reason == reason);
-            let count = of_reason().count();
-            writeln!(f, "  leaves  {count} here: {reason}")?;
-            write_paths(f, of_reason().map(|left_out| left_out.path.as_str()), count)?;
-        }
-        Ok(())
-    }
-}
-
-fn write_paths<'a>(
-    f: &mut fmt::Formatter<'_>,
-    paths: impl Iterator<Item = &'a str>,
-    count: usize,
-) -> fmt::Result {
-    for path in paths.take(SHOWN_MAX) {
-        writeln!(f, "            {path}")?;
-    }
-    match count.saturating_sub(SHOWN_MAX) {
-        0 => Ok(()),
-        more => writeln!(f, "            and {more} more"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report() -> Report {
-        let group = |files, bytes| Group { files, bytes };
-        Report {
-            root: "/home/a/tree".to_owned(),
-            directory: "/home/a/tree/sub".to_owned(),
-            command: vec!["make".to_owned(), "test".to_owned()],
-            environment: vec!["LANG".to_owned(), "TERM".to_owned()],
-            snapshot: "ab".repeat(32),
-            entries: 1310,
-            bytes: 23_500_007,
-            tracked: group(1200, 3_000_000),
-            untracked: group(1, 7),
-            included: group(0, 0),
-            git: group(90, 20_500_000),
-            repositories: 1,
-            left_out: vec![
-                LeftOut { path: "target".to_owned(), reason: "ignored", directory: true },
-                LeftOut { path: "film.mp4".to_owned(), reason: "excluded", directory: false },
-            ],
-            dropped: vec![DroppedAttribute {
-                attribute: "extended attributes",
-                count: 1,
-                first: vec!["a.txt".to_owned()],
-            }],
-            redacted: vec![Redacted {
-                path: ".git/config".to_owned(),
-                settings: vec!["remote.origin.url".to_owned()],
-            }],
-            lacking: Lacking::Known { remote: "box".to_owned(), chunks: 3, bytes: 70_000 },
-        }
-    }
-
-    #[test]
-    fn a_plan_is_what_programs_rely_on() {
-        let object = serde_json::to_string_pretty(&report()).unwrap();
-        assert_eq!(object, include_str!("../../../tests/golden/plan.json").trim_end());
-    }
-
-    #[test]
-    fn a_plan_can_be_read() {
-        let expected = "\
-/home/a/tree
-  carries     1,200 files, 3.00 MB  tracked
-  carries              1 file, 7 B  untracked
-  carries       90 files, 20.50 MB  git directories
-  leaves  1 here: excluded
-            film.mp4
-  leaves  1 here: ignored
-            target
-  drops   extended attributes (1)
-            a.txt
-  removes credentials from .git/config: remote.origin.url
-  passes on the environment variables LANG TERM
-  scans nothing for secrets: look for them in what is listed as untracked and included, and in the history
-box lacks 70.00 kB of 23.50 MB
-";
-        assert_eq!(report().to_string(), expected);
-    }
 }

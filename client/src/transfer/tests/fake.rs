@@ -209,4 +209,6 @@ serve_handoff_only! {
     manifest(wire::ManifestRequest) -> Self::ManifestStream;
     chunks(Streaming<wire::ChunksRequest>) -> Self::ChunksStream;
     info(wire::InfoRequest) -> wire::InfoReply;
+    check(wire::Offer) -> wire::Empty;
+    usage(wire::UsageRequest) -> wire::UsageReply;
 }

@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::{
     rpc::status::Refusal,
     runs::{CreateError, Registry},
-    store::UserName,
+    store::{Reservation, Usage, UserName},
     workspace,
 };
 
@@ -65,6 +65,7 @@ pub(super) fn check(
             "manifest of {bytes} bytes is over the limit of {max} bytes: hand off fewer files"
         )));
     }
+    registry.settings().config.store.quota().check_entries(offer.entries)?;
     let contract =
         offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
     workspace::find_command(&contract, None, &registry.settings().tools)?;
@@ -90,7 +91,7 @@ pub(super) fn check_room(
     snapshot: &SnapshotManifest,
     lacking: &[ChunkRef],
 ) -> Result<(), Status> {
-    let upload: u64 = lacking.iter().map(|chunk| u64::from(chunk.size)).sum();
+    let upload = bytes_of(lacking);
     let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
     let needed = upload + tree + FREE_FLOOR_BYTES;
     let free = registry.free_bytes()?;
@@ -98,6 +99,22 @@ pub(super) fn check_room(
         return Err(Refusal::disk_full(needed, free).into());
     }
     Ok(())
+}
+
+/// Promises the user room for what is lacking, or refuses it before it is sent.
+pub(super) async fn reserve(
+    registry: &Registry,
+    user: &UserName,
+    lacking: &[ChunkRef],
+) -> Result<Reservation, Status> {
+    let stored = registry.store().blobs.usage(user).await?;
+    let adds = Usage { bytes: bytes_of(lacking), blobs: lacking.len() as u64 };
+    let quota = registry.settings().config.store.quota();
+    Ok(registry.quotas().reserve(user, &quota, stored, adds)?)
+}
+
+fn bytes_of(chunks: &[ChunkRef]) -> u64 {
+    chunks.iter().map(|chunk| u64::from(chunk.size)).sum()
 }
 
 impl Accepted {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::{
     Embedded, blobs,
     segment::{FullSegment, OpenSegment, PART_BYTES_MAX},
+    usage,
     writer::Touches,
 };
 use crate::store::{BLOB_BYTES_MAX, BlobError, BlobWriter, StoreError, UserName};
@@ -230,6 +231,7 @@ fn index(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
     )?;
     let mut inserted = 0;
+    let mut change = usage::Change::default();
     for row in rows {
         // Another writer may have been faster with the same blob: then none of its parts counts.
         if row.part == 0 || inserted > 0 {
@@ -241,7 +243,11 @@ fn index(
                 number(row.offset),
                 number(row.length as u64),
             ])?;
+            if inserted > 0 {
+                change.add_part(row.part, row.length as u64);
+            }
         }
     }
+    change.record(connection, user)?;
     Ok(Indexed::All)
 }

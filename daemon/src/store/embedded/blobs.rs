@@ -7,9 +7,10 @@ use handoff_proto::chunk::ChunkId;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Embedded, blob_reader, blob_writer::SegmentWriter, segment::PREFIX_BYTES, writer::Touches,
+    Embedded, blob_reader, blob_writer::SegmentWriter, segment::PREFIX_BYTES, usage,
+    writer::Touches,
 };
-use crate::store::{BlobError, BlobStore, BlobWriter, StoreError, UserName};
+use crate::store::{BlobError, BlobStore, BlobWriter, StoreError, Usage, UserName};
 
 #[tonic::async_trait]
 impl BlobStore for Embedded {
@@ -27,6 +28,11 @@ impl BlobStore for Embedded {
                 Ok(lacking)
             })
             .await
+    }
+
+    async fn usage(&self, user: &UserName) -> Result<Usage, StoreError> {
+        let user = user.clone();
+        self.readers().read(move |connection| usage::read(connection, &user)).await
     }
 
     fn writer(&self, user: &UserName) -> Box<dyn BlobWriter> {
@@ -116,16 +122,20 @@ fn delete(
     ids: &[ChunkId],
 ) -> rusqlite::Result<Vec<Range>> {
     let mut statement = connection.prepare_cached(
-        "DELETE FROM blobs WHERE user = ?1 AND id = ?2 RETURNING segment, offset, length",
+        "DELETE FROM blobs WHERE user = ?1 AND id = ?2 RETURNING segment, offset, length, part",
     )?;
     let mut ranges = Vec::new();
+    let mut change = usage::Change::default();
     for id in ids {
         let mut rows = statement.query(params![user.as_str(), id.as_bytes()])?;
         while let Some(row) = rows.next()? {
             let number = |column| row.get(column).map(i64::unsigned_abs);
-            ranges.push(Range { segment: number(0)?, offset: number(1)?, length: number(2)? });
+            let range = Range { segment: number(0)?, offset: number(1)?, length: number(2)? };
+            change.remove_part(row.get(3)?, range.length);
+            ranges.push(range);
         }
     }
+    change.record(connection, user)?;
     Ok(ranges)
 }
 

@@ -19,6 +19,7 @@ mod schema;
 mod segment;
 mod segments;
 mod tail;
+mod usage;
 mod writer;
 
 use std::{

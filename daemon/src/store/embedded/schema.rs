@@ -21,7 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const JOURNAL_BYTES_MAX: u32 = 64 << 20;
 
 /// Step N brings a database from format N to N + 1.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     -- Revisions come from one sequence for all runs and are never used twice.
     CREATE TABLE events (
         rev INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,7 +73,18 @@ const STEPS: &[&str] = &["
         enrolled_at INTEGER NOT NULL,
         revoked_at INTEGER
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- What each user has in `blobs`, kept up to date by whatever changes that.
+    CREATE TABLE usage (
+        user TEXT PRIMARY KEY,
+        blobs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO usage (user, blobs, bytes)
+        SELECT user, sum(part = 0), sum(length) FROM blobs GROUP BY user;
+",
+];
 
 /// Where the database of a store is.
 pub(super) fn path(directory: &Path) -> PathBuf {
@@ -166,6 +178,6 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).expect("pragma");
         drop(connection);
         let error = open(directory.path()).expect_err("it is newer").to_string();
-        assert!(error.contains("has format 99, newer than 1"), "{error}");
+        assert!(error.contains("has format 99, newer than 2"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
-//! Undoes `escaped`, to name exactly the path that a message is about.
+//! Undoes [`escaped`](super::escaped), to name exactly the path that a message is about.
 
 /// The bytes that were escaped; `None` for text that no escaping gives.
-pub(super) fn unescaped(text: &str) -> Option<Vec<u8>> {
+#[must_use]
+pub fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
@@ -33,10 +34,10 @@ pub(super) fn unescaped(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use handoff_proto::path::escaped;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::path::escaped;
 
     proptest! {
         #[test]

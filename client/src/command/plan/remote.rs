@@ -1,0 +1,145 @@
+//! What the remote says to the plan: which chunks it lacks, whether it knows the command, how much
+//! room there is. Sends hashes and the contract, no content.
+
+use std::collections::HashSet;
+
+use handoff_proto::chunk::ChunkId;
+use handoff_proto::manifest::Entry;
+use handoff_proto::problem::Problem;
+use handoff_proto::wire::{self, ChunkIds, FRAME_BYTES_MAX, UsageReply, UsageRequest};
+
+use crate::capture::Capture;
+use crate::context::Context;
+use crate::exit::chain_text;
+use crate::remote::{self, Remote};
+
+/// Bytes of a chunk id.
+const ID_BYTES: usize = 32;
+
+/// Bytes of an idempotency key; that of a plan is never used.
+const KEY_BYTES: usize = 32;
+
+/// What there is to know from a remote.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It was asked.
+    Known(Box<Known>),
+    /// It could not be asked.
+    Unknown { why: String },
+    /// There is none yet.
+    NoRemote,
+}
+
+/// What a remote said.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) remote: String,
+    pub(super) lacking: HashSet<ChunkId>,
+    pub(super) command: Verdict,
+    /// None from an older daemon.
+    pub(super) usage: Option<UsageReply>,
+}
+
+/// Whether the remote would take the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Accepted,
+    Refused(Problem),
+    /// No command was given, or the daemon is too old to be asked.
+    NotAsked,
+}
+
+impl Answer {
+    pub(super) fn lacking(&self) -> Option<&HashSet<ChunkId>> {
+        match self {
+            Self::Known(known) => Some(&known.lacking),
+            Self::Unknown { .. } | Self::NoRemote => None,
+        }
+    }
+}
+
+/// Asks the remote. One that has never been paired is not set up for a question.
+pub(super) async fn ask(
+    context: &Context,
+    contract: &wire::Contract,
+    capture: &Capture,
+) -> anyhow::Result<Answer> {
+    if context.settings.remotes().next().is_none() {
+        return Ok(Answer::NoRemote);
+    }
+    let asked = async {
+        let remote = context.connect().await?;
+        let known = Known {
+            remote: remote.name().to_owned(),
+            lacking: lacking(&remote, capture).await?,
+            command: command(&remote, contract, capture).await?,
+            usage: if_known(&remote, remote.runs().usage(UsageRequest {}).await)?,
+        };
+        anyhow::Ok(Answer::Known(Box::new(known)))
+    };
+    match asked.await {
+        Ok(answer) => Ok(answer),
+        Err(error) => match error.downcast_ref::<remote::Error>() {
+            Some(failure) if failure.is_transient() => {
+                Ok(Answer::Unknown { why: chain_text(error.as_ref()) })
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+async fn lacking(remote: &Remote, capture: &Capture) -> Result<HashSet<ChunkId>, remote::Error> {
+    let unique: HashSet<ChunkId> = capture.manifest.chunks().map(|chunk| chunk.id).collect();
+    let ids: Vec<u8> = unique.iter().flat_map(|id| *id.as_bytes()).collect();
+    let messages: Vec<ChunkIds> =
+        ids.chunks(FRAME_BYTES_MAX).map(|ids| ChunkIds { ids: ids.to_vec() }).collect();
+    let failed = |status| remote.error(status);
+    let reply = remote.runs().lacks(tokio_stream::iter(messages)).await.map_err(failed)?;
+    let mut replies = reply.into_inner();
+    let mut lacking = HashSet::new();
+    while let Some(ChunkIds { ids }) = replies.message().await.map_err(failed)? {
+        let (ids, _rest) = ids.as_chunks::<ID_BYTES>();
+        lacking
+            .extend(ids.iter().map(|id| ChunkId::from_bytes(*id)).filter(|id| unique.contains(id)));
+    }
+    Ok(lacking)
+}
+
+async fn command(
+    remote: &Remote,
+    contract: &wire::Contract,
+    capture: &Capture,
+) -> Result<Verdict, remote::Error> {
+    if contract.command.is_empty() {
+        return Ok(Verdict::NotAsked);
+    }
+    let offer = wire::Offer {
+        idempotency_key: vec![0; KEY_BYTES],
+        name: String::new(),
+        snapshot: capture.id.as_bytes().to_vec(),
+        manifest_bytes: capture.encoded.len() as u64,
+        content_bytes: capture.manifest.entries.iter().map(Entry::size).sum(),
+        entries: capture.manifest.entries.len() as u64,
+        contract: Some(contract.clone()),
+        manifest_base: Vec::new(),
+        delta_bytes: 0,
+    };
+    match if_known(remote, remote.runs().check(offer).await) {
+        Ok(Some(wire::Empty {})) => Ok(Verdict::Accepted),
+        Ok(None) => Ok(Verdict::NotAsked),
+        Err(remote::Error::Refused { problem, .. }) => Ok(Verdict::Refused(*problem)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A reply; none where the daemon is older than the question.
+fn if_known<T>(
+    remote: &Remote,
+    reply: Result<tonic::Response<T>, tonic::Status>,
+) -> Result<Option<T>, remote::Error> {
+    match reply {
+        Ok(reply) => Ok(Some(reply.into_inner())),
+        Err(status) if status.code() == tonic::Code::Unimplemented => Ok(None),
+        Err(status) => Err(remote.error(status)),
+    }
+}

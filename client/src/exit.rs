@@ -9,6 +9,7 @@ use crate::capture::{CaptureError, ReadError};
 use crate::context::DirectoryError;
 use crate::contract::ComposeError;
 use crate::interrupt::Interrupted;
+use crate::outbox::{NotSent, OutboxError};
 use crate::output::{Output, WriteError};
 use crate::remote::enroll::EnrollError;
 use crate::transfer::TransferError;
@@ -110,6 +111,12 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     if cause.is::<Interrupted>() {
         return Some((Exit::Interrupted, None));
     }
+    if let Some(error) = cause.downcast_ref::<NotSent>() {
+        return Some((explain(&error.source).exit, Some(error.hint())));
+    }
+    if let Some(error) = cause.downcast_ref::<OutboxError>() {
+        return Some((of_outbox(error), error.hint()));
+    }
     if let Some(error) = cause.downcast_ref::<settings::Error>() {
         return Some((of_settings(error), error.hint()));
     }
@@ -204,6 +211,24 @@ fn of_capture(error: &CaptureError) -> Exit {
         | CaptureError::Layout(_)
         | CaptureError::Read { .. }
         | CaptureError::Manifest { .. } => Exit::Failed,
+    }
+}
+
+fn of_outbox(error: &OutboxError) -> Exit {
+    match error {
+        OutboxError::Read { .. }
+        | OutboxError::Write { .. }
+        | OutboxError::Damaged { .. }
+        | OutboxError::NoRoom { .. }
+        | OutboxError::Git(_)
+        | OutboxError::Interrupted => Exit::Failed,
+        OutboxError::Busy { .. }
+        | OutboxError::StillSending { .. }
+        | OutboxError::OtherDaemon { .. }
+        | OutboxError::Changed { .. } => Exit::Conflict,
+        OutboxError::Capture { source, .. } => of_capture(source),
+        OutboxError::Selection { ambiguous: true, .. } => Exit::Usage,
+        OutboxError::Selection { ambiguous: false, .. } => Exit::NotFound,
     }
 }
 

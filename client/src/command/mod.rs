@@ -3,6 +3,7 @@
 pub mod carry;
 pub mod handoff;
 pub mod plan;
+pub mod resume_upload;
 
 pub mod ls;
 pub mod show;
@@ -54,7 +55,9 @@ pub enum Command {
     Undo(undo::Args),
     /// Stop a run
     Stop(stop::Args),
-    /// Remove a finished run from its remote
+    /// Send what could not be sent
+    ResumeUpload(resume_upload::Args),
+    /// Remove a finished run from its remote, or drop one that was not sent
     Rm(rm::Args),
     /// Pair with daemons and choose among them
     #[command(subcommand)]
@@ -99,9 +102,6 @@ pub enum Command {
     Continue(Anything),
     /// Not built yet
     #[command(hide = true)]
-    ResumeUpload(Anything),
-    /// Not built yet
-    #[command(hide = true)]
     Export(Anything),
     /// Not built yet
     #[command(hide = true)]
@@ -128,7 +128,6 @@ impl Command {
             Self::Deny(_) => Some("deny"),
             Self::Pause(_) => Some("pause"),
             Self::Continue(_) => Some("continue"),
-            Self::ResumeUpload(_) => Some("resume-upload"),
             Self::Export(_) => Some("export"),
             Self::Import(_) => Some("import"),
             _ => None,
@@ -171,6 +170,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Pull(args) => pull::run(args, context).await,
         Command::Undo(args) => undo::run(args, context).await,
         Command::Stop(args) => stop::run(args, context).await,
+        Command::ResumeUpload(args) => resume_upload::run(args, context).await,
         Command::Rm(args) => rm::run(args, context).await,
         Command::Remote(args) => remote::run(args, context).await,
         Command::Install(args) => install::install(args, context).await,

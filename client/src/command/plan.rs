@@ -6,19 +6,13 @@ mod xattrs;
 use std::collections::HashSet;
 use std::ffi::OsString;
 
-use handoff_proto::chunk::ChunkId;
-use handoff_proto::wire::{ChunkIds, FRAME_BYTES_MAX};
-
 use super::carry::{CarryArgs, Errand};
 use crate::capture::Capture;
 use crate::context::Context;
 use crate::exit::{Exit, chain_text};
 use crate::output::Format;
-use crate::remote::{self, Remote};
+use crate::remote;
 use report::{Lacking, Report};
-
-/// Bytes of a chunk id.
-const ID_BYTES: usize = 32;
 
 /// The arguments of `handoff plan`.
 #[derive(Debug, clap::Args)]
@@ -66,27 +60,10 @@ async fn lacking(context: &Context, capture: &Capture) -> anyhow::Result<Lacking
             _ => return Err(error),
         },
     };
-    let lacking = ask(&remote, capture).await?;
+    let lacking = remote.lacking(capture.manifest.chunks().map(|chunk| chunk.id)).await?;
     let mut counted = HashSet::new();
     let chunks = capture.manifest.chunks().filter(|chunk| lacking.contains(&chunk.id));
     let bytes =
         chunks.filter(|chunk| counted.insert(chunk.id)).map(|chunk| u64::from(chunk.size)).sum();
     Ok(Lacking::Known { remote: remote.name().to_owned(), chunks: lacking.len(), bytes })
-}
-
-async fn ask(remote: &Remote, capture: &Capture) -> Result<HashSet<ChunkId>, remote::Error> {
-    let unique: HashSet<ChunkId> = capture.manifest.chunks().map(|chunk| chunk.id).collect();
-    let ids: Vec<u8> = unique.iter().flat_map(|id| *id.as_bytes()).collect();
-    let messages: Vec<ChunkIds> =
-        ids.chunks(FRAME_BYTES_MAX).map(|ids| ChunkIds { ids: ids.to_vec() }).collect();
-    let failed = |status| remote.error(status);
-    let reply = remote.runs().lacks(tokio_stream::iter(messages)).await.map_err(failed)?;
-    let mut replies = reply.into_inner();
-    let mut lacking = HashSet::new();
-    while let Some(ChunkIds { ids }) = replies.message().await.map_err(failed)? {
-        let (ids, _rest) = ids.as_chunks::<ID_BYTES>();
-        lacking
-            .extend(ids.iter().map(|id| ChunkId::from_bytes(*id)).filter(|id| unique.contains(id)));
-    }
-    Ok(lacking)
 }

@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod enroll;
+mod lacking;
 mod status;
 
 use std::time::Duration;

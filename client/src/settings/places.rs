@@ -67,6 +67,12 @@ impl Places {
         self.state.join("snapshots")
     }
 
+    /// One directory for each handoff that no receipt has come for.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.state.join("outbox")
+    }
+
     /// What the notifier remembers.
     #[must_use]
     pub fn notifier(&self) -> PathBuf {

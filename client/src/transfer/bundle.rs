@@ -11,7 +11,8 @@ use handoff_proto::wire::handoff_request::Part;
 use handoff_proto::wire::{Empty, FRAME_BYTES_MAX, Frame, HandoffRequest};
 use tokio::sync::mpsc;
 
-use crate::capture::{Capture, ChangedSince};
+use super::Parcel;
+use crate::capture::ChangedSince;
 use crate::output::Progress;
 
 /// Compression of what travels: more effort costs more time than it saves on most lines.
@@ -28,7 +29,7 @@ pub(super) enum SendError {
 
 /// Sends these chunks and the end of the bundle; no bundle where there are none.
 pub(super) fn send(
-    capture: &Capture,
+    parcel: &Parcel,
     wanted: HashSet<ChunkId>,
     requests: mpsc::Sender<HandoffRequest>,
     progress: &Arc<Progress>,
@@ -39,7 +40,7 @@ pub(super) fn send(
         return frames.send(Part::BundleEnd(Empty {})).map_err(|_| SendError::Closed);
     }
     let mut writer = Writer::new(frames, LEVEL).map_err(closed)?;
-    let mut chunks = capture.chunks(wanted);
+    let mut chunks = parcel.chunks(wanted);
     let mut sent = 0;
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {
         writer.chunk(&id, content).map_err(closed)?;

@@ -65,6 +65,12 @@ impl Context {
         self.remote.as_deref()
     }
 
+    /// The remote of `--remote`, else the default one, if there is one.
+    #[must_use]
+    pub fn remote_meant(&self) -> Option<&str> {
+        self.remote.as_deref().or_else(|| self.settings.default_remote())
+    }
+
     /// The real path of `-C DIR` or the current directory.
     ///
     /// # Errors
@@ -95,7 +101,7 @@ impl Context {
     ///
     /// Where the remote is not known, cannot be reached or does not accept us.
     pub async fn connect(&self) -> anyhow::Result<Remote> {
-        match self.remote.as_deref().or_else(|| self.settings.default_remote()) {
+        match self.remote_meant() {
             Some(name) => self.connect_to(name).await,
             None if self.settings.remotes().next().is_some() => Err(NoDefault.into()),
             None => {

@@ -11,6 +11,7 @@ use crate::command::import;
 use crate::context::DirectoryError;
 use crate::contract::ComposeError;
 use crate::interrupt::Interrupted;
+use crate::outbox::{NotSent, OutboxError};
 use crate::output::{Output, WriteError};
 use crate::remote::enroll::EnrollError;
 use crate::secrets::{ScanError, SecretsFound};
@@ -112,6 +113,12 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     }
     if cause.is::<Interrupted>() {
         return Some((Exit::Interrupted, None));
+    }
+    if let Some(error) = cause.downcast_ref::<NotSent>() {
+        return Some((explain(&error.source).exit, Some(error.hint())));
+    }
+    if let Some(error) = cause.downcast_ref::<OutboxError>() {
+        return Some((of_outbox(error), error.hint()));
     }
     if let Some(error) = cause.downcast_ref::<settings::Error>() {
         return Some((of_settings(error), error.hint()));
@@ -237,6 +244,24 @@ fn of_import(error: &ImportError) -> Exit {
         | ImportError::Order { .. }
         | ImportError::Write(_)
         | ImportError::Place { .. } => Exit::Failed,
+    }
+}
+
+fn of_outbox(error: &OutboxError) -> Exit {
+    match error {
+        OutboxError::Read { .. }
+        | OutboxError::Write { .. }
+        | OutboxError::Damaged { .. }
+        | OutboxError::NoRoom { .. }
+        | OutboxError::Git(_)
+        | OutboxError::Interrupted => Exit::Failed,
+        OutboxError::Busy { .. }
+        | OutboxError::StillSending { .. }
+        | OutboxError::OtherDaemon { .. }
+        | OutboxError::Changed { .. } => Exit::Conflict,
+        OutboxError::Capture { source, .. } => of_capture(source),
+        OutboxError::Selection { ambiguous: true, .. } => Exit::Usage,
+        OutboxError::Selection { ambiguous: false, .. } => Exit::NotFound,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The `handoff` program: sends a command with its tree to a daemon and brings the result back.
 //!
 //! ```text
-//! cli ──▶ command/* ──▶ capture ──▶ transfer ──▶ remote ──▶ (daemon)
-//!                  └──▶ pull, notifier ────────┘
+//! cli ──▶ command/* ──▶ capture ──▶ outbox ──▶ transfer ──▶ remote ──▶ (daemon)
+//!                  └──▶ pull, notifier ──────────────────┘
 //! ```
 //!
 //! `cli` only parses, `command` holds one file per command, everything below knows neither flags
@@ -31,6 +31,7 @@ pub mod runs;
 
 pub mod bundle;
 pub mod capture;
+pub mod outbox;
 pub mod secrets;
 pub mod transfer;
 

@@ -100,6 +100,12 @@ impl Remote {
         std::fs::read_dir(self.state().join("runs")).map_or(0, Iterator::count)
     }
 
+    /// The directory that its disk is mounted on, if it has one of its own.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Stops the daemon; its port is free then.
     pub fn stop(&mut self) {
         if let Ok(None) = self.child.try_wait() {

@@ -1,12 +1,10 @@
-//! A network between laptop and daemon that can be cut: a forwarder on loopback.
+//! A network between laptop and daemon that can be cut and held up: a forwarder on loopback.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
 };
 
@@ -21,28 +19,53 @@ pub struct Wire {
 
 #[derive(Debug)]
 struct Shared {
-    open: Mutex<Vec<TcpStream>>,
-    /// Bytes to the daemon that may still pass before everything is cut once.
-    allowance: AtomicU64,
-    passed: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    target: SocketAddr,
+    open: Vec<TcpStream>,
+    /// What happens once so many more bytes have gone to the daemon; one after the other.
+    plan: VecDeque<(u64, Event)>,
+    passed: u64,
+    to_daemon: Flow,
+    to_laptop: Flow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Cut,
+    Hold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Flows,
+    Held,
 }
 
 impl Wire {
     /// A wire to this address.
     #[must_use]
     pub fn to(target: &str) -> Self {
-        let target: SocketAddr = target.parse().expect("address");
         let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
         let address = listener.local_addr().expect("address");
-        let shared = Arc::new(Shared {
-            open: Mutex::default(),
-            allowance: AtomicU64::new(u64::MAX),
-            passed: AtomicU64::new(0),
-        });
+        let state = State {
+            target: target.parse().expect("address"),
+            open: Vec::new(),
+            plan: VecDeque::new(),
+            passed: 0,
+            to_daemon: Flow::Flows,
+            to_laptop: Flow::Flows,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let wire = Self { address, shared };
         let forwarding = wire.clone();
         thread::spawn(move || {
             for laptop in listener.incoming().flatten() {
+                let target = forwarding.state().target;
                 if let Ok(daemon) = TcpStream::connect(target) {
                     forwarding.forward(laptop, daemon);
                 }
@@ -59,33 +82,79 @@ impl Wire {
         Invitation { addresses, ..invitation }.encode().expect("invitation")
     }
 
-    /// Cuts every connection once this many more bytes have gone to the daemon, and only then.
-    pub fn cut_after(&self, bytes: u64) {
-        self.shared.allowance.store(bytes, Ordering::SeqCst);
+    /// Leads new connections to another address: the daemon was restarted.
+    pub fn lead_to(&self, target: &str) {
+        self.state().target = target.parse().expect("address");
     }
 
-    /// Cuts every connection now.
+    /// Cuts every connection once this many more bytes have gone to the daemon, and only then.
+    pub fn cut_after(&self, bytes: u64) {
+        self.cut_after_each(&[bytes]);
+    }
+
+    /// The same several times, each counted from the one before.
+    pub fn cut_after_each(&self, bytes: &[u64]) {
+        self.state().plan = bytes.iter().map(|bytes| (*bytes, Event::Cut)).collect();
+    }
+
+    /// Lets nothing more through to the daemon once this many more bytes have gone there.
+    pub fn hold_after(&self, bytes: u64) {
+        self.state().plan = VecDeque::from([(bytes, Event::Hold)]);
+    }
+
+    /// Lets nothing more through to the laptop.
+    pub fn hold_replies(&self) {
+        self.state().to_laptop = Flow::Held;
+    }
+
+    /// Waits until it holds what goes to the daemon.
+    pub fn wait_until_held(&self) {
+        let flows = |state: &mut State| state.to_daemon == Flow::Flows;
+        drop(self.shared.changed.wait_while(self.state(), flows).expect("lock"));
+    }
+
+    /// Lets through again what it holds on the way to the daemon.
+    pub fn release_requests(&self) {
+        self.state().to_daemon = Flow::Flows;
+        self.shared.changed.notify_all();
+    }
+
+    /// Lets through again all that it holds.
+    pub fn release(&self) {
+        let mut state = self.state();
+        (state.to_daemon, state.to_laptop) = (Flow::Flows, Flow::Flows);
+        self.shared.changed.notify_all();
+    }
+
+    /// Cuts every connection now; what it holds is lost.
     pub fn cut(&self) {
-        for stream in self.shared.open.lock().expect("lock").drain(..) {
+        let mut state = self.state();
+        for stream in state.open.drain(..) {
             // Closed already is as good.
             drop(stream.shutdown(Shutdown::Both));
         }
+        drop(state);
+        self.release();
     }
 
     /// How many bytes have gone to the daemon.
     #[must_use]
     pub fn passed(&self) -> u64 {
-        self.shared.passed.load(Ordering::SeqCst)
+        self.state().passed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().expect("lock")
     }
 
     fn forward(&self, laptop: TcpStream, daemon: TcpStream) {
         let both = [&laptop, &daemon].map(|stream| stream.try_clone().expect("clone"));
-        self.shared.open.lock().expect("lock").extend(both);
+        self.state().open.extend(both);
         let (from_daemon, to_laptop) =
             (daemon.try_clone().expect("clone"), laptop.try_clone().expect("clone"));
-        let wire = self.clone();
-        thread::spawn(move || drop(wire.copy(laptop, daemon)));
-        thread::spawn(move || drop(io::copy(&mut { from_daemon }, &mut { to_laptop })));
+        let (there, back) = (self.clone(), self.clone());
+        thread::spawn(move || drop(there.copy(laptop, daemon)));
+        thread::spawn(move || drop(back.copy_back(from_daemon, to_laptop)));
     }
 
     fn copy(&self, mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
@@ -95,18 +164,52 @@ impl Wire {
             if count == 0 {
                 return to.shutdown(Shutdown::Write);
             }
-            let bytes = count as u64;
-            let before = self.shared.allowance.load(Ordering::SeqCst);
-            if before < bytes {
-                self.shared.allowance.store(u64::MAX, Ordering::SeqCst);
-                self.cut();
-                return Ok(());
+            match self.next_event(count as u64) {
+                None => {}
+                Some(Event::Cut) => {
+                    self.cut();
+                    return Ok(());
+                }
+                Some(Event::Hold) => self.hold(),
             }
-            if before != u64::MAX {
-                self.shared.allowance.fetch_sub(bytes, Ordering::SeqCst);
+            self.wait_for(|state| state.to_daemon);
+            to.write_all(&buffer[..count])?;
+            self.state().passed += count as u64;
+        }
+    }
+
+    fn copy_back(&self, mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let count = from.read(&mut buffer)?;
+            self.wait_for(|state| state.to_laptop);
+            if count == 0 {
+                return to.shutdown(Shutdown::Write);
             }
             to.write_all(&buffer[..count])?;
-            self.shared.passed.fetch_add(bytes, Ordering::SeqCst);
         }
+    }
+
+    /// What happens before so many bytes go to the daemon.
+    fn next_event(&self, bytes: u64) -> Option<Event> {
+        let mut state = self.state();
+        let (left, event) = state.plan.front_mut()?;
+        if *left >= bytes {
+            *left -= bytes;
+            return None;
+        }
+        let event = *event;
+        state.plan.pop_front();
+        Some(event)
+    }
+
+    fn hold(&self) {
+        self.state().to_daemon = Flow::Held;
+        self.shared.changed.notify_all();
+    }
+
+    fn wait_for(&self, flow: impl Fn(&State) -> Flow) {
+        let held = |state: &mut State| flow(state) == Flow::Held;
+        drop(self.shared.changed.wait_while(self.state(), held).expect("lock"));
     }
 }

@@ -74,7 +74,10 @@ fn a_first_word_that_is_a_subcommand_is_that_subcommand() {
         matches!(subcommand("remote rm box"), Command::Remote(crate::command::remote::Args::Rm { name }) if name == "box")
     );
     assert!(matches!(subcommand("remote add box -"), Command::Remote(_)));
-    assert!(matches!(subcommand("resume-upload anything --at all"), Command::ResumeUpload(_)));
+    assert!(
+        matches!(subcommand("resume-upload run"), Command::ResumeUpload(args) if args.run.as_deref() == Some("run"))
+    );
+    assert!(matches!(subcommand("report anything --at all"), Command::Report(_)));
 }
 
 #[test]

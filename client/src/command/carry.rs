@@ -1,10 +1,13 @@
 //! What `handoff COMMAND` and `handoff plan` have in common: find the tree, capture it.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use handoff_proto::chunk::ChunkRef;
+use handoff_proto::manifest::changed_chunks;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 
@@ -15,6 +18,7 @@ use crate::context::Context;
 use crate::contract::{ContractFile, Flags, TimeLimit, compose};
 use crate::output::Output;
 use crate::secrets::{self, Scan, SecretsFound};
+use crate::transfer::Known;
 
 /// What is carried besides and instead of the usual.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -140,11 +144,21 @@ pub enum Secrets {
 /// # Errors
 ///
 /// [`SecretsFound`] names them; else where the tree cannot be scanned.
-pub async fn refuse_secrets(capture: &Arc<Capture>, secrets: Secrets) -> anyhow::Result<()> {
+pub async fn refuse_secrets(
+    capture: &Arc<Capture>,
+    secrets: Secrets,
+    known: Option<&Known>,
+) -> anyhow::Result<()> {
     if secrets == Secrets::Allowed {
         return Ok(());
     }
-    let findings = scan(capture).await?.findings;
+    // What has left this machine before is not looked at again.
+    let new = known.and_then(|known| changed_chunks(&known.encoded, &capture.encoded).ok());
+    let new: Option<HashSet<ChunkRef>> = new.map(|chunks| chunks.into_iter().collect());
+    let passed = move |chunks: &[ChunkRef]| {
+        new.as_ref().is_some_and(|new| chunks.iter().all(|chunk| !new.contains(chunk)))
+    };
+    let findings = scan_but(capture, passed).await?.findings;
     if findings.is_empty() { Ok(()) } else { Err(SecretsFound(findings).into()) }
 }
 
@@ -154,8 +168,15 @@ pub async fn refuse_secrets(capture: &Arc<Capture>, secrets: Secrets) -> anyhow:
 ///
 /// Where that is not possible.
 pub async fn scan(capture: &Arc<Capture>) -> anyhow::Result<Scan> {
+    scan_but(capture, |_| false).await
+}
+
+async fn scan_but(
+    capture: &Arc<Capture>,
+    passed: impl Fn(&[ChunkRef]) -> bool + Send + Sync + 'static,
+) -> anyhow::Result<Scan> {
     let capture = Arc::clone(capture);
-    let scanned = tokio::task::spawn_blocking(move || secrets::scan(&capture, &|_| false));
+    let scanned = tokio::task::spawn_blocking(move || secrets::scan(&capture, &passed));
     Ok(scanned.await.context("the scan for secrets was interrupted")??)
 }
 

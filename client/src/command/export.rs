@@ -65,7 +65,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let errand = Errand::new(context, carried)?;
     let capture = errand.capture(output).await?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
-    carry::refuse_secrets(&capture, secrets).await?;
+    carry::refuse_secrets(&capture, secrets, None).await?;
     // Unlike the tree, the file is meant from where the user is.
     let file = args.file.clone();
     let bytes = write(&capture, (!to_stdout).then_some(file), output).await?;

@@ -1,6 +1,7 @@
 //! `handoff COMMAND`: hands a command off with the tree of this directory.
 
 mod arguments;
+mod deliver;
 mod summary;
 
 pub use arguments::{Args, NotBuiltArgs};
@@ -8,11 +9,10 @@ pub(super) use summary::Tally;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
 
 use handoff_proto::run::{RunName, State};
 
-use super::carry::{self, Errand, Secrets};
+use super::carry::{Errand, Secrets};
 use crate::capture::Capture;
 use crate::cli::UsageError;
 use crate::context::Context;
@@ -23,11 +23,8 @@ use crate::json::RunObject;
 use crate::notifier;
 use crate::output::{Format, Stream, TerminalFilter};
 use crate::remote::Remote;
-use crate::runs::{HandedOff, Ledger};
-use crate::transfer::{Known, Offer, Receipt, TransferError, hand_off};
-
-/// How often a tree that changes while it is sent is captured anew.
-const CAPTURES: usize = 3;
+use crate::transfer::{Offer, Receipt};
+use deliver::{Sending, Way, deliver};
 
 /// Hands the command off.
 ///
@@ -36,17 +33,18 @@ const CAPTURES: usize = 3;
 /// Whatever kept it from being handed off; nothing runs then.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     check(&args, context.output.format())?;
+    let sending = Sending::default();
     if !args.follow {
-        or_interrupt(send(args, context))
+        or_interrupt(send(args, context, &sending))
             .await
-            .map_err(|cause| before_receipt(context, cause))??;
+            .map_err(|cause| before_receipt(context, &sending, cause))??;
         return Ok(Exit::Done);
     }
     // From here on standard error is the run's.
     let sparing = context.with_output(context.output.sparing());
-    let sent = or_interrupt(send(args, &sparing))
+    let sent = or_interrupt(send(args, &sparing, &sending))
         .await
-        .map_err(|cause| before_receipt(context, cause))??;
+        .map_err(|cause| before_receipt(context, &sending, cause))??;
     match or_interrupt(show_output(&sparing, sent.remote, &sent.receipt)).await {
         Ok(exit) => exit,
         Err(Interrupted) => {
@@ -106,86 +104,17 @@ struct Sent {
     receipt: Receipt,
 }
 
-async fn send(args: Args, context: &Context) -> anyhow::Result<Sent> {
+async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Result<Sent> {
     let errand = Errand::new(context, args.carry)?;
     let contract = errand.contract(args.command, args.time_limit)?;
     // Whether anybody is there is known sooner than what the tree holds.
-    let remote = context.connect().await?;
-    let mut offer = Offer::new(args.name.unwrap_or_default(), contract)?;
-    offer.known = known(context, &errand, remote.name());
+    let way = Way::find(context).await?;
+    let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
-    let (capture, receipt) = deliver(context, &errand, &offer, &remote, secrets).await?;
-    remember(context, &errand, &capture, &receipt, remote.name());
+    let (capture, remote, receipt) =
+        deliver(context, &errand, offer, way, sending, secrets).await?;
     tell(context, args.follow, &capture, &receipt, remote.name())?;
     Ok(Sent { remote, receipt })
-}
-
-/// The snapshot that the remote had last of this tree. Without one everything is sent, which is
-/// only slower.
-fn known(context: &Context, errand: &Errand, remote: &str) -> Option<Known> {
-    let ledger = Ledger::new(&context.settings.places);
-    let run = ledger.newest(remote, &errand.root).ok().flatten()?;
-    let encoded = ledger.encoded_snapshot(&run).ok()?;
-    Some(Known { id: run.snapshot, encoded })
-}
-
-/// Captures and sends, anew where the tree changed in between.
-async fn deliver(
-    context: &Context,
-    errand: &Errand,
-    offer: &Offer,
-    remote: &Remote,
-    secrets: Secrets,
-) -> anyhow::Result<(Arc<Capture>, Receipt)> {
-    let name = remote.name();
-    let mut captures = 1;
-    loop {
-        let capture = errand.capture(&context.output).await?;
-        carry::refuse_secrets(&capture, secrets).await?;
-        let mut first = Some(remote.clone());
-        let connect = async || match first.take() {
-            Some(remote) => Ok(remote),
-            None => context.connect_to(name).await,
-        };
-        match hand_off(offer, &capture, &context.output, connect).await {
-            Ok(receipt) => return Ok((capture, receipt)),
-            Err(error) => match error.downcast_ref() {
-                Some(TransferError::Changed(_)) if captures < CAPTURES => captures += 1,
-                _ => return Err(error),
-            },
-        }
-    }
-}
-
-/// Remembers where the run went. It exists whether or not that succeeds.
-fn remember(
-    context: &Context,
-    errand: &Errand,
-    capture: &Capture,
-    receipt: &Receipt,
-    remote: &str,
-) {
-    let run = HandedOff {
-        id: receipt.id.clone(),
-        name: receipt.run.name.clone(),
-        remote: remote.to_owned(),
-        root: errand.root.clone(),
-        include: errand.include.clone(),
-        exclude: errand.exclude.clone(),
-        snapshot: capture.id,
-        manifest_bytes: capture.encoded.len() as u64,
-        at_unix_nanos: receipt.run.created_at_unix_nanos,
-        cursor: receipt.cursor.clone(),
-    };
-    if let Err(error) = Ledger::new(&context.settings.places).remember(&run, &capture.encoded) {
-        let why = crate::exit::chain_text(&error);
-        context.output.note(format_args!("warning: this machine will not remember the run: {why}"));
-    }
-    let start = notifier::cursor::remember_start(&context.settings.places, remote, &receipt.cursor);
-    if let Err(error) = start {
-        let why = crate::exit::chain_text(&error);
-        context.output.note(format_args!("warning: the notifier may miss the run's end: {why}"));
-    }
 }
 
 fn tell(
@@ -215,11 +144,14 @@ fn tell(
     }
 }
 
-fn before_receipt(context: &Context, interrupted: Interrupted) -> anyhow::Error {
-    context.output.note(
-        "interrupted before the remote confirmed the run; `handoff ls` shows whether it exists",
-    );
-    interrupted.into()
+fn before_receipt(context: &Context, sending: &Sending, cause: Interrupted) -> anyhow::Error {
+    context.output.note(match sending.interrupted(context) {
+        Some(name) => format!(
+            "interrupted: run {name} is kept here and not sent; `handoff resume-upload {name}` sends the rest of the tree as it was, `handoff rm {name}` drops it"
+        ),
+        None => "interrupted: nothing was sent".to_owned(),
+    });
+    cause.into()
 }
 
 /// Shows the run's output, and nothing else on the two streams until the run stops.

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::context::Context;
 use crate::exit::{self, Exit};
 use crate::json::RunObject;
+use crate::outbox::Outbox;
 use crate::output::{Format, Stream};
 use crate::runs::Ledger;
 use table::{Columns, Table};
@@ -56,6 +57,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             Err(error) => failures.push(error),
         }
     }
+    runs.extend(unsent(context, args.all, &directory)?);
     runs.sort_by_key(|listed| {
         std::cmp::Reverse((listed.run.created_at_unix_nanos, listed.run.id.clone()))
     });
@@ -81,6 +83,19 @@ fn remotes(context: &Context, all: bool, root: &[u8]) -> anyhow::Result<BTreeSet
         .map(|run| run.remote)
         .collect();
     Ok(known().filter(|name| *name == default || used.contains(name)).collect())
+}
+
+/// What waits here to be sent.
+fn unsent(context: &Context, all: bool, root: &[u8]) -> anyhow::Result<Vec<Listed>> {
+    let mut entries = Outbox::new(&context.settings.places).all()?;
+    entries.retain(|entry| {
+        let asked_for = context.remote_asked_for().is_none_or(|name| entry.remote == name);
+        asked_for && (all || entry.root.as_bytes() == root)
+    });
+    Ok(entries
+        .iter()
+        .map(|entry| Listed { run: entry.view(), remote: entry.remote.clone() })
+        .collect())
 }
 
 async fn ask(context: &Context, name: &str, directory: Vec<u8>) -> anyhow::Result<Vec<Listed>> {

@@ -3,6 +3,7 @@
 pub mod carry;
 pub mod handoff;
 pub mod plan;
+pub mod resume_upload;
 
 pub mod ls;
 pub mod show;
@@ -57,7 +58,9 @@ pub enum Command {
     Undo(undo::Args),
     /// Stop a run
     Stop(stop::Args),
-    /// Remove a finished run from its remote
+    /// Send what could not be sent
+    ResumeUpload(resume_upload::Args),
+    /// Remove a finished run from its remote, or drop one that was not sent
     Rm(rm::Args),
     /// Write the tree of this directory into one file
     Export(export::Args),
@@ -104,9 +107,6 @@ pub enum Command {
     /// Not built yet
     #[command(hide = true)]
     Continue(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    ResumeUpload(Anything),
 }
 
 /// The arguments of a subcommand that is not built yet.
@@ -129,7 +129,6 @@ impl Command {
             Self::Deny(_) => Some("deny"),
             Self::Pause(_) => Some("pause"),
             Self::Continue(_) => Some("continue"),
-            Self::ResumeUpload(_) => Some("resume-upload"),
             _ => None,
         }
     }
@@ -170,6 +169,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Pull(args) => pull::run(args, context).await,
         Command::Undo(args) => undo::run(args, context).await,
         Command::Stop(args) => stop::run(args, context).await,
+        Command::ResumeUpload(args) => resume_upload::run(args, context).await,
         Command::Rm(args) => rm::run(args, context).await,
         Command::Export(args) => export::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,

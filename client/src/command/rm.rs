@@ -1,4 +1,4 @@
-//! `handoff rm`: removes a finished run from its remote.
+//! `handoff rm`: removes a finished run from its remote, or drops one that has not been sent.
 
 use handoff_proto::run::RunId;
 use handoff_proto::wire::RunSelector;
@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::outbox::{Entry, Outbox};
 use crate::output::Format;
-use crate::runs::{Ledger, Selected, select};
+use crate::runs::{Ledger, Selected, find_unsent, select};
 
 /// The arguments of `handoff rm`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,9 @@ struct Removed {
 ///
 /// Where there is no such run or it has not finished.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    if let Some(entry) = find_unsent(context, Some(&args.run))? {
+        return drop_unsent(&entry, context);
+    }
     let Selected { remote, selector } = select(context, Some(&args.run)).await?;
     let mut runs = remote.runs();
     let run = runs.show(selector).await.map_err(|status| remote.error(status))?.into_inner();
@@ -40,8 +44,21 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Ledger::new(&context.settings.places).forget(&id)?;
     }
     let removed = Removed { id: run.id, name: run.name, remote: remote.name().to_owned() };
+    told(&removed, context)
+}
+
+/// Drops a handoff that no receipt has come for.
+fn drop_unsent(entry: &Entry, context: &Context) -> anyhow::Result<Exit> {
+    if let Some(held) = Outbox::new(&context.settings.places).hold(entry)? {
+        held.discard()?;
+    }
+    let (id, name, remote) = (entry.id.to_string(), entry.shown_name(), entry.remote.clone());
+    told(&Removed { id, name, remote }, context)
+}
+
+fn told(removed: &Removed, context: &Context) -> anyhow::Result<Exit> {
     match context.output.format() {
-        Format::Json => context.output.json(&removed)?,
+        Format::Json => context.output.json(removed)?,
         Format::Text => context.output.note(format_args!("removed {}", removed.name)),
     }
     Ok(Exit::Done)

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::json::RunObject;
 use crate::output::Format;
-use crate::runs::{Selected, select};
+use crate::runs::{Selected, find_unsent, select};
 
 /// The arguments of `handoff show`.
 #[derive(Debug, clap::Args)]
@@ -23,14 +23,20 @@ pub struct Args {
 ///
 /// Where there is no such run.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let Selected { remote, selector } = select(context, args.run.as_deref()).await?;
-    let run =
-        remote.runs().show(selector).await.map_err(|status| remote.error(status))?.into_inner();
+    let (run, remote) = match find_unsent(context, args.run.as_deref())? {
+        Some(entry) => (entry.view(), entry.remote),
+        None => {
+            let Selected { remote, selector } = select(context, args.run.as_deref()).await?;
+            let shown = remote.runs().show(selector).await;
+            let run = shown.map_err(|status| remote.error(status))?.into_inner();
+            (run, remote.name().to_owned())
+        }
+    };
     match context.output.format() {
-        Format::Json => context.output.json(&RunObject::new(run, remote.name()))?,
+        Format::Json => context.output.json(&RunObject::new(run, &remote))?,
         Format::Text => {
             let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-            context.output.text(&account::of(&run, remote.name(), now))?;
+            context.output.text(&account::of(&run, &remote, now))?;
         }
     }
     Ok(Exit::Done)

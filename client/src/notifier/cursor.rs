@@ -105,17 +105,15 @@ impl CursorFile {
     ///
     /// Where the remote is not known or the daemon's certificate authority cannot be read.
     pub fn of(settings: &Settings, remote: &str) -> Result<Self, CursorError> {
-        let ca = &settings.remote(remote)?.ca;
+        let daemon = settings.remote(remote)?.daemon()?;
         if remote.contains('/') || remote.starts_with('.') {
             return Err(CursorError::Name { name: remote.to_owned() });
         }
-        let ca =
-            std::fs::read(ca).map_err(|source| CursorError::Read { path: ca.clone(), source })?;
         let directory = settings.places.notifier().join("cursors");
         Ok(Self {
             path: directory.join(format!("{remote}.json")),
             lock: directory.join("lock"),
-            daemon: blake3::hash(&ca).to_string(),
+            daemon,
         })
     }
 

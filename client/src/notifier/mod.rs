@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! service ──▶ follower (one a remote) ──▶ notice (pure) ──▶ desktop ──▶ cursor (on disk)
+//!        └──▶ sender (one a remote) ──▶ outbox
 //! ```
 //!
-//! It only ever reads from remotes and never starts a daemon; what it knows is its cursors.
+//! It sends what waits in the outbox, else only reads from remotes, and never starts a daemon; what
+//! it knows is its cursors.
 
 pub mod cursor;
 
@@ -12,6 +14,7 @@ mod notice;
 
 mod desktop;
 mod follower;
+mod sender;
 
 mod lock;
 mod service;

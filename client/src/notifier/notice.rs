@@ -69,6 +69,20 @@ impl Notice {
         }
     }
 
+    /// What is told about a run that only its owner can have sent.
+    #[must_use]
+    pub(super) fn not_sent(run: &wire::RunView, why: &str) -> Self {
+        Self {
+            summary: heading(run, "not sent"),
+            lines: vec![
+                one_line(why, LINE_MAX),
+                command(run),
+                format!("handoff show {}", name(run)),
+            ],
+            urgency: Urgency::Critical,
+        }
+    }
+
     /// The text below the heading.
     #[must_use]
     pub(super) fn body(&self, markup: Markup) -> String {

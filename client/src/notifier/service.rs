@@ -1,4 +1,4 @@
-//! The notifier's process: one at a time, one follower a remote, until it is told to stop.
+//! The notifier's process: one at a time, one follower and one sender a remote, until it is told to stop.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::follower::Follower;
 use super::lock::Lock;
+use super::sender::Sender;
 use super::wake::Wake;
 use crate::exit::chain_text;
 use crate::file_watch::FileWatch;
@@ -69,7 +70,7 @@ pub async fn run(settings: Settings, output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// One follower a remote.
+/// One follower and one sender a remote.
 #[derive(Debug)]
 struct Followers {
     output: Output,
@@ -117,6 +118,16 @@ impl Followers {
             tokio::select! {
                 () = cancelled.cancelled() => {}
                 never = follower.follow() => match never {},
+            }
+        });
+        let woken = self.woken.subscribe();
+        let sender = Sender::new(name, settings.clone(), self.output.clone(), woken);
+        let cancelled = cancel.clone();
+        // The same; what it was sending stays in the outbox.
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = cancelled.cancelled() => {}
+                never = sender.send() => match never {},
             }
         });
         Running { settings: remote.clone(), cancel }

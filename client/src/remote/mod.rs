@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod enroll;
+mod lacking;
 pub mod ssh;
 mod status;
 

@@ -12,6 +12,7 @@ use handoff_proto::path::AbsolutePath;
 use handoff_proto::run::RunId;
 use serde::{Deserialize, Serialize};
 
+use super::stored_path::StoredPath;
 use crate::capture::Options;
 use crate::capture::git::{Git, GitError};
 use crate::capture::user_git::user_git;
@@ -42,24 +43,26 @@ pub struct HandedOff {
     pub cursor: String,
 }
 
-impl HandedOff {
-    /// What to capture now in order to compare the tree with what was sent.
-    ///
-    /// # Errors
-    ///
-    /// Where git's settings cannot be read.
-    pub fn capture_options(&self, places: &Places) -> Result<Options, GitError> {
-        let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
-        let git = user_git(&Git::new(self.root.as_os_path()))?;
-        Ok(Options {
-            root: self.root.clone(),
-            include: bytes(&self.include),
-            exclude: bytes(&self.exclude),
-            excludes_file: git.excludes,
-            ignore_case: git.ignore_case,
-            stat_cache: Some(places.stat_caches()),
-        })
-    }
+/// What to capture of a tree, with git's settings as they are now.
+///
+/// # Errors
+///
+/// Where those cannot be read.
+pub fn capture_options(
+    root: &AbsolutePath,
+    include: &[String],
+    exclude: &[String],
+) -> Result<Options, GitError> {
+    let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
+    let git = user_git(&Git::new(root.as_os_path()))?;
+    Ok(Options {
+        root: root.clone(),
+        include: bytes(include),
+        exclude: bytes(exclude),
+        excludes_file: git.excludes,
+        ignore_case: git.ignore_case,
+        stat_cache: None,
+    })
 }
 
 /// The stored form.
@@ -75,14 +78,6 @@ struct Stored {
     manifest_bytes: u64,
     at_unix_nanos: i64,
     cursor: String,
-}
-
-/// JSON has no bytes: a path that is no UTF-8 is a list of numbers.
-#[derive(Deserialize, Serialize)]
-#[serde(untagged)]
-enum StoredPath {
-    Text(String),
-    Bytes(Vec<u8>),
 }
 
 /// What was handed off cannot be remembered or recalled.
@@ -264,16 +259,11 @@ fn read_run(path: &Path) -> Result<Option<HandedOff>, LedgerError> {
 
 impl From<&HandedOff> for Stored {
     fn from(run: &HandedOff) -> Self {
-        let root = run.root.as_bytes();
-        let root = match std::str::from_utf8(root) {
-            Ok(text) => StoredPath::Text(text.to_owned()),
-            Err(_) => StoredPath::Bytes(root.to_vec()),
-        };
         Self {
             id: run.id.to_string(),
             name: run.name.clone(),
             remote: run.remote.clone(),
-            root,
+            root: StoredPath::from(&run.root),
             include: run.include.clone(),
             exclude: run.exclude.clone(),
             snapshot: run.snapshot.to_string(),
@@ -286,15 +276,11 @@ impl From<&HandedOff> for Stored {
 
 impl Stored {
     fn parse(self) -> Option<HandedOff> {
-        let root = match self.root {
-            StoredPath::Text(text) => text.into_bytes(),
-            StoredPath::Bytes(bytes) => bytes,
-        };
         Some(HandedOff {
             id: RunId::parse(&self.id).ok()?,
             name: self.name,
             remote: self.remote,
-            root: AbsolutePath::parse(&root).ok()?,
+            root: self.root.parse()?,
             include: self.include,
             exclude: self.exclude,
             snapshot: SnapshotId::parse(&self.snapshot).ok()?,

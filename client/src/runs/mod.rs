@@ -2,6 +2,8 @@
 
 mod ledger;
 mod select;
+mod stored_path;
 
-pub use ledger::{HandedOff, Ledger, LedgerError};
-pub use select::{Selected, select};
+pub use ledger::{HandedOff, Ledger, LedgerError, capture_options};
+pub use select::{Selected, ambiguous, find_unsent, meant, select};
+pub use stored_path::StoredPath;

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use error::Error;
 pub use keys::{KeyError, Schema, check_keys, nearest};
 pub use places::Places;
-pub use private_file::{FileLock, create_private_directory, write_private};
+pub use private_file::{
+    Durability, FileLock, create_private_directory, replace_private, write_private,
+};
 
 /// The keys of `config.toml`.
 const KEYS: Schema = Schema::Table(&[
@@ -63,6 +65,20 @@ pub struct RemoteSettings {
     pub certificate: PathBuf,
     /// Our private key, PEM.
     pub key: PathBuf,
+}
+
+impl RemoteSettings {
+    /// What tells this daemon from another one of the same name: the hash of its authority.
+    ///
+    /// # Errors
+    ///
+    /// Where the authority's certificate cannot be read.
+    pub fn daemon(&self) -> Result<String, Error> {
+        match std::fs::read(&self.ca) {
+            Ok(ca) => Ok(blake3::hash(&ca).to_string()),
+            Err(source) => Err(Error::Read { path: self.ca.clone(), source }),
+        }
+    }
 }
 
 impl Settings {

@@ -77,6 +77,12 @@ impl Places {
         self.cache.join("trees")
     }
 
+    /// One directory for each handoff that no receipt has come for.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.state.join("outbox")
+    }
+
     /// What the notifier remembers.
     #[must_use]
     pub fn notifier(&self) -> PathBuf {

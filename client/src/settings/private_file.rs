@@ -16,19 +16,47 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
+/// What a replaced file survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of this process, however it comes. After a power cut it may be the old content or
+    /// an empty file: whoever reads it must be able to tell.
+    Process,
+    /// A power cut as well; costs two waits for the disk.
+    Power,
+}
+
 /// Replaces a file's content durably; a reader sees the old or the new content, mode 0600.
 ///
 /// # Errors
 ///
 /// Where the file cannot be written; the old content then stays.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    replace_private(path, Durability::Power, |file| file.write_all(content))
+}
+
+/// Replaces a file with what `write` writes; a reader sees the old or the new content, mode 0600.
+///
+/// # Errors
+///
+/// Where the file cannot be written or `write` fails; the old content then stays.
+pub fn replace_private<E: From<io::Error>>(
+    path: &Path,
+    durability: Durability,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    let directory = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     create_private_directory(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
+    write(file.as_file_mut())?;
+    if durability == Durability::Power {
+        file.as_file().sync_all()?;
+    }
     file.persist(path).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
+    if durability == Durability::Power {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// An exclusive lock between processes, held until dropped.

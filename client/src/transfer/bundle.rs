@@ -12,9 +12,10 @@ use handoff_proto::wire::handoff_request::Part;
 use handoff_proto::wire::{Empty, FRAME_BYTES_MAX, Frame, HandoffRequest};
 use tokio::sync::mpsc;
 
+use super::Parcel;
 use super::flight::{Closed, Flight};
 use super::pace::Pace;
-use crate::capture::{Capture, ChangedSince};
+use crate::capture::ChangedSince;
 use crate::output::Progress;
 
 /// The bundle was not sent to its end.
@@ -28,7 +29,7 @@ pub(super) enum SendError {
 
 /// Sends these chunks and the end of the bundle; no bundle where there are none.
 pub(super) fn send(
-    capture: &Capture,
+    parcel: &Parcel,
     wanted: HashSet<ChunkId>,
     requests: mpsc::Sender<HandoffRequest>,
     flight: &Flight,
@@ -41,7 +42,7 @@ pub(super) fn send(
     }
     let mut pace = Pace::new();
     let mut writer = Writer::new(frames, pace.level()).map_err(closed)?;
-    let mut chunks = capture.chunks(wanted);
+    let mut chunks = parcel.chunks(wanted);
     let (mut sent, mut waited, mut since) = (0, Duration::ZERO, Instant::now());
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {
         let size = content.len() as u64;

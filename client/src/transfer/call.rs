@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::frames::{frames, pack_manifest};
-use handoff_proto::manifest::Entry;
+use handoff_proto::manifest::{Entry, SnapshotManifest};
 use handoff_proto::run::RunId;
 use handoff_proto::wire::handoff_reply::Part as Reply;
 use handoff_proto::wire::handoff_request::Part;
@@ -18,8 +18,7 @@ use tonic::Streaming;
 
 use super::bundle::{self, SendError};
 use super::flight::Flight;
-use super::{Delta, Offer, Receipt, TransferError};
-use crate::capture::Capture;
+use super::{Delta, Offer, Parcel, Receipt, TransferError};
 use crate::output::Progress;
 use crate::remote::{self, Remote};
 
@@ -34,25 +33,28 @@ pub(super) struct Attempt {
     pub(super) outcome: Result<Receipt, TransferError>,
     /// Whether the daemon now has something that it did not have before.
     pub(super) got_further: bool,
+    /// How many bytes of content the daemon lacked when it was asked; none if it was not.
+    pub(super) lacking_bytes: Option<u64>,
 }
 
 /// Tries once.
 pub(super) async fn attempt(
     remote: &Remote,
     offer: &Offer,
-    capture: &Arc<Capture>,
+    parcel: &Parcel,
     delta: Option<&Delta>,
     progress: &Arc<Progress>,
 ) -> Attempt {
     let mut call = Call {
         remote,
         delta,
-        capture: Arc::clone(capture),
+        parcel: parcel.clone(),
         progress: Arc::clone(progress),
         needed: HashSet::new(),
         flight: Arc::default(),
         sending: None,
         got_further: false,
+        lacking_bytes: None,
     };
     let outcome = call.run(offer).await;
     call.flight.close();
@@ -60,18 +62,19 @@ pub(super) async fn attempt(
         // Its channel is closed by now, so that it ends.
         drop(sending.await);
     }
-    Attempt { outcome, got_further: call.got_further }
+    Attempt { outcome, got_further: call.got_further, lacking_bytes: call.lacking_bytes }
 }
 
 struct Call<'a> {
     remote: &'a Remote,
-    capture: Arc<Capture>,
+    parcel: Parcel,
     delta: Option<&'a Delta>,
     progress: Arc<Progress>,
     needed: HashSet<ChunkId>,
     flight: Arc<Flight>,
     sending: Option<JoinHandle<Result<(), SendError>>>,
     got_further: bool,
+    lacking_bytes: Option<u64>,
 }
 
 impl Call<'_> {
@@ -131,11 +134,11 @@ impl Call<'_> {
     }
 
     fn offer(&self, offer: &Offer) -> wire::Offer {
-        let Capture { manifest, encoded, id, .. } = &*self.capture;
+        let (manifest, encoded) = (self.parcel.manifest(), self.parcel.encoded());
         wire::Offer {
             idempotency_key: offer.key.to_vec(),
             name: offer.name.clone(),
-            snapshot: id.as_bytes().to_vec(),
+            snapshot: self.parcel.id().as_bytes().to_vec(),
             manifest_bytes: encoded.len() as u64,
             content_bytes: manifest.entries.iter().map(Entry::size).sum(),
             entries: manifest.entries.len() as u64,
@@ -157,7 +160,7 @@ impl Call<'_> {
         let Some(requests) = requests else { return };
         let packed = match self.delta {
             Some(delta) if base_known => pack_manifest(&delta.steps),
-            Some(_) | None => pack_manifest(&self.capture.encoded),
+            Some(_) | None => pack_manifest(self.parcel.encoded()),
         };
         let packed = Bytes::from(packed);
         for frame in frames(packed) {
@@ -180,21 +183,23 @@ impl Call<'_> {
     fn send_bundle(&mut self, requests: Option<mpsc::Sender<HandoffRequest>>) {
         let Some(requests) = requests else { return };
         let needed = std::mem::take(&mut self.needed);
-        self.progress.set_total(bytes_of(&self.capture, &needed));
-        let (capture, progress) = (Arc::clone(&self.capture), Arc::clone(&self.progress));
+        let lacking = bytes_of(self.parcel.manifest(), &needed);
+        self.lacking_bytes = Some(lacking);
+        self.progress.set_total(lacking);
+        let (parcel, progress) = (self.parcel.clone(), Arc::clone(&self.progress));
         let flight = Arc::clone(&self.flight);
-        let send = move || bundle::send(&capture, needed, requests, &flight, &progress);
+        let send = move || bundle::send(&parcel, needed, requests, &flight, &progress);
         self.sending = Some(tokio::task::spawn_blocking(send));
     }
 
     fn check(&self, receipt: wire::Receipt) -> Result<Receipt, TransferError> {
-        let manifest = &self.capture.manifest;
+        let manifest = self.parcel.manifest();
         let content: u64 = manifest.entries.iter().map(Entry::size).sum();
         let differs = |what: &str| TransferError::Receipt {
             remote: self.remote.name().to_owned(),
             what: what.to_owned(),
         };
-        if receipt.snapshot != self.capture.id.as_bytes() {
+        if receipt.snapshot != self.parcel.id().as_bytes() {
             return Err(differs("it names another snapshot"));
         }
         if receipt.entries != manifest.entries.len() as u64 || receipt.content_bytes != content {
@@ -229,8 +234,8 @@ fn request(part: Part) -> HandoffRequest {
 }
 
 /// The plain size of chunks, each counted once.
-pub(super) fn bytes_of(capture: &Capture, chunks: &HashSet<ChunkId>) -> u64 {
+fn bytes_of(manifest: &SnapshotManifest, chunks: &HashSet<ChunkId>) -> u64 {
     let mut counted = HashSet::new();
-    let sizes = capture.manifest.chunks().filter(|chunk| chunks.contains(&chunk.id));
+    let sizes = manifest.chunks().filter(|chunk| chunks.contains(&chunk.id));
     sizes.filter(|chunk| counted.insert(chunk.id)).map(|chunk| u64::from(chunk.size)).sum()
 }

@@ -2,8 +2,6 @@
 
 use handoff_proto::manifest::{SnapshotId, delta};
 
-use crate::capture::Capture;
-
 /// A snapshot that a remote confirmed earlier.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -13,7 +11,7 @@ pub struct Known {
     pub encoded: Vec<u8>,
 }
 
-/// What makes the captured manifest of a known one.
+/// What makes a manifest of a known one.
 pub(super) struct Delta {
     pub(super) base: SnapshotId,
     pub(super) steps: Vec<u8>,
@@ -21,9 +19,9 @@ pub(super) struct Delta {
 
 impl Delta {
     /// None where the two have little in common.
-    pub(super) fn new(known: &Known, capture: &Capture) -> Option<Self> {
-        let steps = delta(&known.encoded, &capture.encoded);
-        let worth_it = steps.len() < capture.encoded.len() / 2;
+    pub(super) fn new(known: &Known, encoded: &[u8]) -> Option<Self> {
+        let steps = delta(&known.encoded, encoded);
+        let worth_it = steps.len() < encoded.len() / 2;
         worth_it.then_some(Self { base: known.id, steps })
     }
 }

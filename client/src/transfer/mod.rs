@@ -9,9 +9,10 @@ mod call;
 mod delta;
 mod flight;
 mod pace;
+mod parcel;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handoff_proto::run::RunId;
 use handoff_proto::wire;
@@ -19,15 +20,21 @@ use handoff_proto::wire;
 use self::delta::Delta;
 pub use self::delta::Known;
 use crate::backoff::Backoff;
-use crate::capture::{Capture, ChangedSince};
+use crate::capture::ChangedSince;
 use crate::output::Output;
 use crate::remote::{self, Remote};
 
+pub use parcel::Parcel;
+
 /// Bytes of an idempotency key.
-const KEY_BYTES: usize = 32;
+pub const KEY_BYTES: usize = 32;
 
 /// How often a handoff is tried again in a row without getting any further.
 const RETRIES: u32 = 8;
+
+/// How long it is tried again in a row without getting any further: whoever waits in front of the
+/// terminal is told then, and the outbox keeps what is left.
+const STUCK_MAX: Duration = Duration::from_secs(90);
 
 /// The longest pause before a retry.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -112,45 +119,62 @@ impl Offer {
             .map_err(|error| TransferError::Random(std::io::Error::other(error.to_string())))?;
         Ok(Self { key, name, contract, known: None })
     }
+
+    /// An offer that may have been made before: it makes no second run.
+    #[must_use]
+    pub fn again(key: [u8; KEY_BYTES], name: String, contract: wire::Contract) -> Self {
+        Self { key, name, contract, known: None }
+    }
+
+    /// What makes all attempts one handoff.
+    #[must_use]
+    pub fn key(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
 }
 
-/// Hands a captured tree off. `connect` is called again after the connection broke.
+/// Hands a snapshot off. `connect` is called after the connection broke.
 ///
 /// # Errors
 ///
 /// See [`TransferError`]; unless the daemon got everything and only the receipt was lost, there is
 /// no run then.
-pub async fn hand_off<C>(
+pub async fn hand_off<Connecting, E>(
     offer: &Offer,
-    capture: &Arc<Capture>,
+    parcel: &Parcel,
     output: &Output,
-    mut connect: impl AsyncFnMut() -> Result<Remote, C>,
-) -> Result<Receipt, C>
+    mut remote: Remote,
+    mut connect: impl FnMut() -> Connecting,
+) -> Result<Receipt, TransferError>
 where
-    C: From<TransferError>,
+    Connecting: Future<Output = Result<Remote, E>>,
 {
     let progress = Arc::new(output.progress("sending", 0));
-    let delta = offer.known.as_ref().and_then(|known| Delta::new(known, capture));
-    let mut remote = connect().await?;
+    let delta = offer.known.as_ref().and_then(|known| Delta::new(known, parcel.encoded()));
     let mut backoff = Backoff::new(PAUSE_MAX);
-    let mut retries = 0;
+    let (mut retries, mut stuck_since) = (0, Instant::now());
+    let (mut lacked_bytes, mut told) = (u64::MAX, false);
     loop {
-        let attempt = call::attempt(&remote, offer, capture, delta.as_ref(), &progress).await;
+        let attempt = call::attempt(&remote, offer, parcel, delta.as_ref(), &progress).await;
         let failure = match attempt.outcome {
             Ok(receipt) => return Ok(receipt),
             Err(failure) => failure,
         };
         let transient =
             matches!(&failure, TransferError::Remote { source, .. } if source.is_transient());
-        if attempt.got_further {
-            retries = 0;
+        // What a broken attempt achieved is often known only when the next one asks.
+        let lacking_bytes = attempt.lacking_bytes.unwrap_or(lacked_bytes);
+        if attempt.got_further || lacking_bytes < lacked_bytes {
+            (retries, stuck_since) = (0, Instant::now());
             backoff.reset();
         }
-        if !transient || retries == RETRIES {
-            return Err(failure.into());
+        lacked_bytes = lacking_bytes;
+        if !transient || retries == RETRIES || stuck_since.elapsed() > STUCK_MAX {
+            return Err(failure);
         }
         let pause = backoff.pause();
-        if retries == 0 {
+        if !told {
+            told = true;
             let why = crate::exit::chain_text(&failure);
             progress.suspend(|| output.note(format_args!("{why}; trying again")));
         }

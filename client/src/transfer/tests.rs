@@ -8,7 +8,7 @@ use handoff_proto::path::AbsolutePath;
 use handoff_proto::problem::Code;
 
 use super::*;
-use crate::capture::{Options, capture};
+use crate::capture::{Capture, Options, capture};
 use crate::output::Format;
 use fake::{Fake, Manner};
 
@@ -50,7 +50,8 @@ async fn deliver(fake: &Fake, capture: &Arc<Capture>) -> anyhow::Result<Receipt>
     let address = fake.serve().await;
     let offer = Offer::new("name".to_owned(), wire::Contract::default())?;
     let connect = async || Remote::plain("box", address).await.map_err(anyhow::Error::from);
-    hand_off(&offer, capture, &Output::new(Format::Json), connect).await
+    let (parcel, output) = (Parcel::Captured(Arc::clone(capture)), Output::new(Format::Json));
+    Ok(hand_off(&offer, &parcel, &output, connect().await?, connect).await?)
 }
 
 /// Everything arrived, and was asked for once.

@@ -4,6 +4,7 @@
 //! run's first event. What was verified before a connection broke stays, so that a retry with the
 //! same key sends the rest only, and never makes a second run.
 
+mod calls;
 mod manifest;
 mod offer;
 mod upload;
@@ -17,8 +18,10 @@ use handoff_proto::{
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
+pub(super) use self::calls::Calls;
 use self::{
     manifest::{Arriving, Base},
     offer::Accepted,
@@ -40,6 +43,7 @@ const IDLE: Duration = Duration::from_secs(120);
 /// Serves one call.
 pub(super) fn serve(
     registry: Registry,
+    calls: Calls,
     caller: Caller,
     requests: Streaming<wire::HandoffRequest>,
 ) -> Replies<wire::HandoffReply> {
@@ -47,10 +51,12 @@ pub(super) fn serve(
     let tracker = registry.tracker().clone();
     let stopping = registry.stopping().clone();
     tracker.spawn(async move {
-        let mut session = Session { registry, caller, requests, replies: sender.clone() };
+        let superseded = CancellationToken::new();
+        let replies = sender.clone();
+        let mut session = Session { registry, caller, requests, replies, superseded };
         let served = tokio::select! {
             () = stopping.cancelled() => Err(Status::unavailable("daemon is stopping")),
-            served = session.serve() => served,
+            served = session.serve(&calls) => served,
         };
         if let Err(status) = served {
             // The receiver is gone when the client is: nobody is left to tell.
@@ -74,13 +80,17 @@ struct Session {
     caller: Caller,
     requests: Streaming<wire::HandoffRequest>,
     replies: mpsc::Sender<Result<wire::HandoffReply, Status>>,
+    /// Cancelled when the client has called again.
+    superseded: CancellationToken,
 }
 
 impl Session {
-    async fn serve(&mut self) -> Result<(), Status> {
+    async fn serve(&mut self, calls: &Calls) -> Result<(), Status> {
         let Part::Offer(offer) = self.next("an offer").await? else {
             return Err(out_of_order("an offer"));
         };
+        let turn = calls.take_over(&self.caller.user, &offer.idempotency_key).await;
+        self.superseded = turn.superseded().clone();
         let cursor = self.registry.store().log.head().await?;
         if let Some(live) = self.registry.with_key(&self.caller.user, &offer.idempotency_key) {
             return self.receipt_again(&offer, &live).await;
@@ -154,13 +164,15 @@ impl Session {
         loop {
             tokio::select! {
                 acknowledged = upload.acknowledged() => {
-                    self.reply(handoff_reply::Part::Acknowledged(acknowledged)).await?;
+                    let told = self.reply(handoff_reply::Part::Acknowledged(acknowledged)).await;
+                    // A client that is gone is noticed below, after all that had arrived from it.
+                    drop(told);
                 }
-                part = next(&mut self.requests, "the bundle") => match part? {
+                part = next(&mut self.requests, &self.superseded, "the bundle") => match part? {
                     Part::Bundle(frame) => {
                         received += frame.data.len() as u64;
                         upload.push(frame).await?;
-                        self.reply(handoff_reply::Part::Received(received)).await?;
+                        drop(self.reply(handoff_reply::Part::Received(received)).await);
                     }
                     Part::BundleEnd(_) => {
                         upload.end();
@@ -239,25 +251,41 @@ impl Session {
     }
 
     async fn next(&mut self, expected: &str) -> Result<Part, Status> {
-        next(&mut self.requests, expected).await
+        next(&mut self.requests, &self.superseded, expected).await
     }
 
     async fn reply(&self, part: handoff_reply::Part) -> Result<(), Status> {
         let reply = wire::HandoffReply { part: Some(part) };
-        self.replies.send(Ok(reply)).await.map_err(|_gone| Status::cancelled("client is gone"))
+        tokio::select! {
+            sent = self.replies.send(Ok(reply)) => {
+                sent.map_err(|_gone| Status::cancelled("client is gone"))
+            }
+            () = self.superseded.cancelled() => Err(superseded()),
+        }
     }
 }
 
 /// The next part of the call. Safe to drop while it waits.
 async fn next(
     requests: &mut Streaming<wire::HandoffRequest>,
+    taken_over: &CancellationToken,
     expected: &str,
 ) -> Result<Part, Status> {
-    let message = timeout(IDLE, requests.message()).await.map_err(|_elapsed| {
+    let message = tokio::select! {
+        biased;
+        message = timeout(IDLE, requests.message()) => message,
+        () = taken_over.cancelled() => return Err(superseded()),
+    };
+    let message = message.map_err(|_elapsed| {
         let seconds = IDLE.as_secs();
         Status::deadline_exceeded(format!("nothing came for {seconds} s while {expected} was due"))
     })??;
     message.and_then(|request| request.part).ok_or_else(|| out_of_order(expected))
+}
+
+/// What a call is told whose client has called again.
+fn superseded() -> Status {
+    Status::aborted("the same handoff was begun again")
 }
 
 fn out_of_order(expected: &str) -> Status {

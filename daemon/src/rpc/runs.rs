@@ -19,6 +19,7 @@ use crate::runs::{Live, Registry, Selector};
 pub struct RunsService {
     registry: Registry,
     identity: Identity,
+    handoffs: handoff::Calls,
 }
 
 /// A stream of replies.
@@ -28,7 +29,7 @@ impl RunsService {
     /// Serves this registry to callers that this identity accepts.
     #[must_use]
     pub fn new(registry: Registry, identity: Identity) -> Self {
-        Self { registry, identity }
+        Self { registry, identity, handoffs: handoff::Calls::default() }
     }
 
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
@@ -63,7 +64,8 @@ impl wire::runs_server::Runs for RunsService {
         request: Request<Streaming<wire::HandoffRequest>>,
     ) -> Result<Response<Self::HandoffStream>, Status> {
         let caller = self.caller(&request).await?;
-        Ok(Response::new(handoff::serve(self.registry.clone(), caller, request.into_inner())))
+        let (registry, handoffs) = (self.registry.clone(), self.handoffs.clone());
+        Ok(Response::new(handoff::serve(registry, handoffs, caller, request.into_inner())))
     }
 
     async fn lacks(

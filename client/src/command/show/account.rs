@@ -2,6 +2,7 @@
 
 use handoff_proto::wire;
 
+use crate::outbox;
 use crate::wording::{between, command_line, moment, one_line, span, standing};
 
 /// Longest text that is shown, in characters.
@@ -23,7 +24,8 @@ pub(super) fn of(run: &wire::RunView, remote: &str, now_unix_nanos: i64) -> Stri
     account.line("remote", remote);
     account.line("created", &moment(run.created_at_unix_nanos));
     if run.outcome.is_empty() {
-        account.line("running for", &span(between(run.created_at_unix_nanos, now_unix_nanos)));
+        let doing = if run.state == outbox::STATE { "sending for" } else { "running for" };
+        account.line(doing, &span(between(run.created_at_unix_nanos, now_unix_nanos)));
     } else {
         account.line("finished", &moment(run.finished_at_unix_nanos));
         account.line("took", &span(between(run.created_at_unix_nanos, run.finished_at_unix_nanos)));
@@ -99,6 +101,7 @@ fn next(run: &wire::RunView) -> Vec<String> {
         ("finished", false) => &["pull", "diff", "logs"],
         ("finished", true) => &["logs"],
         ("needs_input" | "paused", _) => &["logs", "stop"],
+        (outbox::STATE, _) => &["resume-upload", "rm"],
         _ => &["watch", "logs -f", "stop"],
     };
     commands.iter().map(|command| format!("handoff {command} {}", run.name)).collect()

@@ -1,0 +1,194 @@
+//! From a captured tree to a receipt, or to an entry in the outbox that waits for its remote.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::capture::Capture;
+use crate::command::carry::{Errand, Secrets, refuse_secrets};
+use crate::context::Context;
+use crate::exit::chain_text;
+use crate::outbox::{Entry, Held, Outbox, Standing, fate, postpone, sent};
+use crate::remote::{self, Remote};
+use crate::runs::Ledger;
+use crate::settings::Settings;
+use crate::transfer::{Known, Offer, Parcel, Receipt, TransferError, hand_off};
+
+/// How often a tree that changes while it is sent is captured anew.
+const CAPTURES: usize = 3;
+
+/// The remote that something goes to.
+pub(super) enum Way {
+    Open(Remote),
+    /// It may be there later.
+    Away {
+        remote: String,
+        why: anyhow::Error,
+    },
+}
+
+/// What an interrupt must know about: the entry of what is being sent.
+#[derive(Debug, Default)]
+pub(super) struct Sending(RefCell<Option<Entry>>);
+
+impl Way {
+    /// Connects to the remote meant.
+    pub(super) async fn find(context: &Context) -> anyhow::Result<Self> {
+        match context.connect().await {
+            Ok(remote) => Ok(Self::Open(remote)),
+            Err(why) => {
+                let away = why.downcast_ref().is_some_and(remote::Error::is_transient);
+                match context.remote_meant() {
+                    Some(remote) if away => Ok(Self::Away { remote: remote.to_owned(), why }),
+                    Some(_) | None => Err(why),
+                }
+            }
+        }
+    }
+
+    fn remote_name(&self) -> &str {
+        match self {
+            Self::Open(remote) => remote.name(),
+            Self::Away { remote, .. } => remote,
+        }
+    }
+}
+
+impl Sending {
+    /// Writes down that the owner wants no more of it, and returns its name; none where nothing
+    /// was kept.
+    pub(super) fn interrupted(&self, context: &Context) -> Option<String> {
+        let entry = self.0.borrow_mut().take()?;
+        let name = entry.shown_name();
+        // Where that fails it is as if this process had been killed.
+        if let Ok(Some(mut held)) = Outbox::new(&context.settings.places).hold(&entry) {
+            drop(held.settle(Standing::Stopped { why: "interrupted".to_owned() }));
+        }
+        Some(name)
+    }
+
+    fn keeps(&self, held: Option<&Held>) {
+        *self.0.borrow_mut() = held.map(|held| held.entry().clone());
+    }
+}
+
+/// Captures and sends, anew where the tree changed in between.
+///
+/// # Errors
+///
+/// Where the tree cannot be captured or sent; [`NotSent`](crate::outbox::NotSent) where it is kept
+/// to be sent later.
+pub(super) async fn deliver(
+    context: &Context,
+    errand: &Errand,
+    mut offer: Offer,
+    way: Way,
+    sending: &Sending,
+    secrets: Secrets,
+) -> anyhow::Result<(Arc<Capture>, Remote, Receipt)> {
+    let (places, output) = (&context.settings.places, &context.output);
+    let mut capture = errand.capture(output).await?;
+    offer.known = known(context, errand, way.remote_name());
+    refuse_secrets(&capture, secrets, offer.known.as_ref()).await?;
+    let entry = entry(context, errand, offer, way.remote_name(), &capture)?;
+    let kept = Outbox::new(places).keep(entry.clone(), &capture.encoded);
+    let remote = match (way, kept) {
+        (Way::Open(remote), Ok(held)) => (remote, Some(held)),
+        (Way::Open(remote), Err(error)) => {
+            let why = chain_text(&error);
+            output.note(format_args!("warning: nobody can resume this if it breaks: {why}"));
+            (remote, None)
+        }
+        (Way::Away { why, .. }, Ok(held)) => {
+            sending.keeps(Some(&held));
+            return Err(postpone(held, places, &capture, why).await);
+        }
+        (Way::Away { why, .. }, Err(error)) => {
+            return Err(why.context(format!("nothing is kept either: {}", chain_text(&error))));
+        }
+    };
+    let (remote, mut held) = remote;
+    sending.keeps(held.as_ref());
+    match send(context, errand, &entry.offer, &remote, &mut capture, &mut held, secrets).await {
+        Ok(receipt) => {
+            let entry = held.as_ref().map_or(&entry, Held::entry).clone();
+            sending.keeps(None);
+            sent(places, output, &entry, held, &capture.encoded, &receipt);
+            Ok((capture, remote, receipt))
+        }
+        Err(error) => match (held, fate(&error)) {
+            (Some(held), Standing::Waiting { .. }) => {
+                Err(postpone(held, places, &capture, error).await)
+            }
+            (Some(held), Standing::Sending | Standing::Stopped { .. }) => {
+                sending.keeps(None);
+                // What stays is shown as not sent, which is true.
+                drop(held.discard());
+                Err(error)
+            }
+            (None, _) => Err(error),
+        },
+    }
+}
+
+async fn send(
+    context: &Context,
+    errand: &Errand,
+    offer: &Offer,
+    remote: &Remote,
+    capture: &mut Arc<Capture>,
+    held: &mut Option<Held>,
+    secrets: Secrets,
+) -> anyhow::Result<Receipt> {
+    let name = remote.name();
+    let mut captures = 1;
+    loop {
+        let parcel = Parcel::Captured(Arc::clone(capture));
+        let connect = || context.connect_to(name);
+        match hand_off(offer, &parcel, &context.output, remote.clone(), connect).await {
+            Ok(receipt) => return Ok(receipt),
+            Err(TransferError::Changed(_)) if captures < CAPTURES => captures += 1,
+            Err(error) => return Err(error.into()),
+        }
+        *capture = errand.capture(&context.output).await?;
+        refuse_secrets(capture, secrets, offer.known.as_ref()).await?;
+        if let Some(held) = held {
+            held.recaptured(capture)?;
+        }
+    }
+}
+
+/// The snapshot that the remote had last of this tree. Without one everything is sent, which is
+/// only slower.
+fn known(context: &Context, errand: &Errand, remote: &str) -> Option<Known> {
+    let ledger = Ledger::new(&context.settings.places);
+    let run = ledger.newest(remote, &errand.root).ok().flatten()?;
+    let encoded = ledger.encoded_snapshot(&run).ok()?;
+    Some(Known { id: run.snapshot, encoded })
+}
+
+fn entry(
+    context: &Context,
+    errand: &Errand,
+    offer: Offer,
+    remote: &str,
+    capture: &Capture,
+) -> anyhow::Result<Entry> {
+    let settings = match context.settings.remote(remote) {
+        Ok(_) => context.settings.clone(),
+        // It was paired a moment ago.
+        Err(_) => Settings::load(context.settings.places.clone())?,
+    };
+    Ok(Entry {
+        id: Entry::id_of(&offer),
+        offer,
+        remote: remote.to_owned(),
+        daemon: settings.remote(remote)?.daemon()?,
+        root: errand.root.clone(),
+        include: errand.include.clone(),
+        exclude: errand.exclude.clone(),
+        snapshot: capture.id,
+        manifest_bytes: capture.encoded.len() as u64,
+        at_unix_nanos: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
+        standing: Standing::Sending,
+    })
+}

@@ -65,6 +65,12 @@ impl Context {
         self.remote.as_deref()
     }
 
+    /// The remote of `--remote`, else the default one, as far as one is paired.
+    #[must_use]
+    pub fn remote_name(&self) -> Option<&str> {
+        self.remote_asked_for().or_else(|| self.settings.default_remote())
+    }
+
     /// The real path of `-C DIR` or the current directory.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub(super) fn redact(
         let (directory, path) = match source {
             Source::Tree => (root, &item.path),
             Source::Elsewhere(directory, path) => (&**directory, path),
-            Source::Generated(_) => continue,
+            Source::Generated(_) | Source::Remote(_) => continue,
         };
         let content =
             read_regular(directory.fd().as_fd(), path, CONFIG_MAX).map_err(LayoutError::Config)?;

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod environment;
 pub mod git;
+pub mod repacked;
 pub mod root;
 pub mod user_git;
 
@@ -57,6 +58,9 @@ pub struct Options {
     pub exclude: Vec<Vec<u8>>,
     /// The content of git's `core.excludesFile`.
     pub excludes_file: Vec<u8>,
+    /// What the remote has of the repositories from earlier snapshots; packs that were only packed
+    /// anew since then are not carried again.
+    pub packs: Option<repacked::PackMemory>,
 }
 
 /// A captured tree.
@@ -131,6 +135,7 @@ fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Atte
         Err(error) => return Err(CaptureError::Layout(error)),
     };
     let Layout { items, git_dirs, redacted } = layout;
+    let items = repacked::exchange(items, &directory, options.packs.as_ref());
     let entries = match read::read_all(&directory, &items, on_read) {
         Ok(entries) => entries,
         Err(error) if error.is_stale() => return moved(),

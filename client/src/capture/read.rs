@@ -107,6 +107,9 @@ fn read_item(root: &Directory, item: &Item) -> Result<Entry, ReadError> {
     let (mode, mtime, kind) = match kind {
         ItemKind::Directory => (*mode, *mtime, Kind::Directory),
         ItemKind::Symlink { target } => (*mode, *mtime, Kind::Symlink { target: target.clone() }),
+        ItemKind::File { size, source: Source::Remote(chunks) } => {
+            (*mode, *mtime, Kind::File { size: *size, chunks: chunks.to_vec() })
+        }
         ItemKind::File { source, .. } => {
             let read = read_file(root, path, source)?;
             let kind = Kind::File { size: read.size, chunks: read.chunks };

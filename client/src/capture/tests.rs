@@ -66,6 +66,7 @@ impl Tree {
             include: Vec::new(),
             exclude: Vec::new(),
             excludes_file: Vec::new(),
+            packs: None,
         }
     }
 

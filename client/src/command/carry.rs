@@ -8,6 +8,7 @@ use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 
 use crate::capture::git::Git;
+use crate::capture::repacked::PackMemory;
 use crate::capture::user_git::{UserGit, user_git};
 use crate::capture::{self, Capture, Options, Reading};
 use crate::context::Context;
@@ -81,18 +82,29 @@ impl Errand {
         Ok(compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?)
     }
 
-    /// Captures the tree.
+    /// What a remote has of the repositories in the tree.
+    #[must_use]
+    pub fn packs(&self, context: &Context, remote: &str) -> PackMemory {
+        PackMemory::new(&context.settings.places.packs(remote), &self.root)
+    }
+
+    /// Captures the tree, without packs that this remote needs no more.
     ///
     /// # Errors
     ///
     /// Where it cannot be captured as it is.
-    pub async fn capture(&self, output: &Output) -> anyhow::Result<Arc<Capture>> {
+    pub async fn capture(
+        &self,
+        output: &Output,
+        packs: Option<PackMemory>,
+    ) -> anyhow::Result<Arc<Capture>> {
         let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
         let options = Options {
             root: self.root.clone(),
             include: bytes(&self.include),
             exclude: bytes(&self.exclude),
             excludes_file: self.git.excludes.clone(),
+            packs,
         };
         let progress = output.progress("reading", 0);
         let captured = tokio::task::spawn_blocking(move || {

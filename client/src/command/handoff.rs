@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use handoff_proto::run::{RunName, State};
 
 use super::carry::Errand;
@@ -126,9 +127,10 @@ async fn deliver(
     remote: &Remote,
 ) -> anyhow::Result<(Arc<Capture>, Receipt)> {
     let name = remote.name();
+    let packs = errand.packs(context, name);
     let mut captures = 1;
     loop {
-        let capture = errand.capture(&context.output).await?;
+        let capture = errand.capture(&context.output, Some(packs.clone())).await?;
         let mut first = Some(remote.clone());
         let connect = async || match first.take() {
             Some(remote) => Ok(remote),
@@ -137,7 +139,12 @@ async fn deliver(
         match hand_off(offer, &capture, &context.output, connect).await {
             Ok(receipt) => return Ok((capture, receipt)),
             Err(error) => match error.downcast_ref() {
-                Some(TransferError::Changed(_)) if captures < CAPTURES => captures += 1,
+                Some(TransferError::Changed(changed)) if captures < CAPTURES => {
+                    captures += 1;
+                    if capture.is_remembered(&changed.path) {
+                        packs.forget().context("cannot forget what the remote has lost")?;
+                    }
+                }
                 _ => return Err(error),
             },
         }
@@ -167,6 +174,9 @@ fn remember(
     if let Err(error) = Ledger::new(&context.settings.places).remember(&run, &capture.encoded) {
         let why = crate::exit::chain_text(&error);
         context.output.note(format_args!("warning: this machine will not remember the run: {why}"));
+    }
+    if let Err(error) = errand.packs(context, remote).remember(capture) {
+        context.output.note(format_args!("warning: packs will be sent again: {error}"));
     }
     let start = notifier::cursor::remember_start(&context.settings.places, remote, &receipt.cursor);
     if let Err(error) = start {

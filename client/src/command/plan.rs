@@ -40,7 +40,8 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let errand = Errand::new(context, args.carry)?;
     let contract = errand.contract(args.command, None)?;
-    let capture = errand.capture(&context.output).await?;
+    let packs = context.remote_name().map(|remote| errand.packs(context, remote));
+    let capture = errand.capture(&context.output, packs).await?;
     let lacking = lacking(context, &capture).await?;
     let attributes = xattrs::count(&errand.root, &capture);
     let report = Report::new(&errand, &contract, &capture, lacking, attributes);

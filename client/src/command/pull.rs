@@ -298,6 +298,7 @@ fn capture_options(root: AbsolutePath) -> anyhow::Result<capture::Options> {
         include: globs(file.carry.include),
         exclude: globs(file.carry.exclude),
         excludes_file: user_git(&Git::new(root.as_os_path()))?.excludes,
+        packs: None,
         root,
     })
 }

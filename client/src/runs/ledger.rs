@@ -55,6 +55,7 @@ impl HandedOff {
             include: bytes(&self.include),
             exclude: bytes(&self.exclude),
             excludes_file: user_git(&Git::new(self.root.as_os_path()))?.excludes,
+            packs: None,
         })
     }
 }

@@ -40,6 +40,7 @@ fn captured(tree: &Path) -> Arc<Capture> {
         include: Vec::new(),
         exclude: Vec::new(),
         excludes_file: Vec::new(),
+        packs: None,
     };
     Arc::new(capture(&options, &|_| {}).unwrap())
 }

@@ -20,6 +20,7 @@ use super::credentials::redact;
 use super::git::GitError;
 use super::repository::{LocalRepository, Snapshot};
 use super::source::{Directory, Source};
+use super::unsupported::Unsupported;
 
 /// What the working trees of a repository share, beside `objects` and `refs`.
 const SHARED: [&[u8]; 17] = [
@@ -145,6 +146,9 @@ pub enum LayoutError {
         /// Why.
         source: GitError,
     },
+    /// A layout that is not carried.
+    #[error(transparent)]
+    Unsupported(Unsupported),
     /// A path gets too long.
     #[error("a git directory cannot be carried")]
     Path(#[from] PathError),
@@ -272,8 +276,7 @@ impl Composer<'_> {
 
     /// Makes a repository whole that borrows objects from others.
     fn add_borrowed_objects(&mut self, at: &TreePath, objects: &Path) -> Result<(), LayoutError> {
-        let lenders = alternates::lenders(objects)
-            .map_err(|(path, source)| LayoutError::Alternates { path, source })?;
+        let lenders = alternates::lenders(objects)?;
         for lender in &lenders {
             self.bring_in(lender, at, |path| !alternates::is_list(path))?;
         }

@@ -23,6 +23,7 @@ mod lock;
 mod read;
 mod repository;
 mod source;
+mod unsupported;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,7 @@ pub use self::layout::LayoutError;
 pub use self::lock::LockError;
 pub use self::read::{ReadError, Reading};
 pub use self::repository::RepositoryError;
+pub use self::unsupported::Unsupported;
 
 use self::layout::{Found, Item, ItemKind, Layout};
 use self::repository::LocalRepository;
@@ -98,6 +100,7 @@ pub fn capture(
         let top = String::from_utf8_lossy(top).into_owned();
         return Err(CaptureError::Reserved { root: root.clone(), top });
     }
+    unsupported::check_root(root.as_os_path()).map_err(CaptureError::Unsupported)?;
     for _ in 0..ATTEMPTS {
         match attempt(options, on_read)? {
             Attempt::Settled(capture) => return Ok(*capture),
@@ -132,6 +135,7 @@ fn attempt(options: &Options, on_read: &(dyn Fn(Reading) + Sync)) -> Result<Atte
     let layout = match layout::compose(root, &directory, walk, &repositories) {
         Ok(layout) => layout,
         Err(error) if error.is_stale() => return moved(),
+        Err(LayoutError::Unsupported(layout)) => return Err(CaptureError::Unsupported(layout)),
         Err(error) => return Err(CaptureError::Layout(error)),
     };
     let Layout { items, git_dirs, redacted } = layout;
@@ -220,6 +224,7 @@ fn ask(
     let Some(local) = opened.map_err(CaptureError::Repository)? else {
         return Ok(None);
     };
+    unsupported::check(&local).map_err(CaptureError::Unsupported)?;
     lock::wait_until_free(&local.index_lock(), lock::WAIT_MAX).map_err(CaptureError::Locked)?;
     let seen = local.look().map_err(CaptureError::Repository)?;
     let tracked = local.tracked(&seen.index).map_err(CaptureError::Repository)?;

@@ -222,6 +222,7 @@ fn of_enrolling(error: &EnrollError) -> Exit {
 fn of_capture(error: &CaptureError) -> Exit {
     match error {
         CaptureError::Reserved { .. }
+        | CaptureError::Unsupported(_)
         | CaptureError::Walk { source: WalkError::Refused { .. }, .. } => Exit::Refused,
         CaptureError::Locked(_)
         | CaptureError::Unsettled { .. }

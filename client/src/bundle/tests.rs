@@ -18,6 +18,7 @@ fn captured(tree: &Path) -> Capture {
         excludes_file: Vec::new(),
         ignore_case: false,
         stat_cache: None,
+        packs: None,
     };
     capture(&options, &|_| {}).unwrap()
 }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use handoff_proto::path::TreePath;
 
+use super::layout::LayoutError;
+use super::unsupported::Unsupported;
+
 /// Files of an object directory that say something about that directory only.
 const LISTS: [&[u8]; 3] = [b"info/alternates", b"info/http-alternates", b"info/packs"];
 
@@ -17,8 +20,8 @@ pub(super) fn is_list(path: &TreePath) -> bool {
 }
 
 /// The directories that `objects` borrows from, directly or through another; itself not among
-/// them. One that does not exist lends nothing, for git neither.
-pub(super) fn lenders(objects: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+/// them. One that does not exist is an error: nobody can tell what is missing without it.
+pub(super) fn lenders(objects: &Path) -> Result<Vec<PathBuf>, LayoutError> {
     let mut seen = BTreeSet::from([objects.canonicalize().unwrap_or_else(|_| objects.to_owned())]);
     let mut to_visit = vec![objects.to_owned()];
     let mut lenders = Vec::new();
@@ -27,13 +30,14 @@ pub(super) fn lenders(objects: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Erro
         let content = match std::fs::read(&list) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err((list, error)),
+            Err(source) => return Err(LayoutError::Alternates { path: list, source }),
         };
         for line in content.split(|&byte| byte == b'\n').filter_map(parse_line) {
             let lender = directory.join(Path::new(OsStr::from_bytes(&line)));
-            if let Ok(real) = lender.canonicalize()
-                && seen.insert(real.clone())
-            {
+            let Ok(real) = lender.canonicalize() else {
+                return Err(LayoutError::Unsupported(Unsupported::MissingLender { list, lender }));
+            };
+            if seen.insert(real.clone()) {
                 lenders.push(real.clone());
                 to_visit.push(real);
             }
@@ -101,9 +105,11 @@ mod tests {
         for (borrower, lender) in [("a", "../b"), ("b", "../c"), ("c", "../a")] {
             let info = home.join(borrower).join("info");
             std::fs::create_dir_all(&info).unwrap();
-            std::fs::write(info.join("alternates"), format!("{lender}\n{lender}\n/nowhere\n"))
-                .unwrap();
+            std::fs::write(info.join("alternates"), format!("{lender}\n{lender}\n")).unwrap();
         }
         assert_eq!(lenders(&home.join("a")).unwrap(), [home.join("b"), home.join("c")]);
+        std::fs::remove_dir_all(home.join("c")).unwrap();
+        let error = lenders(&home.join("a")).unwrap_err();
+        assert!(error.to_string().contains("b/../c, which does not exist"), "{error}");
     }
 }

@@ -25,17 +25,25 @@ pub(super) struct Rewritten {
     pub(super) secrets: Vec<String>,
 }
 
-/// The settings to carry instead of this file; `None` to carry the file.
-pub(super) fn rewrite(
-    file: &Path,
-    content: &[u8],
-    place: Place,
-) -> Result<Option<Rewritten>, GitError> {
+/// What was found out about a settings file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Examined {
+    /// What to carry instead of it; `None` to carry the file.
+    pub(super) rewritten: Option<Rewritten>,
+    /// The other files that it includes, as they are written there, whatever the conditions.
+    pub(super) includes: Vec<Vec<u8>>,
+}
+
+/// Looks for secrets and included files in a settings file.
+pub(super) fn examine(file: &Path, content: &[u8], place: Place) -> Result<Examined, GitError> {
+    if place == Place::Same && !is_worth_a_look(content) {
+        return Ok(Examined::default());
+    }
     let settings = match config_syntax::parse(content) {
         Some(settings) => settings,
         None => {
             let directory = file.parent().unwrap_or(file);
-            // Only the file's own settings: what it includes is not carried with it.
+            // Only the file's own settings: each file that it includes is examined by itself.
             let words = ["config", "--list", "--null", "--no-includes", "--file"];
             let mut arguments = words.to_vec();
             let name = file.to_string_lossy();
@@ -43,7 +51,29 @@ pub(super) fn rewrite(
             listed(&Git::new(directory).ask(&arguments)?)
         }
     };
-    Ok(without_secrets(settings, place))
+    let includes = settings.iter().filter(|setting| is_include(&setting.key));
+    let includes = includes.filter_map(|setting| setting.value.clone()).collect();
+    Ok(Examined { rewritten: without_secrets(settings, place), includes })
+}
+
+/// Words without which a file holds neither a secret nor an include: names can be written in any
+/// case but not be broken up, and nothing in a value can stand for an `@`.
+const TELLING: [&[u8]; 8] =
+    [b"@", b"extraheader", b"pass", b"token", b"secret", b"apikey", b"helper", b"include"];
+
+/// Whether looking closer is worth starting git.
+fn is_worth_a_look(content: &[u8]) -> bool {
+    let lower = content.to_ascii_lowercase();
+    TELLING.iter().any(|word| contains(&lower, word))
+}
+
+fn is_include(key: &[u8]) -> bool {
+    key == b"include.path" || key.starts_with(b"includeif.") && name(key) == b"path"
+}
+
+/// The last part of a key.
+fn name(key: &[u8]) -> &[u8] {
+    key.rsplit(|&byte| byte == b'.').next().unwrap_or(key)
 }
 
 /// Every setting is ended by a NUL; a newline parts key and value.
@@ -65,7 +95,8 @@ fn without_secrets(settings: Vec<Setting>, place: Place) -> Option<Rewritten> {
             moved = true;
             continue;
         }
-        let safe = if is_secret(&setting.key) { None } else { Some(safe(&setting)) };
+        let secret = is_secret(&setting.key) || is_secret_helper(&setting);
+        let safe = if secret { None } else { Some(safe(&setting)) };
         if safe.as_ref() != Some(&setting) {
             secrets.push(String::from_utf8_lossy(&safe_text(&setting.key)).into_owned());
         }
@@ -82,12 +113,27 @@ fn names_place(setting: &Setting) -> bool {
 
 /// Settings that hold nothing but a secret.
 fn is_secret(key: &[u8]) -> bool {
-    let name = key.rsplit(|&byte| byte == b'.').next().unwrap_or(key);
-    matches!(name, b"extraheader" | b"smtppass") || key == b"imap.pass"
+    let name = name(key);
+    matches!(name, b"extraheader" | b"smtppass" | b"pass")
+        || SECRET_NAMES.iter().any(|end| name.ends_with(end))
+}
+
+/// How the names end of settings and of parameters in URLs that hold a secret.
+const SECRET_NAMES: [&[u8]; 5] = [b"token", b"password", b"passwd", b"secret", b"apikey"];
+
+/// Whether a credential helper is written so that it says the secret itself.
+fn is_secret_helper(setting: &Setting) -> bool {
+    let value = setting.value.as_deref().unwrap_or_default();
+    let lower = value.to_ascii_lowercase();
+    let says = |word: &&[u8]| contains(&lower, word);
+    let speaks = value.starts_with(b"!") && [b"echo".as_slice(), b"printf", b"<<"].iter().any(says);
+    setting.key.starts_with(b"credential.")
+        && name(&setting.key) == b"helper"
+        && (speaks || SECRET_NAMES.iter().any(says))
 }
 
 fn safe(setting: &Setting) -> Setting {
-    let name = setting.key.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    let name = name(&setting.key);
     let value = setting.value.as_ref().map(|value| {
         let value = safe_text(value);
         // A proxy needs no scheme.
@@ -102,7 +148,7 @@ fn safe(setting: &Setting) -> Setting {
 
 /// Removes what stands between `://` and `@` in every URL. For a program that logs in by a key,
 /// the user's name stays: it is no secret and needed.
-fn safe_text(text: &[u8]) -> Vec<u8> {
+pub(super) fn safe_text(text: &[u8]) -> Vec<u8> {
     let mut safe = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = find(rest, b"://") {
@@ -120,9 +166,28 @@ fn safe_text(text: &[u8]) -> Vec<u8> {
             }
         }
         rest = &after[login.len()..];
+        if is_http(&before[..at]) {
+            let url = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+            safe.extend(without_secret_parameters(&rest[..url]));
+            rest = &rest[url..];
+        }
     }
     safe.extend_from_slice(rest);
     safe
+}
+
+/// A URL's host and path with a query that no longer says a secret.
+fn without_secret_parameters(url: &[u8]) -> Vec<u8> {
+    let Some(query) = url.iter().position(|&byte| byte == b'?') else { return url.to_vec() };
+    let is_harmless = |parameter: &&[u8]| {
+        let name = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        !SECRET_NAMES.iter().any(|end| name.ends_with(end))
+    };
+    let parameters = url[query + 1..].split(|&byte| byte == b'&').filter(is_harmless);
+    let parameters = parameters.collect::<Vec<_>>().join(&b'&');
+    let mark: &[u8] = if parameters.is_empty() { b"" } else { b"?" };
+    [&url[..query], mark, &parameters].concat()
 }
 
 /// Up to the first byte that ends user, host and port.
@@ -243,6 +308,9 @@ mod tests {
             ("ftp://me:secret@host/x", "ftp://host/x"),
             ("https://a:b@one/ https://c:d@two/", "https://one/ https://two/"),
             ("me@example.com", "me@example.com"),
+            ("https://host/x?private_token=s&v=1 y", "https://host/x?v=1 y"),
+            ("https://host/x?access_token=s", "https://host/x"),
+            ("https::https://me:secret@host/x", "https::https://host/x"),
         ] {
             assert_eq!(safe_str(from), to, "{from}");
         }

@@ -7,7 +7,7 @@ use handoff_proto::manifest::ManifestError;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::tree::WalkError;
 
-use super::{ATTEMPTS, LayoutError, LockError, ReadError, RepositoryError};
+use super::{ATTEMPTS, LayoutError, LockError, ReadError, RepositoryError, Unsupported};
 
 /// The tree cannot be captured.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,9 @@ pub enum CaptureError {
     /// A repository cannot be understood.
     #[error("cannot capture the state of a repository")]
     Repository(#[source] RepositoryError),
+    /// A repository has a layout that is not carried.
+    #[error(transparent)]
+    Unsupported(Unsupported),
     /// A git directory cannot be carried.
     #[error("cannot capture a repository")]
     Layout(#[source] LayoutError),
@@ -84,6 +87,7 @@ impl CaptureError {
             Self::Read { source: ReadError::Changing { .. }, .. } | Self::Unsettled { .. } => {
                 "stop what writes there, or leave it out with `--exclude GLOB`"
             }
+            Self::Unsupported(layout) => return Some(layout.hint()),
             _ => return None,
         };
         Some(hint.to_owned())

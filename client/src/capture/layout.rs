@@ -21,6 +21,7 @@ use super::git::GitError;
 use super::repository::{LocalRepository, Snapshot};
 use super::source::{Directory, Source};
 use super::stat_cache::Stamp;
+use super::unsupported::Unsupported;
 
 /// What the working trees of a repository share, beside `objects` and `refs`.
 const SHARED: [&[u8]; 17] = [
@@ -68,6 +69,16 @@ pub(super) struct Item {
     pub(super) kind: ItemKind,
     /// What a file on disk was when it was listed.
     pub(super) stamp: Option<Stamp>,
+}
+
+impl Item {
+    /// The size of a file in bytes; 0 for anything else.
+    pub(super) fn size(&self) -> u64 {
+        match self.kind {
+            ItemKind::File { size, .. } => size,
+            ItemKind::Directory | ItemKind::Symlink { .. } => 0,
+        }
+    }
 }
 
 /// What a carried thing is.
@@ -138,6 +149,9 @@ pub enum LayoutError {
         /// Why.
         source: GitError,
     },
+    /// A layout that is not carried.
+    #[error(transparent)]
+    Unsupported(Unsupported),
     /// A path gets too long.
     #[error("a git directory cannot be carried")]
     Path(#[from] PathError),
@@ -265,8 +279,7 @@ impl Composer<'_> {
 
     /// Makes a repository whole that borrows objects from others.
     fn add_borrowed_objects(&mut self, at: &TreePath, objects: &Path) -> Result<(), LayoutError> {
-        let lenders = alternates::lenders(objects)
-            .map_err(|(path, source)| LayoutError::Alternates { path, source })?;
+        let lenders = alternates::lenders(objects)?;
         for lender in &lenders {
             self.bring_in(lender, at, |path| !alternates::is_list(path))?;
         }

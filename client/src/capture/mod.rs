@@ -8,6 +8,7 @@
 pub mod account;
 pub mod environment;
 pub mod git;
+pub mod repacked;
 pub mod root;
 pub mod user_git;
 
@@ -23,6 +24,7 @@ mod read;
 mod repository;
 mod source;
 mod stat_cache;
+mod unsupported;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -40,6 +42,7 @@ pub use self::layout::LayoutError;
 pub use self::lock::LockError;
 pub use self::read::{ReadError, Reading};
 pub use self::repository::RepositoryError;
+pub use self::unsupported::Unsupported;
 
 use self::layout::{Found, Layout};
 use self::read::ReadTree;
@@ -65,6 +68,9 @@ pub struct Options {
     pub ignore_case: bool,
     /// The directory of stat caches; without one everything is read.
     pub stat_cache: Option<PathBuf>,
+    /// What the remote has of the repositories from earlier snapshots; packs that were only packed
+    /// anew since then are not carried again.
+    pub packs: Option<repacked::PackMemory>,
 }
 
 /// A captured tree.
@@ -102,6 +108,7 @@ pub fn capture(
         let top = String::from_utf8_lossy(top).into_owned();
         return Err(CaptureError::Reserved { root: root.clone(), top });
     }
+    unsupported::check_root(root.as_os_path()).map_err(CaptureError::Unsupported)?;
     let cache = StatCache::load(options.stat_cache.as_deref(), root);
     for _ in 0..ATTEMPTS {
         match attempt(options, &cache, on_read)? {
@@ -142,9 +149,11 @@ fn attempt(
     let layout = match layout::compose(root, &directory, walk, &repositories) {
         Ok(layout) => layout,
         Err(error) if error.is_stale() => return moved(),
+        Err(LayoutError::Unsupported(layout)) => return Err(CaptureError::Unsupported(layout)),
         Err(error) => return Err(CaptureError::Layout(error)),
     };
     let Layout { items, git_dirs, redacted } = layout;
+    let items = repacked::exchange(items, &directory, options.packs.as_ref());
     let ReadTree { entries, sources, origins, stamps, new_cost } =
         match read::read_all(&directory, items, cache, began, on_read) {
             Ok(tree) => tree,
@@ -258,6 +267,7 @@ fn ask(
     let Some(local) = opened.map_err(CaptureError::Repository)? else {
         return Ok(None);
     };
+    unsupported::check(&local).map_err(CaptureError::Unsupported)?;
     lock::wait_until_free(&local.index_lock(), lock::WAIT_MAX).map_err(CaptureError::Locked)?;
     let recall = |content: &[u8; 32]| cache.index_digest(content);
     let (seen, paths) = local.look(&recall).map_err(CaptureError::Repository)?;

@@ -120,6 +120,9 @@ fn recall(items: Vec<Item>, cache: &StatCache) -> (ReadTree, Vec<Unread>) {
         let (kind, source, stamp) = match kind {
             ItemKind::Directory => (Kind::Directory, Source::Tree, None),
             ItemKind::Symlink { target } => (Kind::Symlink { target }, Source::Tree, None),
+            ItemKind::File { size, source: Source::Remote(chunks) } => {
+                (Kind::File { size, chunks: chunks.to_vec() }, Source::Remote(chunks), None)
+            }
             ItemKind::File { size, source } => {
                 let stamp = stamp.filter(|_| source.is_on_disk());
                 let known = stamp.and_then(|stamp| cursor.find(path.as_bytes(), &stamp));

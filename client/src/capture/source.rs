@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use handoff_proto::chunk::ChunkRef;
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::{FileError, open_regular};
 use rustix::fs::{Mode, OFlags};
@@ -19,6 +20,8 @@ pub(super) enum Source {
     Elsewhere(Arc<Directory>, TreePath),
     /// Nowhere: the snapshot has content of its own there.
     Generated(Arc<[u8]>),
+    /// Only on the remote, which has these chunks.
+    Remote(Arc<[ChunkRef]>),
 }
 
 /// A directory that is read from, held open.
@@ -62,6 +65,11 @@ impl Source {
             Self::Tree => (root, path),
             Self::Elsewhere(directory, path) => (&**directory, path),
             Self::Generated(content) => return Ok(Content::Generated(Arc::clone(content))),
+            Self::Remote(_) => {
+                let (action, path) = ("read", path.to_string());
+                let source = io::ErrorKind::NotFound.into();
+                return Err(FileError::Io { action, path, source });
+            }
         };
         let (file, _) = open_regular(directory.fd.as_fd(), path)?;
         Ok(Content::File(file))

@@ -68,6 +68,7 @@ impl Tree {
             excludes_file: Vec::new(),
             ignore_case: false,
             stat_cache: None,
+            packs: None,
         }
     }
 

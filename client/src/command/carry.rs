@@ -12,6 +12,7 @@ use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 
 use crate::capture::git::Git;
+use crate::capture::repacked::PackMemory;
 use crate::capture::user_git::{UserGit, user_git};
 use crate::capture::{self, Capture, Options, Reading};
 use crate::context::Context;
@@ -92,13 +93,23 @@ impl Errand {
         Ok(wire::Contract { carry_include, carry_exclude, ..contract })
     }
 
-    /// Captures the tree.
+    /// What a remote has of the repositories in the tree.
+    #[must_use]
+    pub fn packs(&self, context: &Context, remote: &str) -> PackMemory {
+        PackMemory::new(&context.settings.places.packs(remote), &self.root)
+    }
+
+    /// Captures the tree, without packs that this remote needs no more.
     ///
     /// # Errors
     ///
     /// Where it cannot be captured as it is.
-    pub async fn capture(&self, output: &Output) -> anyhow::Result<Arc<Capture>> {
-        self.capture_without(output, &[]).await
+    pub async fn capture(
+        &self,
+        output: &Output,
+        packs: Option<PackMemory>,
+    ) -> anyhow::Result<Arc<Capture>> {
+        self.capture_without(output, packs, &[]).await
     }
 
     /// Captures the tree as if these globs were excluded, too.
@@ -109,6 +120,7 @@ impl Errand {
     pub async fn capture_without(
         &self,
         output: &Output,
+        packs: Option<PackMemory>,
         exclude: &[Vec<u8>],
     ) -> anyhow::Result<Arc<Capture>> {
         let options = Options {
@@ -118,6 +130,7 @@ impl Errand {
             excludes_file: self.git.excludes.clone(),
             ignore_case: self.git.ignore_case,
             stat_cache: Some(self.stat_cache.clone()),
+            packs,
         };
         let progress = output.progress("reading", 0);
         let captured = tokio::task::spawn_blocking(move || {

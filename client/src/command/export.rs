@@ -63,7 +63,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let carried =
         CarryArgs { include: args.include, exclude: args.exclude, ..CarryArgs::default() };
     let errand = Errand::new(context, carried)?;
-    let capture = errand.capture(output).await?;
+    let capture = errand.capture(output, None).await?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
     carry::refuse_secrets(&capture, secrets, None).await?;
     // Unlike the tree, the file is meant from where the user is.

@@ -38,7 +38,8 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let errand = Errand::new(context, args.carry)?;
     let contract = errand.contract(args.command, None)?;
-    let survey = survey::survey(&errand, &context.output).await?;
+    let packs = context.remote_meant().map(|remote| errand.packs(context, remote));
+    let survey = survey::survey(&errand, packs, &context.output).await?;
     let capture = &survey.capture;
     let secrets = carry::scan(capture).await?;
     let answer = remote::ask(context, &contract, capture).await?;

@@ -301,6 +301,7 @@ fn capture_options(root: AbsolutePath, context: &Context) -> anyhow::Result<capt
         excludes_file: git.excludes,
         ignore_case: git.ignore_case,
         stat_cache: Some(context.settings.places.stat_caches()),
+        packs: None,
         root,
     })
 }

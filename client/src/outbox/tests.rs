@@ -20,6 +20,7 @@ fn captured(tree: &std::path::Path) -> Arc<Capture> {
         excludes_file: Vec::new(),
         ignore_case: false,
         stat_cache: None,
+        packs: None,
     };
     Arc::new(capture(&options, &|_| {}).unwrap())
 }

@@ -62,6 +62,7 @@ pub fn capture_options(
         excludes_file: git.excludes,
         ignore_case: git.ignore_case,
         stat_cache: None,
+        packs: None,
     })
 }
 

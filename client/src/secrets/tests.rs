@@ -55,6 +55,7 @@ impl Tree {
             excludes_file: Vec::new(),
             ignore_case: false,
             stat_cache: None,
+            packs: None,
         };
         capture(&options, &|_| {}).unwrap()
     }

@@ -59,6 +59,12 @@ impl Places {
         self.state.join("remotes").join(name)
     }
 
+    /// What one remote has of the repositories that were handed off to it.
+    #[must_use]
+    pub fn packs(&self, remote: &str) -> PathBuf {
+        self.remote(remote).join("packs")
+    }
+
     /// One file for each run handed off from here.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

@@ -42,6 +42,7 @@ fn captured(tree: &Path) -> Arc<Capture> {
         excludes_file: Vec::new(),
         ignore_case: false,
         stat_cache: None,
+        packs: None,
     };
     Arc::new(capture(&options, &|_| {}).unwrap())
 }

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use crate::capture::Capture;
 use crate::command::carry::{Errand, Secrets, refuse_secrets};
 use crate::context::Context;
@@ -86,7 +88,8 @@ pub(super) async fn deliver(
     secrets: Secrets,
 ) -> anyhow::Result<(Arc<Capture>, Remote, Receipt)> {
     let (places, output) = (&context.settings.places, &context.output);
-    let mut capture = errand.capture(output).await?;
+    let packs = errand.packs(context, way.remote_name());
+    let mut capture = errand.capture(output, Some(packs.clone())).await?;
     offer.known = known(context, errand, way.remote_name());
     refuse_secrets(&capture, secrets, offer.known.as_ref()).await?;
     let entry = entry(context, errand, offer, way.remote_name(), &capture)?;
@@ -113,6 +116,9 @@ pub(super) async fn deliver(
             let entry = held.as_ref().map_or(&entry, Held::entry).clone();
             sending.keeps(None);
             sent(places, output, &entry, held, &capture.encoded, &receipt);
+            if let Err(error) = packs.remember(&capture) {
+                output.note(format_args!("warning: packs will be sent again: {error}"));
+            }
             Ok((capture, remote, receipt))
         }
         Err(error) => match (held, fate(&error)) {
@@ -140,16 +146,22 @@ async fn send(
     secrets: Secrets,
 ) -> anyhow::Result<Receipt> {
     let name = remote.name();
+    let packs = errand.packs(context, name);
     let mut captures = 1;
     loop {
         let parcel = Parcel::Captured(Arc::clone(capture));
         let connect = || context.connect_to(name);
         match hand_off(offer, &parcel, &context.output, remote.clone(), connect).await {
             Ok(receipt) => return Ok(receipt),
-            Err(TransferError::Changed(_)) if captures < CAPTURES => captures += 1,
+            Err(TransferError::Changed(changed)) if captures < CAPTURES => {
+                captures += 1;
+                if capture.is_remembered(&changed.path) {
+                    packs.forget().context("cannot forget what the remote has lost")?;
+                }
+            }
             Err(error) => return Err(error.into()),
         }
-        *capture = errand.capture(&context.output).await?;
+        *capture = errand.capture(&context.output, Some(packs.clone())).await?;
         refuse_secrets(capture, secrets, offer.known.as_ref()).await?;
         if let Some(held) = held {
             held.recaptured(capture)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use handoff_proto::path::unescaped;
 use handoff_proto::tree::{WalkError, exact_glob};
 
+use crate::capture::repacked::PackMemory;
 use crate::capture::{Capture, CaptureError};
 use crate::command::carry::Errand;
 use crate::output::Output;
@@ -23,11 +24,15 @@ pub(super) struct Survey {
 }
 
 /// Captures the tree without what cannot be carried.
-pub(super) async fn survey(errand: &Errand, output: &Output) -> anyhow::Result<Survey> {
+pub(super) async fn survey(
+    errand: &Errand,
+    packs: Option<PackMemory>,
+    output: &Output,
+) -> anyhow::Result<Survey> {
     let mut refused = BTreeMap::new();
     let mut exclude = Vec::new();
     loop {
-        let error = match errand.capture_without(output, &exclude).await {
+        let error = match errand.capture_without(output, packs.clone(), &exclude).await {
             Ok(capture) => return Ok(Survey { capture, refused }),
             Err(error) => error,
         };

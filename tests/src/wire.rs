@@ -1,6 +1,7 @@
 //! A network between laptop and daemon that can be cut: a forwarder on loopback.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -22,9 +23,10 @@ pub struct Wire {
 #[derive(Debug)]
 struct Shared {
     open: Mutex<Vec<TcpStream>>,
-    /// Bytes to the daemon that may still pass before everything is cut once.
-    allowance: AtomicU64,
+    /// How many bytes have gone to the daemon in all when everything is to be cut, ascending.
+    cuts: Mutex<VecDeque<u64>>,
     passed: AtomicU64,
+    returned: AtomicU64,
 }
 
 impl Wire {
@@ -36,8 +38,9 @@ impl Wire {
         let address = listener.local_addr().expect("address");
         let shared = Arc::new(Shared {
             open: Mutex::default(),
-            allowance: AtomicU64::new(u64::MAX),
+            cuts: Mutex::default(),
             passed: AtomicU64::new(0),
+            returned: AtomicU64::new(0),
         });
         let wire = Self { address, shared };
         let forwarding = wire.clone();
@@ -61,7 +64,19 @@ impl Wire {
 
     /// Cuts every connection once this many more bytes have gone to the daemon, and only then.
     pub fn cut_after(&self, bytes: u64) {
-        self.shared.allowance.store(bytes, Ordering::SeqCst);
+        self.cut_at([self.passed() + bytes]);
+    }
+
+    /// Cuts every connection each time that so many bytes have gone to the daemon in all; in
+    /// ascending order.
+    pub fn cut_at(&self, points: impl IntoIterator<Item = u64>) {
+        *self.shared.cuts.lock().expect("lock") = points.into_iter().collect();
+    }
+
+    /// How many of these cuts are still to come.
+    #[must_use]
+    pub fn cuts_left(&self) -> usize {
+        self.shared.cuts.lock().expect("lock").len()
     }
 
     /// Cuts every connection now.
@@ -78,6 +93,12 @@ impl Wire {
         self.shared.passed.load(Ordering::SeqCst)
     }
 
+    /// How many bytes have gone either way.
+    #[must_use]
+    pub fn both_ways(&self) -> u64 {
+        self.passed() + self.shared.returned.load(Ordering::SeqCst)
+    }
+
     fn forward(&self, laptop: TcpStream, daemon: TcpStream) {
         let both = [&laptop, &daemon].map(|stream| stream.try_clone().expect("clone"));
         self.shared.open.lock().expect("lock").extend(both);
@@ -85,7 +106,20 @@ impl Wire {
             (daemon.try_clone().expect("clone"), laptop.try_clone().expect("clone"));
         let wire = self.clone();
         thread::spawn(move || drop(wire.copy(laptop, daemon)));
-        thread::spawn(move || drop(io::copy(&mut { from_daemon }, &mut { to_laptop })));
+        let wire = self.clone();
+        thread::spawn(move || drop(wire.copy_back(from_daemon, to_laptop)));
+    }
+
+    fn copy_back(&self, mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = from.read(&mut buffer)?;
+            if count == 0 {
+                return to.shutdown(Shutdown::Write);
+            }
+            to.write_all(&buffer[..count])?;
+            self.shared.returned.fetch_add(count as u64, Ordering::SeqCst);
+        }
     }
 
     fn copy(&self, mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
@@ -95,18 +129,22 @@ impl Wire {
             if count == 0 {
                 return to.shutdown(Shutdown::Write);
             }
-            let bytes = count as u64;
-            let before = self.shared.allowance.load(Ordering::SeqCst);
-            if before < bytes {
-                self.shared.allowance.store(u64::MAX, Ordering::SeqCst);
+            if self.is_time_to_cut(count as u64) {
                 self.cut();
                 return Ok(());
             }
-            if before != u64::MAX {
-                self.shared.allowance.fetch_sub(bytes, Ordering::SeqCst);
-            }
             to.write_all(&buffer[..count])?;
-            self.shared.passed.fetch_add(bytes, Ordering::SeqCst);
+            self.shared.passed.fetch_add(count as u64, Ordering::SeqCst);
         }
+    }
+
+    /// Whether the next cut is within the bytes that would pass now; it is done with then.
+    fn is_time_to_cut(&self, bytes: u64) -> bool {
+        let mut cuts = self.shared.cuts.lock().expect("lock");
+        let due = cuts.front().is_some_and(|point| self.passed() + bytes > *point);
+        if due {
+            cuts.pop_front();
+        }
+        due
     }
 }

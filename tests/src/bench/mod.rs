@@ -99,12 +99,14 @@ impl Bench {
         let default = || binaries.parent().map(|target| target.join("bench"));
         let directory = std::env::var_os("HANDOFF_BENCH_DIR").map(PathBuf::from).or_else(default);
         let directory = directory.context("no target directory: set HANDOFF_BENCH_DIR")?;
-        let work = directory.join("work");
+        let all_work = directory.join("work");
+        let work = all_work.join(std::process::id().to_string());
         fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
-        let work = work.canonicalize()?;
+        let (work, directory) = (work.canonicalize()?, directory.canonicalize()?);
         let scale = options.scale();
-        let trees = Trees::below(&work.with_file_name(scale.name()), scale)?;
+        let trees = Trees::below(&directory.join(scale.name()), scale)?;
         link::remove_left_behind()?;
+        remove_left_behind(&all_work)?;
         Ok(Self { scale, binaries, trees, work })
     }
 
@@ -124,7 +126,9 @@ impl Bench {
         let pristine = self.tree(tree)?;
         let guard = self.scratch(tree.name())?;
         let copy = guard.path().join("tree");
-        process::ok(process::command("cp").args(["-a", "--reflink=auto"]).arg(pristine).arg(&copy))?;
+        process::ok(
+            process::command("cp").args(["-a", "--reflink=auto"]).arg(pristine).arg(&copy),
+        )?;
         process::ok(process::git(&copy).arg("status"))?;
         Ok((guard, copy))
     }
@@ -133,6 +137,25 @@ impl Bench {
     fn settle(&self) -> Result<()> {
         sync(&self.work)
     }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // What stays is removed by the next benchmark.
+        drop(fs::remove_dir_all(&self.work));
+    }
+}
+
+/// Removes what benchmarks that were killed had in use.
+fn remove_left_behind(work: &Path) -> Result<()> {
+    for entry in fs::read_dir(work)? {
+        let path = entry?.path();
+        let owner = path.file_name().map(|name| Path::new("/proc").join(name));
+        if owner.is_some_and(|owner| !owner.exists()) {
+            fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn sync(directory: &Path) -> Result<()> {

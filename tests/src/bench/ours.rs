@@ -113,6 +113,7 @@ impl Ours {
         let start = Instant::now();
         let run = process::ok(&mut client)?;
         let seconds = start.elapsed().as_secs_f64();
+        measure::say(format_args!("   handoff: {seconds:.3} s"));
         Ok(Handed { run: run.trim().to_owned(), began, seconds })
     }
 
@@ -165,7 +166,7 @@ impl Ours {
 impl Drop for Ours {
     fn drop(&mut self) {
         // It may have ended already.
-        drop(kill_process(Pid::from_child(&self.daemon), Signal::TERM));
+        kill_process(Pid::from_child(&self.daemon), Signal::TERM).ok();
         drop(self.daemon.wait());
     }
 }

@@ -78,7 +78,9 @@ impl Ssh {
         let mut rsync = process::prefixed(&self.near, "rsync");
         rsync.args([flags, "-e", &self.shell()]).arg(format!("{}/", from.display()));
         rsync.arg(format!("root@{}:{}/", self.address.ip(), to.display()));
-        Ok(measure::seconds(&mut rsync)? + on_disk(to)?)
+        let seconds = measure::seconds(&mut rsync)? + on_disk(to)?;
+        measure::say(format_args!("   rsync: {seconds:.3} s"));
+        Ok(seconds)
     }
 
     /// Seconds of a push to a bare repository on the far end, until it is on disk there.
@@ -104,7 +106,7 @@ impl Ssh {
 impl Drop for Ssh {
     fn drop(&mut self) {
         // It may have ended already.
-        drop(kill_process(Pid::from_child(&self.server), Signal::TERM));
+        kill_process(Pid::from_child(&self.server), Signal::TERM).ok();
         drop(self.server.wait());
     }
 }

@@ -67,7 +67,8 @@ pub(in super::super) fn compressed_bytes(files: &[PathBuf]) -> Result<u64> {
     }
     let all = tempfile::NamedTempFile::new().context("create a file")?;
     fs::write(all.path(), content)?;
-    let output = process::output(process::command("zstd").args(["-3", "-q", "-c"]).arg(all.path()))?;
+    let output =
+        process::output(process::command("zstd").args(["-3", "-q", "-c"]).arg(all.path()))?;
     ensure!(output.status.success(), "zstd failed");
     Ok(output.stdout.len() as u64)
 }

@@ -21,7 +21,11 @@ pub(in super::super) struct Import {
 impl Import {
     /// Starts one; `compression` is zlib's level for its objects.
     pub(in super::super) fn into_new(repository: &Path, compression: u8) -> Result<Self> {
-        process::ok(process::git(repository.parent().context("parent")?).args(["init", "-q"]).arg(repository))?;
+        process::ok(
+            process::git(repository.parent().context("parent")?)
+                .args(["init", "-q"])
+                .arg(repository),
+        )?;
         Self::into(repository, compression)
     }
 

@@ -45,9 +45,6 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// The four that most targets speak of.
-    pub(super) const MAIN: [Self; 4] = [Self::Own, Self::Pack, Self::Files, Self::Data];
-
     /// Its directory, and its name in the table.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -141,7 +138,8 @@ fn pack(path: &Path, bytes: u64) -> Result<()> {
             import.commit("main", None)?;
         }
         let size = 8_000 + below(&mut random, 192_000);
-        import.file(&format!("media/{blob:05}.bin"), &noise(&mut random, usize::try_from(size)?))?;
+        import
+            .file(&format!("media/{blob:05}.bin"), &noise(&mut random, usize::try_from(size)?))?;
         made += size;
         blob += 1;
     }
@@ -188,11 +186,8 @@ fn untracked(path: &Path, bytes: u64, is_text: fn(u64) -> bool) -> Result<()> {
         let (mut left, part) = (bytes / FILES, MB);
         while left > 0 {
             let size = usize::try_from(left.min(part))?;
-            let made = if is_text(index) {
-                text.of(&mut random, size)
-            } else {
-                noise(&mut random, size)
-            };
+            let made =
+                if is_text(index) { text.of(&mut random, size) } else { noise(&mut random, size) };
             file.write_all(&made)?;
             left -= size as u64;
         }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::super::{
     Bench, measure,
@@ -64,7 +64,10 @@ fn upload(handoff: &Ours, path: &Path) -> Result<usize> {
             handoff.finish_newest(path)?;
             return Ok(attempt);
         }
-        measure::say(format_args!("{}", process::failure(&client, &output)));
+        let said = process::failure(&client, &output);
+        // A usage error does not go away by itself.
+        ensure!(output.status.code() != Some(2), said);
+        measure::say(format_args!("{said}"));
         client = handoff.client(&[], path, &["resume-upload"]);
     }
     bail!("the upload did not end in {ATTEMPTS} attempts")

@@ -193,10 +193,10 @@ fn untracked(path: &Path, bytes: u64, is_text: fn(u64) -> bool) -> Result<()> {
         }
         Ok(())
     };
-    let cores = thread::available_parallelism()?.get() as u64;
+    let cores = thread::available_parallelism()?.get();
     thread::scope(|scope| {
         let write = &write;
-        let of_core = |core| move || (core..FILES).step_by(cores as usize).try_for_each(write);
+        let of_core = |core| move || (0..FILES).skip(core).step_by(cores).try_for_each(write);
         let workers: Vec<_> = (0..cores).map(|core| scope.spawn(of_core(core))).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a writer panicked"))
     })

@@ -2,6 +2,7 @@
 //!
 //! A missing prerequisite is a panic, never a skip.
 
+pub mod bench;
 pub mod desktop;
 pub mod escape;
 pub mod remote;

@@ -30,6 +30,7 @@ struct State {
     /// What happens once so many more bytes have gone to the daemon; one after the other.
     plan: VecDeque<(u64, Event)>,
     passed: u64,
+    returned: u64,
     to_daemon: Flow,
     to_laptop: Flow,
 }
@@ -57,6 +58,7 @@ impl Wire {
             open: Vec::new(),
             plan: VecDeque::new(),
             passed: 0,
+            returned: 0,
             to_daemon: Flow::Flows,
             to_laptop: Flow::Flows,
         };
@@ -143,6 +145,19 @@ impl Wire {
         self.state().passed
     }
 
+    /// How many bytes have gone either way.
+    #[must_use]
+    pub fn both_ways(&self) -> u64 {
+        let state = self.state();
+        state.passed + state.returned
+    }
+
+    /// How many planned events are still to come.
+    #[must_use]
+    pub fn events_left(&self) -> usize {
+        self.state().plan.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().expect("lock")
     }
@@ -187,6 +202,7 @@ impl Wire {
                 return to.shutdown(Shutdown::Write);
             }
             to.write_all(&buffer[..count])?;
+            self.state().returned += count as u64;
         }
     }
 

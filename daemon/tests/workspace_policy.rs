@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use handoff_daemon::config::{Config, NetworkAccess};
 use handoff_daemon::harvest::job_spec;
 use handoff_daemon::store::UserName;
-use handoff_daemon::workspace::{Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, spec};
+use handoff_daemon::workspace::{Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, spec, View};
 use handoff_proto::run::{Contract, RunId};
 use handoff_proto::wire;
 use handoff_sandbox::{Access, Network, Spec};
@@ -66,6 +66,7 @@ impl Daemon {
             run: &RunId::from_random([3; 10]),
             user: &user,
             layout: &self.layout(),
+            view: &View::Copy,
             owner: self.owner,
         })
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
 
 use super::arguments::{Arguments, SUBCOMMAND};
-use crate::workspace::{self, PolicyError, PolicyInput, Terms};
+use crate::workspace::{self, Base, PolicyError, PolicyInput, Terms};
 
 /// Where the sandbox shows this very executable.
 const EXECUTABLE: &str = "/handoff/init";
@@ -31,7 +31,7 @@ const PROCESSES: u64 = 256;
 pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
     let terms = Terms::parse(input.contract)?;
     let layout = workspace::real_layout(input.layout)?;
-    write_ignore_rules(&layout.base().ignore_rules(), &terms.git_excludes)?;
+    write_ignore_rules(&layout.ignore_rules(), &terms.git_excludes)?;
     let base = workspace::free_path(BASE, &terms);
     let scratch = workspace::free_path(SCRATCH, &terms);
     let step_mounts = workspace::step_mounts(input, &terms)?;
@@ -46,6 +46,19 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
         target: target.clone(),
         access: Access::ReadOnly,
     };
+    let shown = input.view.base(&layout);
+    let shown = shown.directory();
+    let shown = shown
+        .canonicalize()
+        .map_err(|source| PolicyError::Place { path: shown.to_owned(), source })?;
+    let mut mounts = vec![
+        read_only(shown, &arguments.base),
+        read_only(layout.ignore_rules(), &Base::new(&arguments.base).ignore_rules()),
+    ];
+    let overlay = workspace::overlay(input, &terms, Access::ReadOnly)?;
+    if overlay.is_none() {
+        mounts.push(read_only(layout.workspace(), &arguments.tree));
+    }
     Ok(Spec {
         name: format!("{}-harvest", input.run),
         argv: [EXECUTABLE.into(), SUBCOMMAND.into()].into_iter().chain(arguments.write()).collect(),
@@ -58,10 +71,8 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
         account: Account { home: arguments.scratch.clone(), ..workspace::account(&terms) },
         host_uid: input.owner.host_uid(),
         hostname: workspace::HOSTNAME.to_owned(),
-        mounts: vec![
-            read_only(layout.workspace(), &arguments.tree),
-            read_only(layout.base().directory().to_owned(), &arguments.base),
-        ],
+        mounts,
+        overlays: overlay.into_iter().collect(),
         network: Network::None,
         limits: limits(input),
         umask: 0o077,

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     num::NonZeroU32,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::SystemTime,
 };
 
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::Config,
     store::{AppendError, Rev, Store, StoreError, UserName},
-    workspace::{self, Layout},
+    workspace::{self, Layout, Owner, Sharing, Trees, View, WorkspaceError},
 };
 
 /// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
@@ -75,6 +75,9 @@ pub(super) struct Shared {
     pub(super) tracker: TaskTracker,
     pub(super) stopping: CancellationToken,
     pub(super) slots: Arc<Semaphore>,
+    pub(super) trees: Trees,
+    /// Why runs get copies, if they do; found out when the first one starts.
+    sharing: OnceLock<Sharing>,
     runs: RwLock<BTreeMap<RunId, Entry>>,
     /// Held while a run is made or claimed, so that names, keys and uids stay unique.
     making: Mutex<()>,
@@ -92,6 +95,9 @@ pub enum RegistryError {
     /// The log cannot be read.
     #[error("cannot read the runs' log")]
     Store(#[from] StoreError),
+    /// What a crash left of a tree cannot be removed.
+    #[error("cannot clean up the trees")]
+    Trees(#[from] WorkspaceError),
     /// The log contradicts itself.
     #[error("log of run {run} is damaged")]
     Damaged {
@@ -155,12 +161,16 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let slots = Arc::new(Semaphore::new(settings.config.runs.concurrent as usize));
         let folded = fold_all(&store).await?;
+        let trees = Trees::new(&settings.state);
+        trees.clean()?;
         let registry = Self(Arc::new(Shared {
             store,
             settings,
             tracker,
             stopping,
             slots: Arc::clone(&slots),
+            trees,
+            sharing: OnceLock::new(),
             runs: RwLock::default(),
             making: Mutex::default(),
         }));
@@ -408,6 +418,39 @@ impl Registry {
 impl Shared {
     pub(super) fn layout(&self, id: &RunId) -> Layout {
         Layout::new(self.settings.state.join("runs").join(id.as_str()))
+    }
+
+    /// A new run's tree, as cheaply as this machine can make it. Blocks.
+    pub(super) fn fresh_view(
+        &self,
+        run: &Run,
+        user: &UserName,
+        layout: &Layout,
+    ) -> Result<View, WorkspaceError> {
+        let blobs = &*self.store.blobs;
+        let sharing = self.sharing.get_or_init(|| Sharing::find(&self.settings.state));
+        let owner = Owner::of(run);
+        if matches!(sharing, Sharing::Overlay) {
+            let tree = self.trees.prepare(blobs, user, run.snapshot)?;
+            return View::fresh(layout, tree, owner);
+        }
+        let snapshot = workspace::read_snapshot(blobs, user, run.snapshot)?;
+        workspace::materialise(blobs, user, &snapshot, layout, owner)?;
+        Ok(View::Copy)
+    }
+
+    /// The tree of a run that was prepared before. Blocks.
+    pub(super) fn view(
+        &self,
+        run: &Run,
+        user: &UserName,
+        layout: &Layout,
+    ) -> Result<View, WorkspaceError> {
+        if !layout.changes().exists() {
+            return Ok(View::Copy);
+        }
+        // Made again if the machine went down before it had reached the disk.
+        Ok(View::Overlay(self.trees.prepare(&*self.store.blobs, user, run.snapshot)?))
     }
 
     /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.

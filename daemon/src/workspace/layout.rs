@@ -16,9 +16,11 @@ const PRIVATE: u32 = 0o700;
 ///
 /// ```text
 /// <run>/
-///   workspace/          the tree
+///   workspace/          the tree, where it is a copy of its own
+///   changes/            else what the run changed in the shared one
 ///   home/               the run's home directory
-///   base/               what the harvest compares with
+///   base/               what the harvest compares with, beside a copy
+///   ignore              the user's own ignore rules
 ///   jobs/<turn>-command/
 ///   jobs/<turn>-harvest/
 /// ```
@@ -75,6 +77,18 @@ impl Layout {
     #[must_use]
     pub fn workspace(&self) -> PathBuf {
         self.run.join("workspace")
+    }
+
+    /// What the run changed in a tree that it shares with others.
+    #[must_use]
+    pub fn changes(&self) -> PathBuf {
+        self.run.join("changes")
+    }
+
+    /// The user's own ignore rules, for the harvest.
+    #[must_use]
+    pub fn ignore_rules(&self) -> PathBuf {
+        self.run.join("ignore")
     }
 
     /// The run's home directory.

@@ -19,7 +19,11 @@ mod owner;
 
 mod beneath;
 mod home;
+mod content;
 mod materialise;
+mod sharing;
+mod trees;
+mod view;
 mod remove;
 
 mod caches;
@@ -31,6 +35,7 @@ mod find_command;
 mod tools;
 
 pub use base::Base;
+pub use content::read_snapshot;
 pub use error::WorkspaceError;
 pub use find_command::{CommandMissing, find_command};
 pub use home::make_home;
@@ -38,9 +43,12 @@ pub use layout::{JobKind, Layout};
 pub use materialise::materialise;
 pub use owner::Owner;
 pub use remove::{RemoveError, remove};
+pub use sharing::Sharing;
 pub use spec::{PolicyError, PolicyInput, Purpose, spec};
+pub use trees::{Tree, Trees};
+pub use view::View;
 pub use terms::{Account, Terms, TermsError};
 pub use tools::{LeftOut, Surroundings, Tools, ToolsError};
 
 pub(crate) use mounts::{free_path, mount, targets_in_tree};
-pub(crate) use spec::{HOSTNAME, account, limits, real_layout, required_layers, step_mounts};
+pub(crate) use spec::{HOSTNAME, account, limits, overlay, real_layout, required_layers, step_mounts};

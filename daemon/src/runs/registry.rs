@@ -181,6 +181,7 @@ impl Registry {
             }
             registry.start(run, rev);
         }
+        registry.collect_trees();
         let worker = registry.0.settings.worker.clone();
         registry.0.tracker.spawn(admission::admit(registry.clone(), slots, worker));
         Ok(registry)
@@ -308,7 +309,21 @@ impl Registry {
         self.0.store.log.forget(&run.id).await?;
         self.0.store.queue.forget(&run.id).await?;
         self.0.runs.write().unwrap_or_else(PoisonError::into_inner).remove(&run.id);
+        self.collect_trees();
         Ok(())
+    }
+
+    /// Removes, in the background, the shared trees that no run needs any more. The newest one of
+    /// each directory stays: the next handoff is a layer on it.
+    fn collect_trees(&self) {
+        let shared = Arc::clone(&self.0);
+        self.0.tracker.spawn_blocking(move || {
+            let collected = shared.trees.collect(|| shared.snapshots_in_use());
+            if let Err(error) = collected {
+                // What is left is tried again next time.
+                tracing::warn!("trees are not collected: {:#}", anyhow::Error::from(error));
+            }
+        });
     }
 
     /// Where a run's files are.
@@ -418,6 +433,15 @@ impl Registry {
 impl Shared {
     pub(super) fn layout(&self, id: &RunId) -> Layout {
         Layout::new(self.settings.state.join("runs").join(id.as_str()))
+    }
+
+    /// Whose trees have to stay: every run's, as it can be pulled or go on until it is removed.
+    fn snapshots_in_use(&self) -> HashSet<(UserName, SnapshotId)> {
+        let entries = self.entries();
+        let used = entries.iter().filter_map(|entry| {
+            entry.live.with(|run| Some((UserName::parse(&run.user).ok()?, run.snapshot)))
+        });
+        used.collect()
     }
 
     /// A new run's tree, as cheaply as this machine can make it. Blocks.

@@ -77,8 +77,7 @@ fn merged(world: &World, tree: &Tree) -> PathBuf {
     let (mount, copy) = (world.path("mount"), world.path("copy"));
     fs::create_dir_all(&mount).expect("mount point");
     remove(&copy).expect("removed");
-    let lowers: Vec<&str> =
-        tree.lowers.iter().map(|lower| lower.to_str().expect("text")).collect();
+    let lowers: Vec<&str> = tree.lowers.iter().map(|lower| lower.to_str().expect("text")).collect();
     let empty = world.path("empty");
     fs::create_dir_all(&empty).expect("directory");
     // The kernel wants two layers where nothing can be written.
@@ -203,33 +202,41 @@ fn a_full_disk_leaves_nothing_and_the_next_attempt_succeeds() {
     }
     let world = World::with_repository();
     write(&world.laptop().join("large"), vec![7_u8; 3 << 20]);
-    let place = world.path("small");
-    fs::create_dir(&place).expect("directory");
-    // A disk of its own, in a namespace of its own: the mount ends with this thread.
-    let (world, place) = (&world, &place);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mount = |options: &str| {
-                let done = Command::new("mount")
-                    .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-                    .arg(place)
-                    .status();
-                assert!(done.expect("mount").success());
-            };
-            let unmount = || Command::new("umount").arg(place).status().expect("umount");
-            mount("size=1m");
-            let trees = Trees::new(place);
-            let snapshot = world.capture(&world.laptop());
-            let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                hand_off(world, &trees)
-            }));
-            let left = fs::read_dir(place.join("trees/ada")).expect("list").count();
-            let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(place).status();
-            let (again, tree) = hand_off(world, &trees);
-            let same = world.capture(&merged(world, &tree));
-            unmount();
-            assert!(attempt.is_err() && grown.expect("mount").success());
-            assert_eq!((left, again, same), (0, snapshot.clone(), snapshot));
-        });
-    });
+    let disk = SmallDisk::new(world.path("small"));
+    let trees = Trees::new(&disk.0);
+    let snapshot = world.capture(&world.laptop());
+    let attempt =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hand_off(&world, &trees)));
+    assert!(attempt.is_err(), "there is no room");
+    assert_eq!(fs::read_dir(disk.0.join("trees/ada")).expect("list").count(), 0);
+    disk.mount("remount,size=64m");
+    let (again, tree) = hand_off(&world, &trees);
+    assert_eq!((again, world.capture(&merged(&world, &tree))), (snapshot.clone(), snapshot));
+}
+
+/// A file system of a megabyte, which goes with the value.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn new(place: PathBuf) -> Self {
+        fs::create_dir(&place).expect("directory");
+        let disk = Self(place);
+        disk.mount("size=1m");
+        disk
+    }
+
+    fn mount(&self, options: &str) {
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(&self.0)
+            .status();
+        assert!(done.expect("mount").success(), "mounted with {options}");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The directory that holds it cannot be removed otherwise, which would tell.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
 }

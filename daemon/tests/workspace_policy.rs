@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use handoff_daemon::config::{Config, NetworkAccess};
 use handoff_daemon::harvest::job_spec;
 use handoff_daemon::store::UserName;
-use handoff_daemon::workspace::{Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, spec, View};
+use handoff_daemon::workspace::{
+    Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, View, spec,
+};
 use handoff_proto::run::{Contract, RunId};
 use handoff_proto::wire;
 use handoff_sandbox::{Access, Network, Spec};

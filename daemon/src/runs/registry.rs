@@ -182,6 +182,9 @@ impl Registry {
             registry.start(run, rev);
         }
         registry.collect_trees();
+        let shared = Arc::clone(&registry.0);
+        // The first run need not wait for it.
+        registry.0.tracker.spawn_blocking(move || drop(shared.sharing().clone()));
         let worker = registry.0.settings.worker.clone();
         registry.0.tracker.spawn(admission::admit(registry.clone(), slots, worker));
         Ok(registry)
@@ -344,6 +347,12 @@ impl Registry {
         &self.0.store
     }
 
+    /// How runs get their trees; unknown until that has been tried, soon after the start.
+    #[must_use]
+    pub fn sharing(&self) -> Option<Sharing> {
+        self.0.sharing.get().cloned()
+    }
+
     /// Where blocking work and streams are accounted for.
     #[must_use]
     pub fn tracker(&self) -> &TaskTracker {
@@ -444,6 +453,16 @@ impl Shared {
         used.collect()
     }
 
+    fn sharing(&self) -> &Sharing {
+        self.sharing.get_or_init(|| {
+            let found = Sharing::find(&self.settings.state);
+            if let Sharing::Copy { why } = &found {
+                tracing::info!("each run gets a copy of its tree: {why}");
+            }
+            found
+        })
+    }
+
     /// A new run's tree, as cheaply as this machine can make it. Blocks.
     pub(super) fn fresh_view(
         &self,
@@ -452,9 +471,8 @@ impl Shared {
         layout: &Layout,
     ) -> Result<View, WorkspaceError> {
         let blobs = &*self.store.blobs;
-        let sharing = self.sharing.get_or_init(|| Sharing::find(&self.settings.state));
         let owner = Owner::of(run);
-        if matches!(sharing, Sharing::Overlay) {
+        if matches!(self.sharing(), Sharing::Overlay) {
             let tree = self.trees.prepare(blobs, user, run.snapshot)?;
             return View::fresh(layout, tree, owner);
         }

@@ -18,13 +18,13 @@ mod layout;
 mod owner;
 
 mod beneath;
-mod home;
 mod content;
+mod home;
 mod materialise;
+mod remove;
 mod sharing;
 mod trees;
 mod view;
-mod remove;
 
 mod caches;
 mod environment;
@@ -45,10 +45,12 @@ pub use owner::Owner;
 pub use remove::{RemoveError, remove};
 pub use sharing::Sharing;
 pub use spec::{PolicyError, PolicyInput, Purpose, spec};
-pub use trees::{Tree, Trees};
-pub use view::View;
 pub use terms::{Account, Terms, TermsError};
 pub use tools::{LeftOut, Surroundings, Tools, ToolsError};
+pub use trees::{Tree, Trees};
+pub use view::View;
 
 pub(crate) use mounts::{free_path, mount, targets_in_tree};
-pub(crate) use spec::{HOSTNAME, account, limits, overlay, real_layout, required_layers, step_mounts};
+pub(crate) use spec::{
+    HOSTNAME, account, limits, overlay, real_layout, required_layers, step_mounts,
+};

@@ -110,9 +110,10 @@ impl Trees {
     pub fn clean(&self) -> Result<(), WorkspaceError> {
         self.take_away(|of_user, name| {
             !name.starts_with('.')
-                && (name.starts_with(LATEST) || of_user.below(name).is_some_and(|below| {
-                    below.iter().all(|other| of_user.is_whole(other)) && of_user.is_whole(name)
-                }))
+                && (name.starts_with(LATEST)
+                    || of_user.below(name).is_some_and(|below| {
+                        below.iter().all(|other| of_user.is_whole(other)) && of_user.is_whole(name)
+                    }))
         })
         .map(drop)
     }

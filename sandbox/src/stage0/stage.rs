@@ -16,9 +16,9 @@ use rustix::mount::{
 
 use super::etc::Etc;
 use super::executable::{self, Executable};
+use super::overlay;
 use super::plan::{self, Scratch};
 use super::point::{self, Owner};
-use super::overlay;
 use super::source::{Kind, Layers, Source};
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::{Access, Spec, enclosing};

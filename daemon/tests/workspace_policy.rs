@@ -149,13 +149,14 @@ fn a_harvest_can_read_the_tree_and_change_nothing() {
     assert_eq!(spec.network, Network::None);
     assert!(spec.mounts.iter().all(|mount| mount.access == Access::ReadOnly));
     let found = mounts(&spec);
-    assert_eq!(found.len(), 2, "neither home nor caches nor tools: {found:?}");
-    assert_eq!(found[0].1, Path::new("/home/alice/src/app"));
-    assert_eq!(found[1].0, daemon.path("runs/x/base"));
+    assert_eq!(found.len(), 3, "neither home nor caches nor tools: {found:?}");
+    assert_eq!(found[0].0, daemon.path("runs/x/base"));
+    assert_eq!(found[1].0, daemon.path("runs/x/ignore"));
+    assert_eq!(found[2].1, Path::new("/home/alice/src/app"));
     assert_eq!(spec.argv[1], "harvest");
     assert_eq!(spec.account.home, spec.cwd);
     assert!(!spec.mounts.iter().any(|mount| spec.cwd.starts_with(&mount.target)));
-    let rules = daemon.layout().base().ignore_rules();
+    let rules = daemon.layout().ignore_rules();
     assert_eq!(fs::read(&rules).expect("rules"), b"*.swp\n");
     assert_eq!(fs::metadata(&rules).expect("rules").permissions().mode() & 0o044, 0o044);
 }
@@ -167,7 +168,7 @@ fn our_own_places_move_aside_for_a_tree_of_that_name() {
     daemon.contract.directory = daemon.contract.root.clone();
     daemon.contract.account.as_mut().expect("account").home = b"/harvest-scratch".to_vec();
     let spec = daemon.harvest();
-    assert_eq!(spec.mounts[1].target, Path::new("/harvest-base-1"));
+    assert_eq!(spec.mounts[0].target, Path::new("/harvest-base-1"));
     assert_eq!(spec.cwd, Path::new("/harvest-scratch-1"));
 }
 

@@ -1,9 +1,12 @@
 //! What this machine can do to keep runs in, found out by trying it once.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use handoff_proto::wire;
 use handoff_sandbox::Layer;
+
+use crate::workspace::Sharing;
 
 /// The layers of isolation on this machine. The first call starts a trial jail and blocks; later
 /// ones only remember.
@@ -11,6 +14,14 @@ use handoff_sandbox::Layer;
 pub fn layers() -> Vec<wire::IsolationLayer> {
     static FOUND: OnceLock<Vec<wire::IsolationLayer>> = OnceLock::new();
     FOUND.get_or_init(|| handoff_sandbox::probe().into_iter().map(to_wire).collect()).clone()
+}
+
+/// The same, and how runs get their trees in this state directory. Blocks.
+#[must_use]
+pub fn found(state: &Path) -> Vec<wire::IsolationLayer> {
+    let mut found = layers();
+    found.push(Sharing::find(state).report());
+    found
 }
 
 fn to_wire(layer: Layer) -> wire::IsolationLayer {

@@ -94,6 +94,7 @@ impl Scene {
                 target: "/home/alice/work".into(),
                 access: Access::ReadWrite,
             }],
+            overlays: Vec::new(),
             network: Network::None,
             limits: Limits { open_files: 1024, ..Limits::default() },
             umask: 0o022,

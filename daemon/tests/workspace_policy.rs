@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use handoff_daemon::config::{Config, NetworkAccess};
 use handoff_daemon::harvest::job_spec;
 use handoff_daemon::store::UserName;
-use handoff_daemon::workspace::{Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, spec};
+use handoff_daemon::workspace::{
+    Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, View, spec,
+};
 use handoff_proto::run::{Contract, RunId};
 use handoff_proto::wire;
 use handoff_sandbox::{Access, Network, Spec};
@@ -68,6 +70,7 @@ impl Daemon {
             run: &RunId::from_random([3; 10]),
             user: &user,
             layout: &self.layout(),
+            view: &View::Copy,
             owner: self.owner,
         })
     }
@@ -148,17 +151,18 @@ fn a_harvest_can_read_the_tree_and_change_nothing() {
     assert_eq!(spec.network, Network::None);
     assert!(spec.mounts.iter().all(|mount| mount.access == Access::ReadOnly));
     let found = mounts(&spec);
-    assert_eq!(found.len(), 2, "neither home nor caches nor tools: {found:?}");
-    assert_eq!(found[0].1, Path::new("/home/alice/src/app"));
-    assert_eq!(found[1].0, daemon.path("runs/x/base"));
+    assert_eq!(found.len(), 3, "neither home nor caches nor tools: {found:?}");
+    assert_eq!(found[0].0, daemon.path("runs/x/base"));
+    assert_eq!(found[1].0, daemon.path("runs/x/ignore"));
+    assert_eq!(found[2].1, Path::new("/home/alice/src/app"));
     assert_eq!(spec.argv[1], "harvest");
     assert_eq!(spec.account.home, spec.cwd);
     assert!(!spec.mounts.iter().any(|mount| spec.cwd.starts_with(&mount.target)));
-    let base = daemon.layout().base();
+    let rules = daemon.layout().rules();
     for (rules, content) in [
-        (base.ignore_rules(), &b"*.swp\n"[..]),
-        (base.include(), b"*.log\0/a b/\0"),
-        (base.exclude(), b"*.mp4\0"),
+        (rules.ignore(), &b"*.swp\n"[..]),
+        (rules.include(), b"*.log\0/a b/\0"),
+        (rules.exclude(), b"*.mp4\0"),
     ] {
         assert_eq!(fs::read(&rules).expect("rules"), content);
         assert_eq!(fs::metadata(&rules).expect("rules").permissions().mode() & 0o044, 0o044);
@@ -172,7 +176,7 @@ fn our_own_places_move_aside_for_a_tree_of_that_name() {
     daemon.contract.directory = daemon.contract.root.clone();
     daemon.contract.account.as_mut().expect("account").home = b"/harvest-scratch".to_vec();
     let spec = daemon.harvest();
-    assert_eq!(spec.mounts[1].target, Path::new("/harvest-base-1"));
+    assert_eq!(spec.mounts[0].target, Path::new("/harvest-base-1"));
     assert_eq!(spec.cwd, Path::new("/harvest-scratch-1"));
 }
 

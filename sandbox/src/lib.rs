@@ -52,4 +52,4 @@ pub use crate::probe::probe;
 pub use crate::report::{ExitStatus, Refusal, Report, Step};
 pub use crate::running::{Ended, Next, ReportError, Running};
 pub use crate::spawn::{SpawnError, Stdio, spawn};
-pub use crate::spec::{Access, Account, Limits, Mount, Network, Spec};
+pub use crate::spec::{Access, Account, Limits, Mount, Network, Overlay, Spec};

@@ -72,6 +72,7 @@ fn spec() -> Spec {
         host_uid: rustix::process::geteuid().is_root().then_some(HOST_UID),
         hostname: "probe".into(),
         mounts: Vec::new(),
+        overlays: Vec::new(),
         network: Network::None,
         limits: Limits { memory_bytes: MEMORY_BYTES, ..Limits::default() },
         umask: 0o022,

@@ -40,6 +40,10 @@ pub struct Spec {
     pub hostname: String,
     /// What of the host is shown, beside the read-only system directories.
     pub mounts: Vec<Mount>,
+    /// Directories that are put together from layers, beside the mounts. Only for callers that
+    /// are root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlays: Vec<Overlay>,
     /// Which network the command has.
     pub network: Network,
     /// How much the command may use.
@@ -75,6 +79,33 @@ pub struct Mount {
     pub target: PathBuf,
     /// Whether the command may change it.
     pub access: Access,
+}
+
+/// Shows one directory inside the jail that is made of layers: what the upper one has, else what
+/// the nearest lower one has. Renaming directories and hard links work in it as in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// The real paths of the lower layers, nearest first; 1 to 64. Nothing may change them while
+    /// they are shown. What belongs to root in them appears as the run's own.
+    #[serde(with = "bytes::paths")]
+    pub lowers: Vec<PathBuf>,
+    /// The real path of the directory with the changes on top, which belong to the run: a
+    /// directory called `upper`, and one called `work` that nothing else uses.
+    #[serde(with = "bytes::path")]
+    pub changes: PathBuf,
+    /// Where it appears inside, as for a [`Mount`].
+    #[serde(with = "bytes::path")]
+    pub target: PathBuf,
+    /// Whether the command may change it. Read-only overlays leave `work` alone.
+    pub access: Access,
+}
+
+impl Overlay {
+    /// The directory of changes in [`Overlay::changes`].
+    pub const UPPER: &str = "upper";
+
+    /// The kernel's own directory in [`Overlay::changes`].
+    pub const WORK: &str = "work";
 }
 
 /// Tells whether a mount may be written.

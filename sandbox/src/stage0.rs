@@ -13,6 +13,7 @@ mod limits;
 mod loopback;
 mod mapping;
 mod namespaces;
+mod overlay;
 mod plan;
 mod point;
 mod source;
@@ -59,10 +60,10 @@ fn enter(mut descriptors: Descriptors) -> Result<Infallible, Refusal> {
     namespaces::enter(spec.network)?;
     loopback::up(spec.network)?;
 
-    let sources = source::open(&spec.mounts, spec.host_uid)?;
+    let (sources, layers) = source::open(spec)?;
     let executable = executable::open()?;
     let system = etc::open(spec)?;
-    let tops = stage::compose(spec, host_uid, sources, executable, system)?;
+    let tops = stage::compose(spec, host_uid, sources, layers, executable, system)?;
 
     let filters = seccomp::programs()?;
     let arguments = arguments::compose(spec, &tops, &filters)?;

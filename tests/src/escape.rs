@@ -165,6 +165,7 @@ impl Lab {
             host_uid: (self.caller == Caller::Root).then_some(RUN),
             hostname: "handoff".into(),
             mounts: vec![mount("home", "/home/alice"), mount("ws", "/home/alice/src/app")],
+            overlays: Vec::new(),
             network: Network::None,
             limits: Limits {
                 memory_bytes: 512 << 20,

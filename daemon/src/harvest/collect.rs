@@ -85,9 +85,9 @@ pub fn collect(request: &Request) -> Result<Collection, CollectError> {
     let base = read_base(&request.base)?;
     let rules = Rules {
         base: &base,
-        excludes_file: read(&request.base.ignore_rules())?.unwrap_or_default(),
-        include: read_globs(&request.base.include())?,
-        exclude: read_globs(&request.base.exclude())?,
+        excludes_file: read(&request.base.rules().ignore())?.unwrap_or_default(),
+        include: read_globs(&request.base.rules().include())?,
+        exclude: read_globs(&request.base.rules().exclude())?,
         mount_points: &request.mount_points,
     };
     let mut notes = Vec::new();

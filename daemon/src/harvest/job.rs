@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
 
 use super::arguments::{Arguments, SUBCOMMAND};
-use crate::workspace::{self, PolicyError, PolicyInput, Terms};
+use crate::workspace::{self, Base, PolicyError, PolicyInput, Rules, Terms};
 
 /// Where the sandbox shows this very executable.
 const EXECUTABLE: &str = "/handoff/init";
@@ -31,7 +31,7 @@ const PROCESSES: u64 = 256;
 pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
     let terms = Terms::parse(input.contract)?;
     let layout = workspace::real_layout(input.layout)?;
-    write_rules(&layout.base(), &terms)?;
+    write_rules(&layout.rules(), &terms)?;
     let base = workspace::free_path(BASE, &terms);
     let scratch = workspace::free_path(SCRATCH, &terms);
     let step_mounts = workspace::step_mounts(input, &terms)?;
@@ -46,6 +46,22 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
         target: target.clone(),
         access: Access::ReadOnly,
     };
+    let shown = input.view.base(&layout);
+    let shown = shown.directory();
+    let shown = shown
+        .canonicalize()
+        .map_err(|source| PolicyError::Place { path: shown.to_owned(), source })?;
+    let mut mounts = vec![
+        read_only(shown, &arguments.base),
+        read_only(
+            layout.rules().directory().to_owned(),
+            &Base::new(&arguments.base).rules().directory().to_owned(),
+        ),
+    ];
+    let overlay = workspace::overlay(input, &terms, Access::ReadOnly)?;
+    if overlay.is_none() {
+        mounts.push(read_only(layout.workspace(), &arguments.tree));
+    }
     Ok(Spec {
         name: format!("{}-harvest", input.run),
         argv: [EXECUTABLE.into(), SUBCOMMAND.into()].into_iter().chain(arguments.write()).collect(),
@@ -58,10 +74,8 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
         account: Account { home: arguments.scratch.clone(), ..workspace::account(&terms) },
         host_uid: input.owner.host_uid(),
         hostname: workspace::HOSTNAME.to_owned(),
-        mounts: vec![
-            read_only(layout.workspace(), &arguments.tree),
-            read_only(layout.base().directory().to_owned(), &arguments.base),
-        ],
+        mounts,
+        overlays: overlay.into_iter().collect(),
         network: Network::None,
         limits: limits(input),
         umask: 0o077,
@@ -82,10 +96,16 @@ fn limits(input: &PolicyInput<'_>) -> Limits {
 
 /// Keeps what decides about being carried where the harvester finds it and the run could not
 /// change it.
-fn write_rules(base: &workspace::Base, terms: &Terms) -> Result<(), PolicyError> {
-    write_for_jail(&base.ignore_rules(), &terms.git_excludes)?;
-    write_for_jail(&base.include(), &terminated(&terms.carry_include))?;
-    write_for_jail(&base.exclude(), &terminated(&terms.carry_exclude))
+fn write_rules(rules: &Rules, terms: &Terms) -> Result<(), PolicyError> {
+    let directory = rules.directory();
+    let make = || {
+        fs::DirBuilder::new().recursive(true).create(directory)?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+    };
+    make().map_err(|source| PolicyError::Place { path: directory.to_owned(), source })?;
+    write_for_jail(&rules.ignore(), &terms.git_excludes)?;
+    write_for_jail(&rules.include(), &terminated(&terms.carry_include))?;
+    write_for_jail(&rules.exclude(), &terminated(&terms.carry_exclude))
 }
 
 fn write_for_jail(path: &std::path::Path, content: &[u8]) -> Result<(), PolicyError> {

@@ -112,7 +112,8 @@ impl Admin for AdminService {
         &self,
         _request: Request<wire::DoctorRequest>,
     ) -> Result<Response<wire::DoctorReply>, Status> {
-        let isolation = tokio::task::spawn_blocking(doctor::layers)
+        let state = self.store.directory().to_owned();
+        let isolation = tokio::task::spawn_blocking(move || doctor::found(&state))
             .await
             .map_err(|_| Status::unavailable("daemon is stopping"))?;
         let state: PathBuf = self.store.directory().to_owned();

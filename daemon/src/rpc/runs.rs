@@ -200,10 +200,12 @@ impl wire::runs_server::Runs for RunsService {
     ) -> Result<Response<wire::InfoReply>, Status> {
         let caller = self.caller(&request).await?;
         let settings = self.registry.settings();
+        let mut isolation = crate::doctor::layers();
+        isolation.extend(self.registry.sharing().map(|sharing| sharing.report()));
         Ok(Response::new(wire::InfoReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             user: caller.user.as_str().to_owned(),
-            isolation: crate::doctor::layers(),
+            isolation,
             tools: settings.tools.path().iter().map(|path| path.as_bytes().to_vec()).collect(),
             network: settings.config.network.access.name().to_owned(),
         }))

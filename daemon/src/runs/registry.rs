@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     num::NonZeroU32,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::SystemTime,
 };
 
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::Config,
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
-    workspace::{self, Layout},
+    workspace::{self, Layout, Owner, Sharing, Trees, View, WorkspaceError},
 };
 
 /// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
@@ -76,6 +76,9 @@ pub(super) struct Shared {
     pub(super) stopping: CancellationToken,
     pub(super) slots: Arc<Semaphore>,
     quotas: Quotas,
+    pub(super) trees: Trees,
+    /// Why runs get copies, if they do; found out when the first one starts.
+    sharing: OnceLock<Sharing>,
     runs: RwLock<BTreeMap<RunId, Entry>>,
     /// Held while a run is made or claimed, so that names, keys and uids stay unique.
     making: Mutex<()>,
@@ -93,6 +96,9 @@ pub enum RegistryError {
     /// The log cannot be read.
     #[error("cannot read the runs' log")]
     Store(#[from] StoreError),
+    /// What a crash left of a tree cannot be removed.
+    #[error("cannot clean up the trees")]
+    Trees(#[from] WorkspaceError),
     /// The log contradicts itself.
     #[error("log of run {run} is damaged")]
     Damaged {
@@ -156,6 +162,8 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let slots = Arc::new(Semaphore::new(settings.config.runs.concurrent as usize));
         let folded = fold_all(&store).await?;
+        let trees = Trees::new(&settings.state);
+        trees.clean()?;
         let registry = Self(Arc::new(Shared {
             store,
             settings,
@@ -163,6 +171,8 @@ impl Registry {
             stopping,
             slots: Arc::clone(&slots),
             quotas: Quotas::default(),
+            trees,
+            sharing: OnceLock::new(),
             runs: RwLock::default(),
             making: Mutex::default(),
         }));
@@ -173,6 +183,10 @@ impl Registry {
             }
             registry.start(run, rev);
         }
+        registry.collect_trees();
+        let shared = Arc::clone(&registry.0);
+        // The first run need not wait for it.
+        registry.0.tracker.spawn_blocking(move || drop(shared.sharing().clone()));
         let worker = registry.0.settings.worker.clone();
         registry.0.tracker.spawn(admission::admit(registry.clone(), slots, worker));
         Ok(registry)
@@ -300,7 +314,21 @@ impl Registry {
         self.0.store.log.forget(&run.id).await?;
         self.0.store.queue.forget(&run.id).await?;
         self.0.runs.write().unwrap_or_else(PoisonError::into_inner).remove(&run.id);
+        self.collect_trees();
         Ok(())
+    }
+
+    /// Removes, in the background, the shared trees that no run needs any more. The newest one of
+    /// each directory stays: the next handoff is a layer on it.
+    fn collect_trees(&self) {
+        let shared = Arc::clone(&self.0);
+        self.0.tracker.spawn_blocking(move || {
+            let collected = shared.trees.collect(|| shared.snapshots_in_use());
+            if let Err(error) = collected {
+                // What is left is tried again next time.
+                tracing::warn!("trees are not collected: {:#}", anyhow::Error::from(error));
+            }
+        });
     }
 
     /// Where a run's files are.
@@ -325,6 +353,12 @@ impl Registry {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// How runs get their trees; unknown until that has been tried, soon after the start.
+    #[must_use]
+    pub fn sharing(&self) -> Option<Sharing> {
+        self.0.sharing.get().cloned()
     }
 
     /// Where blocking work and streams are accounted for.
@@ -416,6 +450,57 @@ impl Registry {
 impl Shared {
     pub(super) fn layout(&self, id: &RunId) -> Layout {
         Layout::new(self.settings.state.join("runs").join(id.as_str()))
+    }
+
+    /// Whose trees have to stay: every run's, as it can be pulled or go on until it is removed.
+    fn snapshots_in_use(&self) -> HashSet<(UserName, SnapshotId)> {
+        let entries = self.entries();
+        let used = entries.iter().filter_map(|entry| {
+            entry.live.with(|run| Some((UserName::parse(&run.user).ok()?, run.snapshot)))
+        });
+        used.collect()
+    }
+
+    fn sharing(&self) -> &Sharing {
+        self.sharing.get_or_init(|| {
+            let found = Sharing::find(&self.settings.state);
+            if let Sharing::Copy { why } = &found {
+                tracing::info!("each run gets a copy of its tree: {why}");
+            }
+            found
+        })
+    }
+
+    /// A new run's tree, as cheaply as this machine can make it. Blocks.
+    pub(super) fn fresh_view(
+        &self,
+        run: &Run,
+        user: &UserName,
+        layout: &Layout,
+    ) -> Result<View, WorkspaceError> {
+        let blobs = &*self.store.blobs;
+        let owner = Owner::of(run);
+        if matches!(self.sharing(), Sharing::Overlay) {
+            let tree = self.trees.prepare(blobs, user, run.snapshot)?;
+            return View::fresh(layout, tree, owner);
+        }
+        let snapshot = workspace::read_snapshot(blobs, user, run.snapshot)?;
+        workspace::materialise(blobs, user, &snapshot, layout, owner)?;
+        Ok(View::Copy)
+    }
+
+    /// The tree of a run that was prepared before. Blocks.
+    pub(super) fn view(
+        &self,
+        run: &Run,
+        user: &UserName,
+        layout: &Layout,
+    ) -> Result<View, WorkspaceError> {
+        if !layout.changes().exists() {
+            return Ok(View::Copy);
+        }
+        // Made again if the machine went down before it had reached the disk.
+        Ok(View::Overlay(self.trees.prepare(&*self.store.blobs, user, run.snapshot)?))
     }
 
     /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.

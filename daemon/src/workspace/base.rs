@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 /// <base>/
 ///   manifest        the snapshot's
 ///   git/<n>/index   of the snapshot's repository of that index, with its shared index if any
-///   ignore          the user's own ignore rules
-///   include         globs of ignored things to return, each with a NUL byte after it
-///   exclude         globs of things not to return, likewise
+///   rules/          what decided about being carried
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
@@ -42,9 +40,40 @@ impl Base {
         self.directory.join("git").join(repository.to_string())
     }
 
+    /// What decided about being carried; of each run, where a snapshot is shared.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules::new(self.directory.join("rules"))
+    }
+}
+
+/// The files that tell a harvest what decided about being carried.
+///
+/// ```text
+/// <rules>/
+///   ignore    the user's own ignore rules
+///   include   globs of ignored things to return nevertheless
+///   exclude   globs of things not to return
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    directory: PathBuf,
+}
+
+impl Rules {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The user's own ignore rules.
     #[must_use]
-    pub fn ignore_rules(&self) -> PathBuf {
+    pub fn ignore(&self) -> PathBuf {
         self.directory.join("ignore")
     }
 

@@ -30,6 +30,12 @@ pub enum WorkspaceError {
     /// Something of the tree cannot be written, or a chunk of it not be read.
     #[error("cannot write the workspace")]
     Tree(#[from] FileError),
+    /// The snapshot's manifest cannot be read.
+    #[error("cannot read the snapshot")]
+    Snapshot(#[source] crate::store::BlobError),
+    /// The snapshot's manifest is damaged.
+    #[error("snapshot is damaged")]
+    Manifest(#[from] handoff_proto::manifest::ManifestError),
     /// A directory or file of ours.
     #[error("cannot make {}", path.display())]
     Make {

@@ -5,7 +5,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::base::Base;
+use super::base::{Base, Rules};
 use super::error::WorkspaceError;
 
 /// Owner only: what is beneath belongs to one user. Stage-0 gets in all the same, since it starts
@@ -16,9 +16,11 @@ const PRIVATE: u32 = 0o700;
 ///
 /// ```text
 /// <run>/
-///   workspace/          the tree
+///   workspace/          the tree, where it is a copy of its own
+///   changes/            else what the run changed in the shared one
 ///   home/               the run's home directory
-///   base/               what the harvest compares with
+///   base/               what the harvest compares with, beside a copy
+///   rules/              what decided about being carried
 ///   jobs/<turn>-command/
 ///   jobs/<turn>-harvest/
 /// ```
@@ -75,6 +77,18 @@ impl Layout {
     #[must_use]
     pub fn workspace(&self) -> PathBuf {
         self.run.join("workspace")
+    }
+
+    /// What the run changed in a tree that it shares with others.
+    #[must_use]
+    pub fn changes(&self) -> PathBuf {
+        self.run.join("changes")
+    }
+
+    /// What decided about being carried, for the harvest.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules::new(self.run.join("rules"))
     }
 
     /// The run's home directory.

@@ -1,29 +1,26 @@
 //! From a snapshot's manifest and chunks to the tree that a run works in.
 //!
 //! Restart-safe by starting over: what an earlier attempt left is removed first, and what a failed
-//! one left last. This is the one function that knows that a workspace is a plain copy; a backend
-//! that shares what does not change takes its place here.
+//! one left last. A workspace made here is a copy of its own, which works on every machine; where
+//! the kernel can merge directories, runs share a tree instead, see `trees`.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
-use handoff_proto::chunk::ChunkRef;
 use handoff_proto::manifest::{Entry, Kind, SnapshotManifest};
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::{FileError, Writer};
 
+use super::base::Base;
+use super::content::Source;
 use super::error::WorkspaceError;
 use super::layout::Layout;
 use super::owner::Owner;
 use super::remove::remove;
+use super::trees::build;
 use crate::store::{BlobStore, UserName};
-
-/// Threads that write files: one waits for the disk while the other decompresses and hashes.
-const WRITERS: usize = 2;
 
 /// The harvest runs as another user than a root daemon and reads what is in `base`.
 const READABLE_DIRECTORY: u32 = 0o755;
@@ -47,30 +44,12 @@ pub fn materialise(
     remove(layout.base().directory())?;
     let source = Source { blobs, user };
     let written = write_tree(&source, manifest, &tree, owner)
-        .and_then(|()| write_base(&source, manifest, layout));
+        .and_then(|()| write_base(&source, manifest, &manifest.encode(), &layout.base()));
     let Err(error) = written else { return Ok(()) };
     // The first failure is the one that tells something.
     drop(remove(&tree));
     drop(remove(layout.base().directory()));
-    Err(explain(error, manifest, layout))
-}
-
-/// One user's chunks.
-struct Source<'a> {
-    blobs: &'a dyn BlobStore,
-    user: &'a UserName,
-}
-
-impl Source<'_> {
-    fn read(&self, chunk: &ChunkRef) -> io::Result<bytes::Bytes> {
-        let bytes = self.blobs.read_blocking(self.user, &chunk.id).map_err(io::Error::other)?;
-        // The store has checked the hash; a size that differs would be the manifest's lie.
-        if bytes.len() == chunk.size as usize {
-            Ok(bytes)
-        } else {
-            Err(io::Error::other(format!("chunk {} has {} bytes", chunk.id, bytes.len())))
-        }
-    }
+    Err(explain(error, manifest, layout.run()))
 }
 
 fn write_tree(
@@ -80,54 +59,20 @@ fn write_tree(
     owner: Owner,
 ) -> Result<(), WorkspaceError> {
     DirBuilder::new().mode(0o700).create(tree).map_err(WorkspaceError::make(tree))?;
-    let mut writer = Writer::open(tree, owner.for_tree())?;
-    for entry in &manifest.entries {
-        match &entry.kind {
-            Kind::Directory => writer.directory(&entry.path, entry.mode, entry.mtime)?,
-            Kind::Symlink { target } => writer.symlink(&entry.path, target, entry.mtime),
-            Kind::File { .. } => {}
-        }
-    }
-    write_files(source, &manifest.entries, &writer)?;
-    writer.root_directory(manifest.root_mode, manifest.root_mtime);
-    Ok(writer.finish()?)
-}
-
-/// Writes all files; the first failure ends it.
-fn write_files(source: &Source<'_>, entries: &[Entry], writer: &Writer) -> Result<(), FileError> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if matches!(entry.kind, Kind::File { .. }) {
-                let chunks = entry.chunks().iter().map(|chunk| source.read(chunk));
-                let written = writer.file_from_chunks(&entry.path, entry.mode, entry.mtime, chunks);
-                if let Err(error) = written {
-                    next.store(entries.len(), Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (1..WRITERS).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        workers.into_iter().fold(own, |result, worker| {
-            let other = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            result.and(other)
-        })
-    })
+    build::whole(source, manifest, Writer::open(tree, owner.for_tree())?)
 }
 
 /// Keeps what the harvest compares with: the manifest, and each repository's index.
-fn write_base(
+pub(super) fn write_base(
     source: &Source<'_>,
     manifest: &SnapshotManifest,
-    layout: &Layout,
+    encoded: &[u8],
+    base: &Base,
 ) -> Result<(), WorkspaceError> {
-    let base = layout.base();
     readable_directory(base.directory())?;
-    readable_file(&base.manifest(), &manifest.encode())?;
+    readable_file(&base.manifest(), encoded)?;
+    // Where each run's own are shown.
+    readable_directory(base.rules().directory())?;
     for (number, repository) in manifest.repositories.iter().enumerate() {
         let directory = base.git(number);
         readable_directory(&base.directory().join("git"))?;
@@ -180,7 +125,11 @@ fn readable_file(path: &Path, content: &[u8]) -> Result<(), WorkspaceError> {
 }
 
 /// Says "disk full" whatever it was that met the end of it.
-fn explain(error: WorkspaceError, manifest: &SnapshotManifest, layout: &Layout) -> WorkspaceError {
+pub(super) fn explain(
+    error: WorkspaceError,
+    manifest: &SnapshotManifest,
+    directory: &Path,
+) -> WorkspaceError {
     let cause = match &error {
         WorkspaceError::Tree(FileError::Io { source, .. })
         | WorkspaceError::Make { source, .. } => source.kind(),
@@ -190,7 +139,7 @@ fn explain(error: WorkspaceError, manifest: &SnapshotManifest, layout: &Layout) 
         return error;
     }
     WorkspaceError::DiskFull {
-        directory: layout.run().to_owned(),
+        directory: directory.to_owned(),
         needed_bytes: manifest.entries.iter().map(Entry::size).sum(),
     }
 }

@@ -18,9 +18,13 @@ mod layout;
 mod owner;
 
 mod beneath;
+mod content;
 mod home;
 mod materialise;
 mod remove;
+mod sharing;
+mod trees;
+mod view;
 
 mod caches;
 mod environment;
@@ -30,7 +34,8 @@ mod spec;
 mod find_command;
 mod tools;
 
-pub use base::Base;
+pub use base::{Base, Rules};
+pub use content::read_snapshot;
 pub use error::WorkspaceError;
 pub use find_command::{CommandMissing, find_command};
 pub use home::make_home;
@@ -38,9 +43,14 @@ pub use layout::{JobKind, Layout};
 pub use materialise::materialise;
 pub use owner::Owner;
 pub use remove::{RemoveError, remove};
+pub use sharing::Sharing;
 pub use spec::{PolicyError, PolicyInput, Purpose, spec};
 pub use terms::{Account, Terms, TermsError};
 pub use tools::{LeftOut, Surroundings, Tools, ToolsError};
+pub use trees::{Tree, Trees};
+pub use view::View;
 
 pub(crate) use mounts::{free_path, mount, targets_in_tree};
-pub(crate) use spec::{HOSTNAME, account, limits, real_layout, required_layers, step_mounts};
+pub(crate) use spec::{
+    HOSTNAME, account, limits, overlay, real_layout, required_layers, step_mounts,
+};

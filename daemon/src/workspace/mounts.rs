@@ -11,6 +11,7 @@ use super::home::GIT_CONFIG;
 use super::layout::Layout;
 use super::terms::Terms;
 use super::tools::Tools;
+use super::view::View;
 
 /// Where the generated home files are shown when the tree holds the home itself.
 const HOME_FILES: &str = "/handoff-home";
@@ -57,24 +58,18 @@ pub(super) fn mounts(
 /// The mounts of a step in which no tool hides what the tree carries by itself.
 ///
 /// Matters only for a tree that holds the home, where toolchains may be carried files.
-pub(super) fn without_carried(mounts: Vec<Mount>, terms: &Terms, tree: &Path) -> Vec<Mount> {
+pub(super) fn without_carried(
+    mounts: Vec<Mount>,
+    terms: &Terms,
+    view: &View,
+    layout: &Layout,
+) -> Vec<Mount> {
     let is_carried = |mount: &Mount| {
         mount.access != Access::ReadWrite
             && relative(&mount.target, terms.root.as_os_path())
-                .is_some_and(|place| is_something(&tree.join(place.as_os_path())))
+                .is_some_and(|place| view.has_something_at(layout, place.as_os_path()))
     };
     mounts.into_iter().filter(|mount| !is_carried(mount)).collect()
-}
-
-/// Whether there is more at a path than what it takes to mount something on it.
-fn is_something(path: &Path) -> bool {
-    match path.symlink_metadata() {
-        Err(_) => false,
-        Ok(meta) if meta.is_dir() => {
-            std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
-        }
-        Ok(meta) => !meta.is_file() || meta.len() > 0,
-    }
 }
 
 /// Whether a tool would hide something of the run's.
@@ -168,15 +163,17 @@ mod tests {
         contract.root = b"/home/alice".to_vec();
         contract.directory = contract.root.clone();
         let terms = Terms::parse(&contract).expect("terms");
-        let tree = tempfile::tempdir().expect("directory");
-        std::fs::create_dir_all(tree.path().join(".cargo/bin")).expect("directory");
-        std::fs::create_dir_all(tree.path().join(".rustup/toolchains")).expect("directory");
+        let run = tempfile::tempdir().expect("directory");
+        let layout = Layout::new(run.path());
+        let tree = layout.workspace();
+        std::fs::create_dir_all(tree.join(".cargo/bin")).expect("directory");
+        std::fs::create_dir_all(tree.join(".rustup/toolchains")).expect("directory");
         let tool = |target: &str| {
             let target = target.parse().expect("path");
             mount(Path::new("/tools"), &target, Access::ReadOnly)
         };
         let tools = ["/home/alice/.cargo/bin", "/home/alice/.rustup", "/home/alice/.nvm", "/opt/x"];
-        let kept = without_carried(tools.map(tool).to_vec(), &terms, tree.path());
+        let kept = without_carried(tools.map(tool).to_vec(), &terms, &View::Copy, &layout);
         let kept: Vec<&Path> = kept.iter().map(|mount| mount.target.as_path()).collect();
         assert_eq!(kept, ["/home/alice/.cargo/bin", "/home/alice/.nvm", "/opt/x"].map(Path::new));
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use handoff_proto::run::{Contract, RunId};
-use handoff_sandbox::{Account, LayerName, Limits, Mount, Network, Spec};
+use handoff_sandbox::{Access, Account, LayerName, Limits, Mount, Network, Overlay, Spec};
 use thiserror::Error;
 
 use super::caches::caches;
@@ -14,6 +14,7 @@ use super::mounts;
 use super::owner::Owner;
 use super::terms::{Terms, TermsError};
 use super::tools::Tools;
+use super::view::View;
 use crate::config::{Config, NetworkAccess};
 use crate::store::UserName;
 
@@ -40,6 +41,8 @@ pub struct PolicyInput<'a> {
     pub user: &'a UserName,
     /// Where the run's files are.
     pub layout: &'a Layout,
+    /// What its tree is made of.
+    pub view: &'a View,
     /// Who the run is on the host.
     pub owner: Owner,
 }
@@ -101,6 +104,9 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
         }
     };
     let git_config = mounts::git_config(&terms);
+    let mut mounts = step_mounts(input, &terms)?;
+    let overlay = overlay(input, &terms, Access::ReadWrite)?;
+    mounts.retain(|mount| overlay.as_ref().is_none_or(|overlay| overlay.target != mount.target));
     Ok(Spec {
         name: format!("{}-{name}", input.run),
         argv,
@@ -109,11 +115,8 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
         account: account(&terms),
         host_uid: input.owner.host_uid(),
         hostname: HOSTNAME.to_owned(),
-        mounts: mounts::without_carried(
-            step_mounts(input, &terms)?,
-            &terms,
-            &input.layout.workspace(),
-        ),
+        mounts: mounts::without_carried(mounts, &terms, input.view, input.layout),
+        overlays: overlay.into_iter().collect(),
         network: match input.config.network.access {
             NetworkAccess::None => Network::None,
             NetworkAccess::Host => Network::Host,
@@ -122,6 +125,17 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
         umask: terms.umask,
         require: required_layers(input.config)?,
     })
+}
+
+/// The tree as an overlay, if it is one.
+pub(crate) fn overlay(
+    input: &PolicyInput<'_>,
+    terms: &Terms,
+    access: Access,
+) -> Result<Option<Overlay>, PolicyError> {
+    let layout = real_layout(input.layout)?;
+    let place = |source| PolicyError::Place { path: input.state.to_owned(), source };
+    input.view.overlay(&layout, &terms.root, access).map_err(place)
 }
 
 /// The mounts that a step may have.

@@ -81,7 +81,7 @@ fn ignored_files_stay_behind_but_tracked_and_carried_ones_do_not() {
 fn the_users_own_ignore_rules_count_as_they_did_at_capture() {
     let world = World::with_repository();
     let base = world.hand_off();
-    fs::write(world.layout.base().ignore_rules(), "*.swp\n").expect("write");
+    fs::write(world.layout.base().rules().ignore(), "*.swp\n").expect("write");
     write(&world.tree().join(".a.txt.swp"), "x");
     assert_eq!(world.harvest(&base).counts(), (0, 0, 0));
 }
@@ -91,8 +91,8 @@ fn globs_of_the_contract_count_in_both_directions() {
     let world = World::with_repository();
     write(&world.laptop().join(".gitignore"), "*.log\n/target/\n");
     let base = world.hand_off();
-    fs::write(world.layout.base().include(), "*.log\0/target/report/\0").expect("write");
-    fs::write(world.layout.base().exclude(), "*.mp4\0").expect("write");
+    fs::write(world.layout.base().rules().include(), "*.log\0/target/report/\0").expect("write");
+    fs::write(world.layout.base().rules().exclude(), "*.mp4\0").expect("write");
     for name in ["new.log", "target/report/index.html", "target/object", "film.mp4", "dir/film.mp4"]
     {
         write(&world.tree().join(name), "x");

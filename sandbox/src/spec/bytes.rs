@@ -48,6 +48,29 @@ pub(super) mod path {
     }
 }
 
+pub(super) mod paths {
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Name;
+
+    pub(in crate::spec) fn serialize<S: Serializer>(
+        paths: &[PathBuf],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| Name::from(path.as_os_str())))
+    }
+
+    pub(in crate::spec) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<PathBuf>, D::Error> {
+        let names = Vec::<Name>::deserialize(from)?;
+        Ok(names.into_iter().map(|name| PathBuf::from(OsString::from(name))).collect())
+    }
+}
+
 pub(super) mod list {
     use std::ffi::OsString;
 

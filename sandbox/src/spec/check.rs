@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::{Limits, Spec, target};
+use super::{Access, Limits, Overlay, Spec, target};
 use crate::report::{Refusal, Step};
 
 /// Most mounts of one run. Each is a few system calls and a line of every process's `mountinfo`.
 const MOUNTS_MAX: usize = 256;
+
+/// Most lower layers of an overlay. The kernel takes more; each costs a look-up of every name.
+const LOWERS_MAX: usize = 64;
 
 /// Longest name of a run; it becomes a directory of the control group file system.
 const NAME_MAX: usize = 64;
@@ -104,7 +107,31 @@ impl Spec {
             let twice = self.mounts[..index].iter().any(|other| other.target == mount.target);
             require(!twice, || format!("{} is mounted twice", mount.target.display()))?;
         }
+        for (index, overlay) in self.overlays.iter().enumerate() {
+            self.check_overlay(overlay, &self.overlays[..index])?;
+        }
         Ok(())
+    }
+
+    fn check_overlay(&self, overlay: &Overlay, earlier: &[Overlay]) -> Result<(), Refusal> {
+        let shown = overlay.target.display();
+        target::check(&overlay.target)?;
+        require((1..=LOWERS_MAX).contains(&overlay.lowers.len()), || {
+            format!("the overlay {shown} has not 1 to {LOWERS_MAX} lower layers")
+        })?;
+        for source in overlay.lowers.iter().chain([&overlay.changes]) {
+            require(is_real(source), || {
+                format!("the source {} is not a real path", source.display())
+            })?;
+        }
+        require(overlay.access != Access::ReadOnlyAsOwner, || {
+            format!("the overlay {shown} is neither read-only nor writable")
+        })?;
+        let mounts = self.mounts.iter().map(|mount| &mount.target);
+        let mut targets = mounts.chain(earlier.iter().map(|other| &other.target));
+        require(targets.all(|target| *target != overlay.target), || {
+            format!("{shown} is mounted twice")
+        })
     }
 }
 
@@ -136,7 +163,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::spec::{Access, Account, Mount, Network};
+    use crate::spec::{Account, Mount, Network};
 
     fn spec() -> Spec {
         Spec {
@@ -157,6 +184,7 @@ mod tests {
                 target: "/home/alice".into(),
                 access: Access::ReadWrite,
             }],
+            overlays: Vec::new(),
             network: Network::None,
             limits: Limits::default(),
             umask: 0o022,

@@ -132,6 +132,7 @@ mod tests {
             host_uid: None,
             hostname: "box".into(),
             mounts: Vec::new(),
+            overlays: Vec::new(),
             network: Network::None,
             limits: Limits { shm_bytes: 4096, ..Limits::default() },
             umask: 0o022,

@@ -9,7 +9,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::mapping;
 use crate::report::{Refusal, Refuse as _, Step};
-use crate::spec::{Access, Mount};
+use crate::spec::{Access, Mount, Overlay, Spec};
 use crate::sys::{self, Reach};
 
 /// A detached mount and where it is to appear.
@@ -28,27 +28,69 @@ pub(super) enum Kind {
     File,
 }
 
-/// Opens every source of the policy.
-pub(super) fn open(mounts: &[Mount], host_uid: Option<u32>) -> Result<Vec<Source>, Refusal> {
-    let wanted = mounts.iter().any(|mount| mount.access == Access::ReadOnlyAsOwner);
-    let mapping = match host_uid {
-        Some(uid) if wanted => Some(mapping::to(uid)?),
-        Some(_) | None => None,
-    };
-    mounts.iter().map(|mount| open_one(mount, mapping.as_ref())).collect()
+/// The detached mounts that an overlay is made of.
+#[derive(Debug)]
+pub(super) struct Layers {
+    /// Nearest first, their owners mapped to the run.
+    pub(super) lowers: Vec<OwnedFd>,
+    pub(super) changes: OwnedFd,
+    pub(super) target: PathBuf,
+    pub(super) access: Access,
 }
 
-fn open_one(mount: &Mount, mapping: Option<&OwnedFd>) -> Result<Source, Refusal> {
-    let named = mount.source.display();
-    let found = openat2(
+/// Opens every source of the policy.
+pub(super) fn open(spec: &Spec) -> Result<(Vec<Source>, Vec<Layers>), Refusal> {
+    let mapped = spec.mounts.iter().any(|mount| mount.access == Access::ReadOnlyAsOwner);
+    let mapping = match spec.host_uid {
+        Some(uid) if mapped || !spec.overlays.is_empty() => Some(mapping::to(uid)?),
+        Some(_) | None => None,
+    };
+    let mapping = mapping.as_ref();
+    let mounts = spec.mounts.iter().map(|mount| open_one(mount, mapping));
+    let overlays = spec.overlays.iter().map(|overlay| open_layers(overlay, mapping));
+    Ok((mounts.collect::<Result<_, _>>()?, overlays.collect::<Result<_, _>>()?))
+}
+
+fn open_layers(overlay: &Overlay, mapping: Option<&OwnedFd>) -> Result<Layers, Refusal> {
+    let target = &overlay.target;
+    let Some(mapping) = mapping else {
+        let detail = format!("the overlay {} takes a caller that is root", target.display());
+        return Err(Refusal::new(Step::Source, detail));
+    };
+    let lower = |path: &PathBuf| {
+        let found = find(path)?;
+        let source = detach(found.as_fd(), path, target, Access::ReadOnly)?;
+        sys::map_owners(source.mount.as_fd(), mapping.as_fd())
+            .refuse(Step::Source, format_args!("map the owners in {}", path.display()))?;
+        Ok(source.mount)
+    };
+    let found = find(&overlay.changes)?;
+    // Writable also for a read-only overlay, in which nothing is written all the same.
+    let changes = detach(found.as_fd(), &overlay.changes, target, Access::ReadWrite)?.mount;
+    Ok(Layers {
+        lowers: overlay.lowers.iter().map(lower).collect::<Result<_, _>>()?,
+        changes,
+        target: target.clone(),
+        access: overlay.access,
+    })
+}
+
+/// Opens a path that must not lead over a symlink.
+fn find(path: &Path) -> Result<OwnedFd, Refusal> {
+    openat2(
         CWD,
-        &mount.source,
+        path,
         // Not NOFOLLOW, which would open a link at the end instead of refusing it.
         OFlags::PATH | OFlags::CLOEXEC,
         Mode::empty(),
         ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )
-    .refuse(Step::Source, format_args!("open {named} without following symlinks"))?;
+    .refuse(Step::Source, format_args!("open {} without following symlinks", path.display()))
+}
+
+fn open_one(mount: &Mount, mapping: Option<&OwnedFd>) -> Result<Source, Refusal> {
+    let named = mount.source.display();
+    let found = find(&mount.source)?;
     let source = detach(found.as_fd(), &mount.source, &mount.target, mount.access)?;
     if let (Access::ReadOnlyAsOwner, Some(mapping)) = (mount.access, mapping) {
         match sys::map_owners(source.mount.as_fd(), mapping.as_fd()) {

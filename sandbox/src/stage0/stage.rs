@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, fchmod, symlinkat};
 use rustix::mount::{
@@ -16,9 +16,10 @@ use rustix::mount::{
 
 use super::etc::Etc;
 use super::executable::{self, Executable};
+use super::overlay;
 use super::plan::{self, Scratch};
 use super::point::{self, Owner};
-use super::source::{Kind, Source};
+use super::source::{Kind, Layers, Source};
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::{Access, Spec, enclosing};
 use crate::sys::{self, Reach};
@@ -64,11 +65,13 @@ pub(super) fn compose(
     spec: &Spec,
     host_uid: u32,
     sources: Vec<Source>,
+    layers: Vec<Layers>,
     executable: Executable,
     etc: Etc,
 ) -> Result<Vec<OsString>, Refusal> {
-    let targets: Vec<PathBuf> = spec.mounts.iter().map(|mount| mount.target.clone()).collect();
-    let targets: Vec<&Path> = targets.iter().map(PathBuf::as_path).collect();
+    let mounts = spec.mounts.iter().map(|mount| mount.target.as_path());
+    let overlays = spec.overlays.iter().map(|overlay| overlay.target.as_path());
+    let targets: Vec<&Path> = mounts.chain(overlays).collect();
     let stage =
         tmpfs(&[("size", (STAGE_BYTES + executable.bytes()).to_string()), ("mode", "0755".into())])
             .refuse(Step::Stage, "make the stage")?;
@@ -83,6 +86,9 @@ pub(super) fn compose(
     }
     let mut shown = etc.shown;
     shown.extend(sources);
+    for layers in layers {
+        shown.push(overlay::merge(stage.as_fd(), layers)?);
+    }
     match executable {
         Executable::Mounted(source) => shown.push(source),
         Executable::Copied { mut contents, .. } => {
@@ -152,7 +158,7 @@ fn tmpfs(options: &[(&str, String)]) -> io::Result<OwnedFd> {
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
-fn attach(mount: &OwnedFd, point: &OwnedFd) -> io::Result<()> {
+pub(super) fn attach(mount: &OwnedFd, point: &OwnedFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(move_mount(mount, "", point, "", flags)?)
 }

@@ -86,7 +86,8 @@ impl Driver {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
         let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
         let spec = self.shared.tracker.spawn_blocking(move || {
-            harvest::job_spec(&PolicyInput {
+            let view = shared.view(&run, &user, &layout)?;
+            Ok::<_, anyhow::Error>(harvest::job_spec(&PolicyInput {
                 config: &shared.settings.config,
                 state: &shared.settings.state,
                 tools: &shared.settings.tools,
@@ -94,8 +95,9 @@ impl Driver {
                 run: &run.id,
                 user: &user,
                 layout: &layout,
+                view: &view,
                 owner: Owner::of(&run),
-            })
+            })?)
         });
         let spec = spec.await.map_err(chain)?.map_err(chain)?;
         let limits = &self.shared.settings.config.runs;

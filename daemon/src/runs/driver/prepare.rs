@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use handoff_proto::{
-    manifest::SnapshotManifest,
-    run::{Event, Exit, Run},
-};
+use handoff_proto::run::{Event, Exit, Run};
 use thiserror::Error;
 
 use super::{DriveError, Driver};
@@ -41,9 +38,8 @@ impl Driver {
             Err(AttachError::NotRunning(remains)) => return self.record_remains(remains).await,
             Err(error) => return Err(error.into()),
         }
-        let snapshot = self.snapshot().await?;
         let user = self.user()?;
-        let started = self.prepare(user, snapshot).await;
+        let started = self.prepare(user).await;
         while let Ok(Request::Stop { by }) = self.requests.try_recv() {
             if !self.run().stop_requested {
                 self.journal.record(Event::StopRequested(by)).await?;
@@ -68,17 +64,13 @@ impl Driver {
         }
     }
 
-    async fn prepare(
-        &self,
-        user: UserName,
-        snapshot: SnapshotManifest,
-    ) -> Result<(), PrepareError> {
+    async fn prepare(&self, user: UserName) -> Result<(), PrepareError> {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
         let layout = self.layout.clone();
         let job = self
             .shared
             .tracker
-            .spawn_blocking(move || prepare(&shared, &run, &user, &layout, &snapshot))
+            .spawn_blocking(move || prepare(&shared, &run, &user, &layout))
             .await??;
         Ok(supervisor::create(&self.layout.command_job(), &job).await?)
     }
@@ -98,12 +90,11 @@ fn prepare(
     run: &Run,
     user: &UserName,
     layout: &Layout,
-    snapshot: &SnapshotManifest,
 ) -> Result<Job, PrepareError> {
     let settings = &shared.settings;
     let owner = Owner::of(run);
     layout.create()?;
-    workspace::materialise(&*shared.store.blobs, user, snapshot, layout, owner)?;
+    let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(&run.contract, layout, owner)?;
     let input = PolicyInput {
         config: &settings.config,
@@ -113,6 +104,7 @@ fn prepare(
         run: &run.id,
         user,
         layout,
+        view: &view,
         owner,
     };
     let mut steps = Vec::new();

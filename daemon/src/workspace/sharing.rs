@@ -1,0 +1,119 @@
+//! Whether runs on this machine can share trees, found out by letting one do it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use handoff_proto::wire;
+use handoff_sandbox::{
+    Access, Account, ExitStatus, Limits, Network, Overlay, Report, Spec, Stdio, spawn,
+};
+
+use super::layout::Layout;
+use super::owner::Owner;
+use super::remove::remove;
+use super::trees::Tree;
+use super::{Base, View};
+
+/// The host uid of the trial run: nobody's.
+const HOST_UID: u32 = 65_534;
+
+/// What every run relies on: renaming a directory that is in a lower layer, writing a file of it,
+/// and a hard link that stays one.
+const TRIAL: &str = "mv below moved && echo more >> moved/file && ln moved/file link && \
+                     echo again >> link && test \"$(wc -l < moved/file)\" = 3";
+
+/// How runs get their trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// They share one, with their changes on top: a start costs what changed.
+    Overlay,
+    /// Each gets a copy: a start costs as much as the tree has files.
+    Copy {
+        /// Why not the other.
+        why: String,
+    },
+}
+
+impl Sharing {
+    /// Starts a trial run whose tree is an overlay in this daemon's state directory. Blocks.
+    #[must_use]
+    pub fn find(state: &Path) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return Self::Copy { why: "the daemon is not root".to_owned() };
+        }
+        match attempt(state) {
+            Ok(()) => Self::Overlay,
+            Err(error) => Self::Copy { why: format!("{error:#}") },
+        }
+    }
+
+    /// The same as a line of the doctor's.
+    #[must_use]
+    pub fn report(&self) -> wire::IsolationLayer {
+        let (state, detail) = match self {
+            Self::Overlay => ("in-force", "overlay: a start costs what changed".to_owned()),
+            Self::Copy { why } => {
+                ("partial", format!("copy: a start costs as much as the tree has files; {why}"))
+            }
+        };
+        wire::IsolationLayer { name: "workspaces".to_owned(), state: state.to_owned(), detail }
+    }
+}
+
+fn attempt(state: &Path) -> anyhow::Result<()> {
+    let top = tempfile::Builder::new().prefix(".sharing-").tempdir_in(state)?;
+    let place = top.path().canonicalize()?;
+    let tried = run(&place);
+    // The kernel's own directory in it has no permissions.
+    remove(&place.join("run"))?;
+    tried
+}
+
+fn run(place: &Path) -> anyhow::Result<()> {
+    let tree = place.join("tree");
+    fs::create_dir_all(tree.join("below"))?;
+    fs::write(tree.join("below/file"), "first\n")?;
+    let layout = Layout::new(place.join("run"));
+    layout.create()?;
+    let lowers = vec![tree];
+    let base = Base::new(place.join("base"));
+    let owner = std::num::NonZeroU32::new(HOST_UID).map_or(Owner::Daemon, Owner::Own);
+    View::fresh(&layout, Tree { lowers: lowers.clone(), base }, owner)?;
+    let overlay = Overlay {
+        lowers,
+        changes: layout.changes(),
+        target: PathBuf::from("/trial"),
+        access: Access::ReadWrite,
+    };
+    let mut running = spawn(&spec(overlay), Stdio::null()?)?;
+    let ended = loop {
+        match running.recv()? {
+            Some(Report::Ready { .. }) => {}
+            Some(Report::Refused(refusal)) => break Err(anyhow::anyhow!("{refusal}")),
+            Some(Report::Exited(ExitStatus::Code(0))) => break Ok(()),
+            Some(Report::Exited(_)) | None => {
+                break Err(anyhow::anyhow!("files in an overlay cannot be moved or linked here"));
+            }
+        }
+    };
+    running.cleanup()?;
+    ended
+}
+
+fn spec(overlay: Overlay) -> Spec {
+    Spec {
+        name: format!("sharing-{}", std::process::id()),
+        argv: ["sh", "-c", TRIAL].map(Into::into).to_vec(),
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        cwd: overlay.target.clone(),
+        account: Account { uid: 1000, gid: 1000, user: "probe".into(), home: "/home/probe".into() },
+        host_uid: Some(HOST_UID),
+        hostname: "probe".into(),
+        mounts: Vec::new(),
+        overlays: vec![overlay],
+        network: Network::None,
+        limits: Limits { memory_bytes: 256 << 20, ..Limits::default() },
+        umask: 0o022,
+        require: Vec::new(),
+    }
+}

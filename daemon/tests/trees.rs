@@ -1,0 +1,242 @@
+//! Shared trees: what the kernel makes of layers is what the snapshot holds. As root only, since
+//! nobody else's daemon makes layers.
+
+#[path = "harvest/world.rs"]
+#[expect(dead_code, reason = "shared with the tests of the harvest")]
+mod world;
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use handoff_daemon::workspace::{Tree, Trees, remove};
+use handoff_proto::manifest::SnapshotManifest;
+use proptest::prelude::*;
+use world::{World, write};
+
+/// What is at a path of a generated tree.
+#[derive(Clone, Debug)]
+enum Node {
+    Directory,
+    File(Vec<u8>, u32),
+    Link(String),
+}
+
+/// A tree of few names, so that two of them meet often: as one kind here and another there.
+fn tree() -> impl Strategy<Value = Vec<(Vec<u8>, Node)>> {
+    let node = prop_oneof![
+        2 => Just(Node::Directory),
+        3 => (prop::collection::vec(any::<u8>(), 0..40), prop::sample::select(vec![0o644, 0o755, 0o400]))
+            .prop_map(|(content, mode)| Node::File(content, mode)),
+        1 => "[a-c/.]{1,6}".prop_map(Node::Link),
+    ];
+    prop::collection::vec((prop::collection::vec(0..4_u8, 1..4), node), 0..14)
+}
+
+const NAMES: [&[u8]; 4] = [b"a", b"b c", b"\xffodd\n", b"a.b"];
+
+fn lay_out(top: &Path, tree: &[(Vec<u8>, Node)]) {
+    use std::os::unix::ffi::OsStrExt as _;
+    remove(top).expect("removed");
+    fs::create_dir(top).expect("top");
+    for (path, node) in tree {
+        let names = path.iter().map(|name| std::ffi::OsStr::from_bytes(NAMES[usize::from(*name)]));
+        let path: PathBuf = std::iter::once(top.as_os_str()).chain(names).collect();
+        // Whatever is in the way wins: the tree is random anyhow.
+        let parent = path.parent().expect("parent");
+        if fs::create_dir_all(parent).is_err() || path.symlink_metadata().is_ok() {
+            continue;
+        }
+        match node {
+            Node::Directory => fs::create_dir(&path).expect("directory"),
+            Node::File(content, mode) => {
+                fs::write(&path, content).expect("file");
+                fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).expect("mode");
+            }
+            Node::Link(target) => symlink(target, &path).expect("link"),
+        }
+    }
+}
+
+fn hand_off(world: &World, trees: &Trees) -> (SnapshotManifest, Tree) {
+    use handoff_daemon::store::BlobStore as _;
+    let snapshot = world.capture(&world.laptop());
+    let encoded = snapshot.encode();
+    let mut writer = world.blobs.writer(&world.user);
+    let id = handoff_proto::chunk::ChunkId::from_bytes(*snapshot.id().as_bytes());
+    writer.put(&id, &encoded).expect("put");
+    writer.commit().expect("commit");
+    let tree = trees.prepare(&world.blobs, &world.user, snapshot.id()).expect("prepared");
+    (snapshot, tree)
+}
+
+/// What the kernel shows when it merges the layers, as a copy.
+fn merged(world: &World, tree: &Tree) -> PathBuf {
+    let (mount, copy) = (world.path("mount"), world.path("copy"));
+    fs::create_dir_all(&mount).expect("mount point");
+    remove(&copy).expect("removed");
+    let lowers: Vec<&str> = tree.lowers.iter().map(|lower| lower.to_str().expect("text")).collect();
+    let empty = world.path("empty");
+    fs::create_dir_all(&empty).expect("directory");
+    // The kernel wants two layers where nothing can be written.
+    let lowers = format!("{}:{}", lowers.join(":"), empty.display());
+    let script = "mount -t overlay overlay -o \"ro,lowerdir=$1\" \"$2\" && cp -a \"$2\" \"$3\"";
+    let done = Command::new("unshare")
+        .args(["-m", "sh", "-ec", script, "sh", &lowers])
+        .args([&mount, &copy])
+        .status()
+        .expect("unshare");
+    assert!(done.success(), "merged");
+    copy
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn layers_merge_into_exactly_the_snapshot(steps in prop::collection::vec(tree(), 2..5)) {
+        prop_assume!(is_root());
+        let world = World::new();
+        let trees = Trees::new(&world.path("state"));
+        for step in &steps {
+            lay_out(&world.laptop(), step);
+            // Enough that stays the same for a layer to be worth it.
+            for number in 0..40 {
+                write(&world.laptop().join(format!("same/{number}")), "same");
+            }
+            let (snapshot, tree) = hand_off(&world, &trees);
+            prop_assert_eq!(world.capture(&merged(&world, &tree)), snapshot);
+        }
+    }
+}
+
+#[test]
+fn a_later_snapshot_costs_what_changed_and_a_chain_has_an_end() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with_repository();
+    let trees = Trees::new(&world.path("state"));
+    let mut deepest = 0;
+    for number in 0..12 {
+        write(&world.laptop().join(format!("new-{number}")), number.to_string());
+        let (snapshot, tree) = hand_off(&world, &trees);
+        deepest = deepest.max(tree.lowers.len());
+        if number > 0 {
+            assert!(tree.lowers[0].join(format!("new-{number}")).is_file());
+            assert!(!tree.lowers[0].join("a.txt").exists(), "unchanged, so not written again");
+        }
+        assert_eq!(world.capture(&merged(&world, &tree)), snapshot);
+    }
+    assert!((3..=9).contains(&deepest), "{deepest}");
+}
+
+#[test]
+fn trees_that_nobody_needs_are_collected_and_those_below_are_kept() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with_repository();
+    let trees = Trees::new(&world.path("state"));
+    let snapshots: Vec<_> = (0..3)
+        .map(|number| {
+            write(&world.laptop().join("a.txt"), format!("{number}"));
+            hand_off(&world, &trees)
+        })
+        .collect();
+    let none = trees.collect(HashSet::new).expect("collected");
+    assert!(none.is_empty(), "the newest needs all below it: {none:?}");
+    // Cut off from the chain: a tree of another directory's newest snapshot takes its place.
+    fs::remove_dir_all(world.path("state/trees/ada")).expect("removed");
+    let (first, _) = &snapshots[0];
+    trees.prepare(&world.blobs, &world.user, first.id()).expect("prepared");
+    let latest: Vec<_> = fs::read_dir(world.path("state/trees/ada"))
+        .expect("list")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("latest-"))
+        .collect();
+    fs::remove_file(world.path("state/trees/ada").join(&latest[0])).expect("removed");
+    let kept = HashSet::from([(world.user.clone(), first.id())]);
+    assert!(trees.collect(|| kept).expect("collected").is_empty(), "a run needs it");
+    assert_eq!(trees.collect(HashSet::new).expect("collected").len(), 1);
+}
+
+#[test]
+fn what_a_crash_left_is_removed_and_what_reached_the_disk_stays() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with_repository();
+    let (state, user) = (world.path("state"), world.path("state/trees/ada"));
+    let trees = Trees::new(&state);
+    let (snapshot, tree) = hand_off(&world, &trees);
+    fs::create_dir_all(user.join(".new-half/tree/x")).expect("half of one");
+    trees.clean().expect("clean");
+    assert!(!user.join(".new-half").exists());
+    assert!(tree.lowers[0].is_dir(), "made during this boot");
+    // As after a power cut that came too soon.
+    let name = snapshot.id().to_string();
+    while !user.join(&name).join("durable").exists() {
+        std::thread::yield_now();
+    }
+    fs::write(user.join(&name).join("boot"), "another").expect("write");
+    trees.clean().expect("clean");
+    assert!(tree.lowers[0].is_dir(), "it had reached the disk");
+    fs::remove_file(user.join(&name).join("durable")).expect("remove");
+    trees.clean().expect("clean");
+    assert!(!tree.lowers[0].exists());
+    let (_, again) = hand_off(&world, &trees);
+    assert_eq!(world.capture(&merged(&world, &again)), snapshot);
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_and_the_next_attempt_succeeds() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with_repository();
+    write(&world.laptop().join("large"), vec![7_u8; 3 << 20]);
+    let disk = SmallDisk::new(world.path("small"));
+    let trees = Trees::new(&disk.0);
+    let snapshot = world.capture(&world.laptop());
+    let attempt =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hand_off(&world, &trees)));
+    assert!(attempt.is_err(), "there is no room");
+    assert_eq!(fs::read_dir(disk.0.join("trees/ada")).expect("list").count(), 0);
+    disk.mount("remount,size=64m");
+    let (again, tree) = hand_off(&world, &trees);
+    assert_eq!((again, world.capture(&merged(&world, &tree))), (snapshot.clone(), snapshot));
+}
+
+/// A file system of a megabyte, which goes with the value.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn new(place: PathBuf) -> Self {
+        fs::create_dir(&place).expect("directory");
+        let disk = Self(place);
+        disk.mount("size=1m");
+        disk
+    }
+
+    fn mount(&self, options: &str) {
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(&self.0)
+            .status();
+        assert!(done.expect("mount").success(), "mounted with {options}");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The directory that holds it cannot be removed otherwise, which would tell.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}

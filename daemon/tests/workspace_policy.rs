@@ -153,7 +153,7 @@ fn a_harvest_can_read_the_tree_and_change_nothing() {
     let found = mounts(&spec);
     assert_eq!(found.len(), 3, "neither home nor caches nor tools: {found:?}");
     assert_eq!(found[0].0, daemon.path("runs/x/base"));
-    assert_eq!(found[1].0, daemon.path("runs/x/ignore"));
+    assert_eq!(found[1].0, daemon.path("runs/x/rules"));
     assert_eq!(found[2].1, Path::new("/home/alice/src/app"));
     assert_eq!(spec.argv[1], "harvest");
     assert_eq!(spec.account.home, spec.cwd);

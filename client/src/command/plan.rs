@@ -8,15 +8,23 @@ mod text;
 mod xattrs;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use handoff_proto::wire::Contract;
 
 use super::carry::{self, CarryArgs, Errand};
+use crate::capture::ChangedSince;
+use crate::capture::repacked::PackMemory;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Format;
+use crate::secrets::Scan;
+use remote::Answer;
 use report::{Parts, Report};
+use sizes::Sends;
+use survey::Survey;
 
 /// The arguments of `handoff plan`.
 #[derive(Debug, clap::Args)]
@@ -39,14 +47,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let errand = Errand::new(context, args.carry)?;
     let contract = errand.contract(args.command, None)?;
     let packs = context.remote_meant().map(|remote| errand.packs(context, remote));
-    let survey = survey::survey(&errand, packs, &context.output).await?;
+    let made = match Made::new(&errand, &contract, packs.clone(), context).await {
+        Err(error) if has_lost(&error) => {
+            // As a handoff does it: then its packs are sent whole.
+            if let Some(packs) = &packs {
+                packs.forget().context("cannot forget what the remote has lost")?;
+            }
+            Made::new(&errand, &contract, packs, context).await?
+        }
+        made => made?,
+    };
+    let Made { survey, secrets, answer, sends } = made;
     let capture = &survey.capture;
-    let secrets = carry::scan(capture).await?;
-    let answer = remote::ask(context, &contract, capture).await?;
-    let (measured, wanted) = (Arc::clone(capture), answer.lacking().cloned());
-    let sends = tokio::task::spawn_blocking(move || sizes::measure(&measured, wanted))
-        .await
-        .context("measuring was interrupted")??;
     let attributes = xattrs::count(&errand.root, capture);
     let parts = Parts { survey: &survey, secrets: &secrets, sends, attributes: &attributes };
     let report = Report::new(&errand, &contract, &parts, answer);
@@ -55,4 +67,39 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Format::Text => context.output.text(&report.to_string())?,
     }
     Ok(if report.is_refused() { Exit::Refused } else { Exit::Done })
+}
+
+/// What a plan is about, as far as it takes looking and asking.
+struct Made {
+    survey: Survey,
+    secrets: Scan,
+    answer: Answer,
+    sends: Sends,
+}
+
+impl Made {
+    async fn new(
+        errand: &Errand,
+        contract: &Contract,
+        packs: Option<PackMemory>,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let survey = survey::survey(errand, packs, &context.output).await?;
+        let capture = &survey.capture;
+        let secrets = carry::scan(capture).await?;
+        let answer = remote::ask(context, contract, capture).await?;
+        let (measured, wanted) = (Arc::clone(capture), answer.lacking().cloned());
+        let sends = tokio::task::spawn_blocking(move || sizes::measure(&measured, wanted))
+            .await
+            .context("measuring was interrupted")??;
+        Ok(Self { survey, secrets, answer, sends })
+    }
+}
+
+/// Whether the remote lacks what it once had and nobody here has any more.
+fn has_lost(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<ChangedSince>(),
+        Some(ChangedSince { source: Some(cause), .. }) if cause.kind() == ErrorKind::NotFound
+    )
 }

@@ -81,8 +81,13 @@ impl Held {
         if self.entry.standing == standing {
             return Ok(());
         }
+        // What was promised to be kept stays kept.
+        let durability = match self.entry.standing {
+            Standing::Sending => Durability::Process,
+            Standing::Waiting { .. } | Standing::Stopped { .. } => Durability::Power,
+        };
         self.entry.standing = standing;
-        self.save(Durability::Process)
+        self.save(durability)
     }
 
     /// Has the entry survive a power cut, too, and gives it the name for good that it is told to
@@ -165,6 +170,8 @@ impl Held {
 pub(super) fn load(directory: &Path) -> Result<Option<Entry>, OutboxError> {
     let path = directory.join(ENTRY);
     match std::fs::read(&path) {
+        // A power cut while it was sent, when nothing had been promised.
+        Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => match Entry::decode(&bytes) {
             Some(entry) => Ok(Some(entry)),
             None => Err(OutboxError::Damaged { path }),

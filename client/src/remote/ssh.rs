@@ -15,7 +15,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::dial::DialError;
@@ -40,7 +41,7 @@ const ALONE: Duration = Duration::from_secs(30);
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
 /// How much of that is kept, in bytes.
-const WORDS_BYTES_MAX: u64 = 4096;
+const WORDS_BYTES_MAX: usize = 4096;
 
 /// The longest name of a user of a daemon.
 const USER_MAX: usize = 32;
@@ -180,12 +181,15 @@ pub(super) async fn connect(destination: &Destination) -> Result<(Tunnel, Ssh), 
         .stdin(Stdio::piped())
         .spawn()
         .map_err(|error| no_program(destination, &error))?;
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        let message = "it has no standard input or output".to_owned();
+    let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(input), Some(output), Some(errors)) = streams else {
+        let message = "it has no standard input, output or error".to_owned();
         return Err(failed(destination, SshFailure::NoProgram, message));
     };
     let child = Arc::new(Mutex::new(Some(child)));
-    let ssh = Ssh { destination: destination.clone(), child: Arc::clone(&child) };
+    // Ends with ssh. Read all the time: a talkative one would stop where nobody listens.
+    let words = tokio::spawn(last_words(errors));
+    let ssh = Ssh { destination: destination.clone(), child: Arc::clone(&child), words };
     Ok((Tunnel { input, output, _child: child }, ssh))
 }
 
@@ -220,23 +224,32 @@ fn command(destination: &Destination, words: &[&str]) -> Command {
 pub(super) struct Ssh {
     destination: Destination,
     child: Arc<Mutex<Option<Child>>>,
+    words: JoinHandle<Vec<u8>>,
 }
 
 impl Ssh {
     /// Why ssh ended; none if it did not.
     pub(super) async fn failure(self) -> Option<DialError> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let last_words = async {
-            let mut words = Vec::new();
-            if let Some(stderr) = child.stderr.take() {
-                // What cannot be read of it is only missing from the message.
-                drop(stderr.take(WORDS_BYTES_MAX).read_to_end(&mut words).await);
-            }
+        let end = async {
             let status = child.wait().await.ok()?;
+            // What cannot be read of it is only missing from the message.
+            let words = self.words.await.unwrap_or_default();
             Some(explained(&self.destination, status.code(), &words))
         };
-        timeout(LAST_WORDS_MAX, last_words).await.ok().flatten()
+        timeout(LAST_WORDS_MAX, end).await.ok().flatten()
     }
+}
+
+/// What was written last before the end.
+async fn last_words(mut errors: ChildStderr) -> Vec<u8> {
+    let (mut words, mut buffer) = (Vec::new(), vec![0; WORDS_BYTES_MAX]);
+    while let Ok(1..) = errors.read(&mut buffer).await.inspect(|count| {
+        words.extend_from_slice(&buffer[..*count]);
+        let surplus = words.len().saturating_sub(WORDS_BYTES_MAX);
+        words.drain(..surplus);
+    }) {}
+    words
 }
 
 /// The bytes of an ssh that ends with this.
@@ -282,10 +295,9 @@ fn no_program(destination: &Destination, error: &io::Error) -> DialError {
 /// What an exit code and standard error mean.
 fn explained(destination: &Destination, code: Option<i32>, stderr: &[u8]) -> DialError {
     /// What OpenSSH says where trying again would change nothing.
-    const FINAL: [&str; 5] = [
+    const FINAL: [&str; 4] = [
         "Permission denied",
         "Host key verification failed",
-        "Could not resolve hostname",
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "Too many authentication failures",
     ];

@@ -26,6 +26,9 @@ const STAGED: [&str; 7] = [
 const UNSTAGED: [&str; 5] =
     ["diff-files", "--name-only", "--no-renames", "--ignore-submodules=all", "-z"];
 
+/// What git was told not to look at; it takes such files for committed whatever they hold.
+const UNWATCHED: [&str; 3] = ["ls-files", "-v", "-z"];
+
 /// Compares contents.
 const COMPARE: [&str; 10] = [
     "diff",
@@ -71,8 +74,22 @@ pub(super) fn changed(
             let words: Vec<&str> = words.into_iter().chain(["--"]).chain(names).collect();
             add(&git.ask(&words)?, repository, &mut changed);
         }
+        let names = names.iter().flatten().map(String::as_str);
+        let words: Vec<&str> = ["--literal-pathspecs"].into_iter().chain(UNWATCHED).collect();
+        let words: Vec<&str> = words.into_iter().chain(["--"]).chain(names).collect();
+        add(&unwatched(&git.ask(&words)?), repository, &mut changed);
     }
     Ok(changed)
+}
+
+/// The paths in git's listing that are marked as not to be looked at: `S` or a lower-case letter.
+fn unwatched(listing: &[u8]) -> Vec<u8> {
+    listing
+        .split_inclusive(|&byte| byte == 0)
+        .filter(|record| record.first().is_some_and(|tag| *tag == b'S' || tag.is_ascii_lowercase()))
+        .filter_map(|record| record.get(2..))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// The files as git shall be asked about them; none where that would be too many or a name is not
@@ -102,6 +119,7 @@ pub(super) fn committed_after_all(
         let git = git_in(manifest, repository);
         if has_commit(repository) {
             add(&git.ask(&COMPARE)?, repository, &mut differing);
+            add(&unwatched(&git.ask(&UNWATCHED)?), repository, &mut differing);
         } else {
             add(&git.ask(&["ls-files", "-z"])?, repository, &mut differing);
         }

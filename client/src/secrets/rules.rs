@@ -83,7 +83,8 @@ pub(super) const RULES: &[Rule] = &[
         &[
             "secret_access_key",
             "SECRET_ACCESS_KEY",
-            "ecretAccessKey",
+            "secretAccessKey",
+            "SecretAccessKey",
             "aws_secret_key",
             "AWS_SECRET_KEY",
         ],

@@ -77,6 +77,13 @@ struct Call<'a> {
     lacking_bytes: Option<u64>,
 }
 
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        // Also where the call is given up in the middle: the sender must not wait for ever.
+        self.flight.close();
+    }
+}
+
 impl Call<'_> {
     async fn run(&mut self, offer: &Offer) -> Result<Receipt, TransferError> {
         let (requests, receiver) = mpsc::channel(REQUESTS_AHEAD);

@@ -11,6 +11,7 @@ mod connect;
 mod serve;
 
 mod doctor;
+mod gc;
 mod invite;
 mod stop;
 mod unbuilt;
@@ -39,7 +40,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Credential(unbuilt::Credential),
     Audit(unbuilt::Audit),
-    Gc(unbuilt::Gc),
+    Gc(gc::Gc),
 }
 
 /// Runs the command that the arguments name, the program's own name first.
@@ -65,6 +66,6 @@ fn execute(command: Command) -> Result<(), Problem> {
         Command::Doctor(doctor) => doctor.run(),
         Command::Credential(_) => Err(unbuilt::problem("credential")),
         Command::Audit(_) => Err(unbuilt::problem("audit")),
-        Command::Gc(_) => Err(unbuilt::problem("gc")),
+        Command::Gc(gc) => gc.run(),
     }
 }

@@ -146,8 +146,7 @@ impl Daemon {
 
         let routes = Routes::new(EnrollmentServer::new(EnrollmentService::new(pairing.clone())))
             .add_service(RunsServer::new(RunsService::new(registry.clone(), identity.clone())));
-        let active = Arc::new(move || registry.active());
-        let admin = AdminService::new(store, pairing, active, stop.clone());
+        let admin = AdminService::new(store, pairing, registry, stop.clone());
         let admin = Routes::new(AdminServer::new(admin));
 
         let signals = Signals::new()?;

@@ -19,13 +19,6 @@ pub(super) struct Audit {
     rest: Vec<OsString>,
 }
 
-/// Remove what no run needs (not built yet)
-#[derive(Debug, Args)]
-pub(super) struct Gc {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<OsString>,
-}
-
 /// What using one of them leads to.
 pub(super) fn problem(command: &str) -> Problem {
     Problem::new(Code::Usage, format!("`handoffd {command}` is not built yet"))

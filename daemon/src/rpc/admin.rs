@@ -6,7 +6,6 @@ pub mod socket;
 use std::{
     fmt,
     path::PathBuf,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -21,6 +20,7 @@ use super::status;
 use crate::{
     doctor,
     pki::{Fingerprint, INVITATION_VALID, Pairing},
+    runs::{Collect, Collected, Registry},
     store::{
         UserName,
         embedded::{Device, DeviceStore, Embedded},
@@ -30,16 +30,13 @@ use crate::{
 /// Longest validity of an invitation.
 const INVITATION_VALID_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How many runs are going on.
-pub type ActiveRuns = Arc<dyn Fn() -> usize + Send + Sync>;
-
 /// Answers the operator.
 #[derive(Clone)]
 pub struct AdminService {
     store: Embedded,
     devices: DeviceStore,
     pairing: Pairing,
-    active_runs: ActiveRuns,
+    registry: Registry,
     stop: CancellationToken,
 }
 
@@ -49,10 +46,10 @@ impl AdminService {
     pub fn new(
         store: Embedded,
         pairing: Pairing,
-        active_runs: ActiveRuns,
+        registry: Registry,
         stop: CancellationToken,
     ) -> Self {
-        Self { devices: store.devices(), store, pairing, active_runs, stop }
+        Self { devices: store.devices(), store, pairing, registry, stop }
     }
 }
 
@@ -121,8 +118,18 @@ impl Admin for AdminService {
             isolation,
             state_directory: state.display().to_string(),
             free_bytes: self.store.free_bytes().map_err(status::failed)?,
-            runs_active: u32::try_from((self.active_runs)()).unwrap_or(u32::MAX),
+            runs_active: u32::try_from(self.registry.active()).unwrap_or(u32::MAX),
         }))
+    }
+
+    async fn collect(
+        &self,
+        request: Request<wire::CollectRequest>,
+    ) -> Result<Response<wire::CollectReply>, Status> {
+        let mode = if request.into_inner().dry_run { Collect::Count } else { Collect::Remove };
+        let Collected { blobs, bytes, trees } =
+            self.registry.collect(mode).await.map_err(status::failed)?;
+        Ok(Response::new(wire::CollectReply { blobs, bytes, trees }))
     }
 
     async fn stop(

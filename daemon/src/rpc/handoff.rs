@@ -96,6 +96,8 @@ impl Session {
             return self.receipt_again(&offer, &live).await;
         }
         let accepted = offer::check(&self.registry, &self.caller.user, offer)?;
+        // What is there now is there until the run exists that needs it.
+        let _storing = self.registry.storing().await;
         let base = Base::find(&self.registry, &self.caller.user, &accepted).await?;
         let base_known = base.is_some();
         self.reply(handoff_reply::Part::Accepted(wire::Accepted { base_known })).await?;
@@ -131,7 +133,8 @@ impl Session {
         let lacking = self.lacking(&arrived.candidates).await?;
         offer::check_room(&self.registry, &arrived.snapshot, &lacking)?;
         // Held until all is stored, so that several uploads at once do not take the same room.
-        let _room = offer::reserve(&self.registry, &self.caller.user, &lacking).await?;
+        let manifest = upload::Manifest { id: arrived.id, encoded: arrived.encoded.clone() };
+        let _room = offer::reserve(&self.registry, &self.caller.user, &lacking, &manifest).await?;
         let ids: Vec<ChunkId> = lacking.iter().map(|chunk| chunk.id).collect();
         for ids in id_messages(&ids) {
             self.reply(handoff_reply::Part::Needs(wire::Needs { ids, needs_end: false })).await?;
@@ -139,7 +142,6 @@ impl Session {
         let end = wire::Needs { ids: Vec::new(), needs_end: true };
         self.reply(handoff_reply::Part::Needs(end)).await?;
 
-        let manifest = upload::Manifest { id: arrived.id, encoded: arrived.encoded.clone() };
         let mut upload = Upload::start(&self.registry, &self.caller.user, lacking, manifest);
         let received = self.feed(&mut upload).await;
         // Also after an error: what was verified stays for the retry.

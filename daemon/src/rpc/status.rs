@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::{
     pki::PairingError,
-    runs::{CreateError, RemoveError, SelectError, StopError},
+    runs::{CollectError, CreateError, RemoveError, SelectError, StopError},
     store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
     workspace::CommandMissing,
@@ -80,7 +80,7 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
-    SelectError, CreateError, StopError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
+    SelectError, CreateError, StopError, CollectError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
 }
 
 /// An error with its causes, in one line. A cause that the error already tells is not repeated.
@@ -107,6 +107,16 @@ impl Classify for StoreError {
             Self::Database { .. } | Self::Io { .. } | Self::Corrupt { .. } | Self::Newer { .. } => {
                 (Code::Failed, "look at the daemon's log")
             }
+        }
+    }
+}
+
+impl Classify for CollectError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Busy => (Code::Conflict, "try again when no upload and no harvest is going on"),
+            Self::Store(error) => error.classify(),
+            Self::Needed { .. } | Self::Trees(_) => (Code::Failed, "look at the daemon's log"),
         }
     }
 }

@@ -18,11 +18,13 @@ mod outcome;
 mod journal;
 
 mod admission;
+mod collect;
 mod registry;
 mod select;
 
 mod driver;
 
+pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
 pub use live::{Live, OutputEnd, Request};
 pub use registry::{
     CreateError, NewRun, Registry, RegistryError, RemoveError, RunSettings, StopError,

@@ -80,6 +80,10 @@ pub(super) struct Shared {
     /// Why runs get copies, if they do; found out when the first one starts.
     sharing: OnceLock<Sharing>,
     runs: RwLock<BTreeMap<RunId, Entry>>,
+    /// Read while content is stored that no run needs yet, written while content is removed.
+    pub(super) storing: Arc<tokio::sync::RwLock<()>>,
+    /// Held by whoever removes content: one after the other.
+    pub(super) collecting: Mutex<()>,
     /// Held while a run is made or claimed, so that names, keys and uids stay unique.
     making: Mutex<()>,
 }
@@ -174,6 +178,8 @@ impl Registry {
             trees,
             sharing: OnceLock::new(),
             runs: RwLock::default(),
+            storing: Arc::default(),
+            collecting: Mutex::default(),
             making: Mutex::default(),
         }));
         for (run, rev) in folded.into_values() {
@@ -235,6 +241,12 @@ impl Registry {
     #[must_use]
     pub fn with_key(&self, user: &UserName, key: &[u8]) -> Option<Arc<Live>> {
         self.find(|run| run.user == user.as_str() && run.idempotency_key == key)
+    }
+
+    /// Whether a run of this user began with this snapshot, so that all of it is stored.
+    #[must_use]
+    pub fn has_snapshot(&self, user: &UserName, snapshot: &SnapshotId) -> bool {
+        self.find(|run| run.user == user.as_str() && run.snapshot == *snapshot).is_some()
     }
 
     /// Whether one of the user's runs has this name.
@@ -315,7 +327,14 @@ impl Registry {
         self.0.store.queue.forget(&run.id).await?;
         self.0.runs.write().unwrap_or_else(PoisonError::into_inner).remove(&run.id);
         self.collect_trees();
+        if let Ok(user) = UserName::parse(&run.user) {
+            self.collect_later(user);
+        }
         Ok(())
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 
     /// Removes, in the background, the shared trees that no run needs any more. The newest one of
@@ -453,12 +472,19 @@ impl Shared {
     }
 
     /// Whose trees have to stay: every run's, as it can be pulled or go on until it is removed.
-    fn snapshots_in_use(&self) -> HashSet<(UserName, SnapshotId)> {
+    pub(super) fn snapshots_in_use(&self) -> HashSet<(UserName, SnapshotId)> {
         let entries = self.entries();
         let used = entries.iter().filter_map(|entry| {
             entry.live.with(|run| Some((UserName::parse(&run.user).ok()?, run.snapshot)))
         });
         used.collect()
+    }
+
+    /// All runs of a user, as they are now.
+    pub(super) fn runs_of(&self, user: &UserName) -> Vec<Run> {
+        let entries = self.entries();
+        let runs = entries.iter().map(|entry| entry.live.run());
+        runs.filter(|run| run.user == user.as_str()).collect()
     }
 
     fn sharing(&self) -> &Sharing {

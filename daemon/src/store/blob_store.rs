@@ -58,6 +58,13 @@ pub trait BlobStore: Send + Sync + 'static {
     /// What the user has stored, without counting it anew.
     async fn usage(&self, user: &UserName) -> Result<Usage, StoreError>;
 
+    /// Every user who has blobs.
+    async fn owners(&self) -> Result<Vec<UserName>, StoreError>;
+
+    /// Every blob of a user with its size in bytes. For collecting only: a million of them take a
+    /// second.
+    async fn list(&self, user: &UserName) -> Result<Vec<(ChunkId, u64)>, StoreError>;
+
     /// Starts storing blobs for a user. Nothing is visible before [`BlobWriter::commit`].
     fn writer(&self, user: &UserName) -> Box<dyn BlobWriter>;
 

@@ -164,12 +164,14 @@ impl Trees {
                 let of_user = OfUser { directory: self.directory.join(&user), boot: &self.boot };
                 let all = names(&of_user.directory)?;
                 let gone: Vec<_> = all.iter().filter(|name| !keep(&of_user, name)).collect();
+                let (left, gone): (Vec<_>, Vec<_>) =
+                    gone.into_iter().partition(|name| name.starts_with('.'));
+                // What an earlier attempt left stands in the way of the names below.
+                for name in left {
+                    take_garbage(&of_user.path(name))?;
+                }
                 for name in gone {
                     let (path, old) = (of_user.path(name), of_user.path(&format!(".old-{name}")));
-                    if name.starts_with('.') {
-                        garbage.push(path);
-                        continue;
-                    }
                     fs::rename(&path, &old).map_err(WorkspaceError::make(&path))?;
                     removed.push(path);
                     garbage.push(old);
@@ -177,9 +179,17 @@ impl Trees {
             }
         }
         for path in garbage {
-            remove(&path)?;
+            take_garbage(&path)?;
         }
         Ok(removed)
+    }
+}
+
+/// Removes what nobody uses, be it a tree or a pointer that was not finished.
+fn take_garbage(path: &Path) -> Result<(), WorkspaceError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_dir() => fs::remove_file(path).map_err(WorkspaceError::make(path)),
+        Ok(_) | Err(_) => Ok(remove(path)?),
     }
 }
 
@@ -306,6 +316,8 @@ impl OfUser<'_> {
         let new = self.path(".new-latest");
         let written = fs::write(&new, name).and_then(|()| fs::rename(&new, &pointer));
         if let Err(error) = written {
+            // A full disk may have left a part of it; what is not there is fine.
+            drop(fs::remove_file(&new));
             tracing::warn!(%error, "next tree of {} is written whole", manifest.root);
         }
     }

@@ -62,6 +62,19 @@ impl BlobStore for Memory {
         Ok(Usage { bytes: sizes.clone().sum(), blobs: sizes.count() as u64 })
     }
 
+    async fn owners(&self) -> Result<Vec<UserName>, StoreError> {
+        let known = self.0.lock().expect("lock");
+        let owners: std::collections::HashSet<UserName> =
+            known.keys().map(|(owner, _)| owner.clone()).collect();
+        Ok(owners.into_iter().collect())
+    }
+
+    async fn list(&self, user: &UserName) -> Result<Vec<(ChunkId, u64)>, StoreError> {
+        let known = self.0.lock().expect("lock");
+        let of_user = known.iter().filter(|((owner, _), _)| owner == user);
+        Ok(of_user.map(|((_, id), content)| (*id, content.len() as u64)).collect())
+    }
+
     fn writer(&self, user: &UserName) -> Box<dyn BlobWriter> {
         let (memory, user) = (self.clone(), user.clone());
         Box::new(MemoryWriter { memory, user, pending: HashMap::new() })

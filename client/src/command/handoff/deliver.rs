@@ -125,6 +125,13 @@ pub(super) async fn deliver(
             (Some(held), Standing::Waiting { .. }) => {
                 Err(postpone(held, places, &capture, error).await)
             }
+            (Some(mut held), standing @ Standing::Stopped { .. }) if may_have_arrived(&error) => {
+                sending.keeps(None);
+                // Its key makes sure that nobody runs it twice; where it cannot be kept any better,
+                // it stays as it is.
+                drop(held.settle(standing));
+                Err(error)
+            }
             (Some(held), Standing::Sending | Standing::Stopped { .. }) => {
                 sending.keeps(None);
                 // What stays is shown as not sent, which is true.
@@ -167,6 +174,15 @@ async fn send(
             held.recaptured(capture)?;
         }
     }
+}
+
+/// Whether the remote may have everything although it said nothing: it could not be asked again.
+fn may_have_arrived(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(TransferError::Remote { source, .. })
+            if matches!(**source, remote::Error::Unreachable { .. })
+    )
 }
 
 /// The snapshot that the remote had last of this tree. Without one everything is sent, which is

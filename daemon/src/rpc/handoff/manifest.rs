@@ -19,8 +19,7 @@ use crate::{
 /// A compressed manifest is hardly ever larger than the plain one.
 const PACKED_SLACK_BYTES: u64 = 64 << 10;
 
-/// The manifest that a delta is about. Its chunks are all there: a manifest is stored after them
-/// and removed before them.
+/// The manifest that a delta is about: that of a run, so that its chunks are all there.
 pub(super) struct Base {
     encoded: Bytes,
     delta_bytes: u64,
@@ -34,6 +33,10 @@ impl Base {
         accepted: &Accepted,
     ) -> Result<Option<Self>, Status> {
         let Some((id, delta_bytes)) = accepted.delta else { return Ok(None) };
+        // Only a run keeps all chunks of its snapshot; other content may just look like one.
+        if !registry.has_snapshot(user, &id) {
+            return Ok(None);
+        }
         let id = ChunkId::from_bytes(*id.as_bytes());
         match registry.store().blobs.get(user, &id).await {
             Ok(encoded) => Ok(Some(Self { encoded, delta_bytes })),

@@ -36,6 +36,8 @@ type Failure = String;
 
 impl Driver {
     pub(super) async fn harvest(&mut self) -> Result<(), DriveError> {
+        // What is taken in is there until it is recorded.
+        let _storing = self.shared.storing().await;
         let record = match self.harvested().await? {
             Ok(record) => record,
             Err(failure) => {

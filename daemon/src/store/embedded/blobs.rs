@@ -35,6 +35,36 @@ impl BlobStore for Embedded {
         self.readers().read(move |connection| usage::read(connection, &user)).await
     }
 
+    async fn owners(&self) -> Result<Vec<UserName>, StoreError> {
+        let names = self
+            .readers()
+            .read(|connection| {
+                let mut statement = connection.prepare_cached("SELECT DISTINCT user FROM blobs")?;
+                statement
+                    .query_map([], |row| row.get::<_, String>(0))?
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        // Nothing else is ever stored under.
+        Ok(names.iter().filter_map(|name| UserName::parse(name).ok()).collect())
+    }
+
+    async fn list(&self, user: &UserName) -> Result<Vec<(ChunkId, u64)>, StoreError> {
+        let user = user.clone();
+        self.readers()
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT id, sum(length) FROM blobs WHERE user = ?1 GROUP BY id",
+                )?;
+                let rows = statement.query_map(params![user.as_str()], |row| {
+                    let id: [u8; 32] = row.get(0)?;
+                    Ok((ChunkId::from_bytes(id), row.get(1).map(i64::unsigned_abs)?))
+                })?;
+                rows.collect::<Result<Vec<_>, _>>()
+            })
+            .await
+    }
+
     fn writer(&self, user: &UserName) -> Box<dyn BlobWriter> {
         Box::new(SegmentWriter::new(self.clone(), user.clone()))
     }

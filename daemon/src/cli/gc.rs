@@ -1,0 +1,29 @@
+//! `handoffd gc`: removes content that no run needs.
+
+use clap::Args;
+use handoff_proto::{problem::Problem, wire::CollectRequest};
+
+use super::{admin, output};
+
+/// Remove content and trees that no run needs
+#[derive(Debug, Args)]
+pub(super) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Gc {
+    pub(super) fn run(self) -> Result<(), Problem> {
+        let dry_run = self.dry_run;
+        let reply =
+            admin::ask(async |mut daemon| daemon.collect(CollectRequest { dry_run }).await)?;
+        let (blobs, mebibytes) = (reply.blobs, reply.bytes >> 20);
+        let line = if dry_run {
+            format!("would remove {blobs} blobs of {mebibytes} MiB")
+        } else {
+            format!("removed {blobs} blobs of {mebibytes} MiB, and {} trees", reply.trees)
+        };
+        output::line(&line)
+    }
+}

@@ -1,0 +1,201 @@
+//! Removes what no run needs: content that only removed runs used, and trees made of it.
+//!
+//! What is needed is found anew each time, from the runs that there are: no counter can be wrong.
+//! A run that cannot be read keeps everything of its user. While something is being stored nothing
+//! is removed, and the other way round, since content is there before the run that needs it.
+
+use std::{collections::HashSet, sync::Arc};
+
+use handoff_proto::{
+    chunk::ChunkId,
+    manifest::{Limits, ManifestError, ResultManifest, SnapshotManifest},
+    run::Run,
+};
+use thiserror::Error;
+use tokio::sync::OwnedRwLockReadGuard;
+
+use super::registry::{Registry, Shared};
+use crate::{
+    store::{BlobError, StoreError, UserName},
+    workspace::WorkspaceError,
+};
+
+/// How many blobs one transaction removes: others may write in between.
+const BATCH: usize = 4096;
+
+/// Whether to remove what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collect {
+    /// Yes.
+    Remove,
+    /// Only count.
+    Count,
+}
+
+/// What was, or would be, removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Chunks and manifests.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Shared trees; not counted without removing them.
+    pub trees: u64,
+}
+
+/// Nothing more was removed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// An upload or a harvest is going on.
+    #[error("something is being stored just now")]
+    Busy,
+    /// A manifest that says what is needed cannot be read.
+    #[error("cannot read what run {run} needs")]
+    Needed {
+        /// The run.
+        run: String,
+        /// Why.
+        source: NeededError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The trees.
+    #[error("cannot remove trees")]
+    Trees(#[from] WorkspaceError),
+}
+
+/// Why a manifest cannot be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NeededError {
+    /// It is not there.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// It is damaged.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// Content that is stored while this is held is not taken away.
+#[derive(Debug)]
+pub struct Storing(#[expect(dead_code, reason = "held, not looked at")] OwnedRwLockReadGuard<()>);
+
+impl Registry {
+    /// Keeps collections out while content is stored that no run needs yet.
+    pub async fn storing(&self) -> Storing {
+        self.shared().storing().await
+    }
+
+    /// Removes the content of all users, and the trees, that no run needs.
+    ///
+    /// # Errors
+    ///
+    /// When something is being stored, or cannot be read or removed; what was removed until then
+    /// stays removed.
+    pub async fn collect(&self, mode: Collect) -> Result<Collected, CollectError> {
+        let shared = self.shared();
+        let mut collected = Collected::default();
+        for user in shared.store.blobs.owners().await? {
+            let of_user = collect_user(shared, &user, mode).await?;
+            collected.blobs += of_user.blobs;
+            collected.bytes += of_user.bytes;
+        }
+        if mode == Collect::Remove {
+            let shared = Arc::clone(shared);
+            let trees = shared
+                .tracker
+                .clone()
+                .spawn_blocking(move || shared.trees.collect(|| shared.snapshots_in_use()));
+            let trees = trees.await.map_err(|_panicked| StoreError::Closed)??;
+            collected.trees = trees.len() as u64;
+        }
+        Ok(collected)
+    }
+
+    /// Removes one user's content in the background, after a run was removed.
+    pub(super) fn collect_later(&self, user: UserName) {
+        let shared = Arc::clone(self.shared());
+        self.tracker().spawn(async move {
+            match collect_user(&shared, &user, Collect::Remove).await {
+                Ok(Collected { blobs, bytes, .. }) => {
+                    tracing::debug!(%user, blobs, bytes, "collected");
+                }
+                // The next removal does it, or the operator.
+                Err(CollectError::Busy) => {}
+                Err(error) => {
+                    tracing::warn!(%user, "not collected: {:#}", anyhow::Error::from(error));
+                }
+            }
+        });
+    }
+}
+
+impl Shared {
+    /// See [`Registry::storing`].
+    pub(super) async fn storing(&self) -> Storing {
+        Storing(Arc::clone(&self.storing).read_owned().await)
+    }
+}
+
+async fn collect_user(
+    shared: &Arc<Shared>,
+    user: &UserName,
+    mode: Collect,
+) -> Result<Collected, CollectError> {
+    let _turn = shared.collecting.lock().await;
+    let alone = Arc::clone(&shared.storing);
+    let _alone = alone.try_write_owned().map_err(|_held| CollectError::Busy)?;
+    let needed = {
+        let (shared, user) = (Arc::clone(shared), user.clone());
+        let tracker = shared.tracker.clone();
+        let needed = tracker.spawn_blocking(move || needed(&shared, &user));
+        needed.await.map_err(|_panicked| StoreError::Closed)??
+    };
+    let blobs = &shared.store.blobs;
+    let mut garbage = blobs.list(user).await?;
+    garbage.retain(|(id, _)| !needed.contains(id));
+    if mode == Collect::Remove {
+        for batch in garbage.chunks(BATCH) {
+            let ids: Vec<ChunkId> = batch.iter().map(|(id, _)| *id).collect();
+            blobs.delete(user, &ids).await?;
+        }
+    }
+    let bytes = garbage.iter().map(|(_, bytes)| bytes).sum();
+    Ok(Collected { blobs: garbage.len() as u64, bytes, trees: 0 })
+}
+
+/// All blobs that the runs of a user are made of. Blocks.
+fn needed(shared: &Shared, user: &UserName) -> Result<HashSet<ChunkId>, CollectError> {
+    let mut needed = HashSet::new();
+    for run in shared.runs_of(user) {
+        of_run(shared, user, &run, &mut needed)
+            .map_err(|source| CollectError::Needed { run: run.name.to_string(), source })?;
+    }
+    Ok(needed)
+}
+
+fn of_run(
+    shared: &Shared,
+    user: &UserName,
+    run: &Run,
+    needed: &mut HashSet<ChunkId>,
+) -> Result<(), NeededError> {
+    let snapshot = ChunkId::from_bytes(*run.snapshot.as_bytes());
+    // Runs of one snapshot are many, and so are its chunks.
+    if needed.insert(snapshot) {
+        let encoded = shared.store.blobs.read_blocking(user, &snapshot)?;
+        let manifest = SnapshotManifest::decode(&encoded, &Limits::DEFAULT)?;
+        needed.extend(manifest.chunks().map(|chunk| chunk.id));
+    }
+    let result = run.harvest.as_ref().and_then(|harvest| harvest.result);
+    if let Some(result) = result.map(|id| ChunkId::from_bytes(*id.as_bytes()))
+        && needed.insert(result)
+    {
+        let encoded = shared.store.blobs.read_blocking(user, &result)?;
+        let manifest = ResultManifest::decode(&encoded, &Limits::DEFAULT)?;
+        needed.extend(manifest.chunks().map(|chunk| chunk.id));
+    }
+    Ok(())
+}

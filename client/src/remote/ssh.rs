@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::dial::DialError;
 
@@ -188,7 +189,7 @@ pub(super) async fn connect(destination: &Destination) -> Result<(Tunnel, Ssh), 
     };
     let child = Arc::new(Mutex::new(Some(child)));
     // Ends with ssh. Read all the time: a talkative one would stop where nobody listens.
-    let words = tokio::spawn(last_words(errors));
+    let words = TaskTracker::new().spawn(last_words(errors));
     let ssh = Ssh { destination: destination.clone(), child: Arc::clone(&child), words };
     Ok((Tunnel { input, output, _child: child }, ssh))
 }
@@ -374,10 +375,11 @@ mod tests {
             (255, "ssh: connect to host box port 22: Connection refused", SshFailure::Unreachable),
             (255, "ada@box: Permission denied (publickey).", SshFailure::Refused),
             (255, "Host key verification failed.", SshFailure::Refused),
+            // So it is while the laptop has no network.
             (
                 255,
                 "ssh: Could not resolve hostname box: Name or service not known",
-                SshFailure::Refused,
+                SshFailure::Unreachable,
             ),
             (127, "bash: line 1: handoffd: command not found", SshFailure::NoDaemon),
             (1, "handoffd: cannot start a daemon", SshFailure::Daemon),

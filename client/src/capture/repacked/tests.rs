@@ -204,8 +204,8 @@ const ACTIONS: [&str; 9] = [
     "git repack -adq --cruft; git multi-pack-index write --bitmap || true",
     "commit $r; git reset -q --hard HEAD~1; git reflog expire --expire=now --all",
     "commit $r; git tag t$r; git pack-refs --all; git repack -adbq",
-    "git repack -adkq; git unpack-objects -q < $(ls .git/objects/pack/*.pack | head -n 1)",
-    "mkdir x; mv .git/objects/pack/* x/; for p in x/*.pack; do git unpack-objects -q < $p; done; rm -rf x",
+    "git repack -adkq; for p in $(ls .git/objects/pack/*.pack 2>/dev/null | head -n 1); do git unpack-objects -q < $p; done",
+    "mv .git/objects/pack x; mkdir .git/objects/pack; for p in $(ls x/*.pack 2>/dev/null); do git unpack-objects -q < $p; done; rm -rf x",
 ];
 
 proptest! {

@@ -30,7 +30,7 @@ const FRAMES_AHEAD: usize = 8;
 
 /// What is verified is made durable each time that this much has come: if the machine goes down,
 /// at most twice as much has to be sent again.
-const COMMIT_BYTES: u64 = 32 << 20;
+const COMMIT_BYTES: u64 = 16 << 20;
 
 /// A bundle on its way in.
 pub(super) struct Upload {

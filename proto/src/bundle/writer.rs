@@ -119,6 +119,8 @@ impl<W: Write> Writer<W> {
 
 fn begin<W: Write>(output: W, level: i32) -> io::Result<Encoder<'static, W>> {
     let mut archive = Encoder::new(output, level.clamp(LEVEL_MIN, LEVEL_MAX))?;
+    // Chunks have their hashes; a manifest in a file has nothing else to tell damage by.
+    archive.include_checksum(true)?;
     if level >= WIDE_FROM_LEVEL {
         archive.window_log(WINDOW_LOG_MAX)?;
     }

@@ -56,11 +56,13 @@ pub(super) async fn attempt(
         got_further: false,
         lacking_bytes: None,
     };
-    let outcome = call.run(offer).await;
+    let mut outcome = call.run(offer).await;
     call.flight.close();
     if let Some(sending) = call.sending.take() {
-        // Its channel is closed by now, so that it ends.
-        drop(sending.await);
+        // Its channel is closed by now, so that it ends. A tree that changed is why all else failed.
+        if let Ok(Err(SendError::Changed(changed))) = sending.await {
+            outcome = Err(TransferError::Changed(changed));
+        }
     }
     Attempt { outcome, got_further: call.got_further, lacking_bytes: call.lacking_bytes }
 }

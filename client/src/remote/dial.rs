@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -168,7 +168,9 @@ impl Dialler {
             return Err(DialError::BadAddress { address: address.to_owned() });
         };
         let (stream, ssh) = ssh::connect(destination).await?;
-        let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
+        let connecting = async {
+            accepted(TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?).await
+        };
         match timeout(ssh::dial_timeout(), connecting).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(source)) => match tls_error(address, source) {
@@ -183,7 +185,7 @@ impl Dialler {
         }
     }
 
-    async fn dial_one(&self, address: &str) -> Result<TlsStream<TcpStream>, DialError> {
+    async fn dial_one(&self, address: &str) -> Result<BufReader<TlsStream<TcpStream>>, DialError> {
         let name = server_name(address)
             .ok_or_else(|| DialError::BadAddress { address: address.to_owned() })?;
         let tcp = async {
@@ -195,11 +197,24 @@ impl Dialler {
             address: address.to_owned(),
             source: Arc::new(source),
         })?;
-        TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, tcp)
-            .await
-            .map_err(|source| tls_error(address, source))
+        let accepted = async {
+            accepted(TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?).await
+        };
+        accepted.await.map_err(|source| tls_error(address, source))
     }
+}
+
+/// Waits for the server's first words. In TLS 1.3 it judges our certificate only after our side of
+/// the handshake is done; had we spoken by then, the refusal could be lost with the connection.
+async fn accepted<S>(stream: TlsStream<S>) -> io::Result<BufReader<TlsStream<S>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = BufReader::new(stream);
+    if stream.fill_buf().await?.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(stream)
 }
 
 fn trusting(

@@ -198,7 +198,8 @@ const REFUSALS: [AlertDescription; 9] = [
 fn certificate_alert(error: &(dyn StdError + 'static)) -> Option<rustls::Error> {
     let alerts = || REFUSALS.into_iter().map(rustls::Error::AlertReceived);
     causes(error).find_map(|cause| {
-        let told = match cause.downcast_ref::<io::Error>() {
+        let shared = || cause.downcast_ref::<std::sync::Arc<io::Error>>().map(AsRef::as_ref);
+        let told = match cause.downcast_ref::<io::Error>().or_else(shared) {
             Some(error) => error.get_ref()?.to_string(),
             None => cause.downcast_ref::<rustls::Error>()?.to_string(),
         };

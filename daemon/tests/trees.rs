@@ -1,4 +1,4 @@
-//! Shared trees: what the kernel makes of layers is what the snapshot holds. As root only, since
+//! Shared trees: what the kernel makes of layers is what the snapshot holds. Needs root, since
 //! nobody else's daemon makes layers.
 
 #[path = "harvest/world.rs"]
@@ -10,11 +10,15 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use handoff_daemon::workspace::{Tree, Trees, remove};
 use handoff_proto::manifest::SnapshotManifest;
 use proptest::prelude::*;
 use world::{World, write};
+
+/// Longest that a tree of a few bytes takes to reach a busy disk.
+const DURABLE_MAX: Duration = Duration::from_secs(60);
 
 /// What is at a path of a generated tree.
 #[derive(Clone, Debug)]
@@ -92,8 +96,19 @@ fn merged(world: &World, tree: &Tree) -> PathBuf {
     copy
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Trees in a world of their own; only root may have them.
+fn trees(world: &World) -> Trees {
+    assert!(rustix::process::geteuid().is_root(), "layers need root");
+    Trees::new(&world.path("state"))
+}
+
+/// Waits until a tree is noted to have reached the disk: nothing is written there from then on.
+fn until_durable(directory: &Path) {
+    let deadline = Instant::now() + DURABLE_MAX;
+    while !directory.join("durable").exists() {
+        assert!(Instant::now() < deadline, "{} never reached the disk", directory.display());
+        std::thread::yield_now();
+    }
 }
 
 proptest! {
@@ -101,9 +116,8 @@ proptest! {
 
     #[test]
     fn layers_merge_into_exactly_the_snapshot(steps in prop::collection::vec(tree(), 2..5)) {
-        prop_assume!(is_root());
         let world = World::new();
-        let trees = Trees::new(&world.path("state"));
+        let trees = trees(&world);
         for step in &steps {
             lay_out(&world.laptop(), step);
             // Enough that stays the same for a layer to be worth it.
@@ -118,11 +132,8 @@ proptest! {
 
 #[test]
 fn a_later_snapshot_costs_what_changed_and_a_chain_has_an_end() {
-    if !is_root() {
-        return;
-    }
     let world = World::with_repository();
-    let trees = Trees::new(&world.path("state"));
+    let trees = trees(&world);
     let mut deepest = 0;
     for number in 0..12 {
         write(&world.laptop().join(format!("new-{number}")), number.to_string());
@@ -139,11 +150,8 @@ fn a_later_snapshot_costs_what_changed_and_a_chain_has_an_end() {
 
 #[test]
 fn trees_that_nobody_needs_are_collected_and_those_below_are_kept() {
-    if !is_root() {
-        return;
-    }
     let world = World::with_repository();
-    let trees = Trees::new(&world.path("state"));
+    let trees = trees(&world);
     let snapshots: Vec<_> = (0..3)
         .map(|number| {
             write(&world.laptop().join("a.txt"), format!("{number}"));
@@ -153,6 +161,9 @@ fn trees_that_nobody_needs_are_collected_and_those_below_are_kept() {
     let none = trees.collect(HashSet::new).expect("collected");
     assert!(none.is_empty(), "the newest needs all below it: {none:?}");
     // Cut off from the chain: a tree of another directory's newest snapshot takes its place.
+    for (snapshot, _) in &snapshots {
+        until_durable(&world.path("state/trees/ada").join(snapshot.id().to_string()));
+    }
     fs::remove_dir_all(world.path("state/trees/ada")).expect("removed");
     let (first, _) = &snapshots[0];
     trees.prepare(&world.blobs, &world.user, first.id()).expect("prepared");
@@ -169,12 +180,9 @@ fn trees_that_nobody_needs_are_collected_and_those_below_are_kept() {
 
 #[test]
 fn what_a_crash_left_is_removed_and_what_reached_the_disk_stays() {
-    if !is_root() {
-        return;
-    }
     let world = World::with_repository();
-    let (state, user) = (world.path("state"), world.path("state/trees/ada"));
-    let trees = Trees::new(&state);
+    let user = world.path("state/trees/ada");
+    let trees = trees(&world);
     let (snapshot, tree) = hand_off(&world, &trees);
     fs::create_dir_all(user.join(".new-half/tree/x")).expect("half of one");
     trees.clean().expect("clean");
@@ -182,9 +190,7 @@ fn what_a_crash_left_is_removed_and_what_reached_the_disk_stays() {
     assert!(tree.lowers[0].is_dir(), "made during this boot");
     // As after a power cut that came too soon.
     let name = snapshot.id().to_string();
-    while !user.join(&name).join("durable").exists() {
-        std::thread::yield_now();
-    }
+    until_durable(&user.join(&name));
     fs::write(user.join(&name).join("boot"), "another").expect("write");
     trees.clean().expect("clean");
     assert!(tree.lowers[0].is_dir(), "it had reached the disk");
@@ -197,9 +203,6 @@ fn what_a_crash_left_is_removed_and_what_reached_the_disk_stays() {
 
 #[test]
 fn a_full_disk_leaves_nothing_and_the_next_attempt_succeeds() {
-    if !is_root() {
-        return;
-    }
     let world = World::with_repository();
     write(&world.laptop().join("large"), vec![7_u8; 3 << 20]);
     let disk = SmallDisk::new(world.path("small"));

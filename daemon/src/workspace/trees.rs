@@ -23,9 +23,9 @@ mod layer;
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::{Limits, SnapshotId, SnapshotManifest};
@@ -64,7 +64,7 @@ pub struct Trees {
     /// Held while one is made: two runs of a snapshot want the same one.
     making: Mutex<()>,
     /// Read by whoever is about to use a tree, written by whoever takes some away.
-    keeping: RwLock<()>,
+    keeping: Arc<RwLock<()>>,
 }
 
 impl Trees {
@@ -74,7 +74,7 @@ impl Trees {
         // Without it, nothing is trusted after a restart.
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let directory = state.join("trees");
-        Self { directory, boot, making: Mutex::default(), keeping: RwLock::default() }
+        Self { directory, boot, making: Mutex::default(), keeping: Arc::default() }
     }
 
     /// The tree of a snapshot; makes it if it is not there. Blocks.
@@ -98,7 +98,9 @@ impl Trees {
         if let Some(tree) = of_user.find(&snapshot) {
             return Ok(tree);
         }
-        of_user.make(&Source { blobs, user }, snapshot)
+        let tree = of_user.make(&Source { blobs, user }, snapshot)?;
+        make_durable(of_user.path(&snapshot.to_string()), Arc::clone(&self.keeping));
+        Ok(tree)
     }
 
     /// Removes what a crash left, and trees that may not have reached the disk before the machine
@@ -254,7 +256,6 @@ impl OfUser<'_> {
             return Err(explain(error, &manifest, &self.directory));
         }
         self.point_to(&name, &manifest);
-        make_durable(self.path(&name));
         let missing = || WorkspaceError::make(self.path(&name))(io::ErrorKind::NotFound.into());
         self.find(&snapshot).ok_or_else(missing)
     }
@@ -335,12 +336,20 @@ fn latest_name(manifest: &SnapshotManifest) -> String {
 }
 
 /// Lets a tree reach the disk, then notes that, while its first run goes on.
-fn make_durable(tree: PathBuf) {
+fn make_durable(tree: PathBuf, keeping: Arc<RwLock<()>>) {
     let work = move || {
-        let synced = File::open(&tree)
-            .and_then(|directory| Ok(rustix::fs::syncfs(directory)?))
-            .and_then(|()| File::create(tree.join("durable")));
-        if let Err(error) = synced {
+        let synced = || {
+            let directory = File::open(&tree)?;
+            rustix::fs::syncfs(&directory)?;
+            // Meanwhile it may have been taken away, and another made in its place.
+            let _kept = keeping.read().unwrap_or_else(PoisonError::into_inner);
+            let (made, found) = (directory.metadata()?, fs::symlink_metadata(&tree)?);
+            if made.ino() != found.ino() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            File::create(tree.join("durable"))
+        };
+        if let Err(error) = synced() {
             tracing::debug!(%error, "{} is made again after a crash", tree.display());
         }
     };

@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use super::cursor::{CursorError, CursorFile, Position};
 use super::desktop;
 use super::notice::Notice;
+use super::voice::Voice;
+use super::wake::pause;
 use crate::backoff::Backoff;
 use crate::exit::chain_text;
 use crate::local;
@@ -39,12 +41,11 @@ const PAUSE_MAX_DESKTOP: Duration = Duration::from_secs(10);
 pub(super) struct Follower {
     name: String,
     settings: Settings,
-    output: Output,
+    voice: Voice,
     /// Changes when connections should be made anew at once.
     woken: watch::Receiver<()>,
     /// Where it stands, once it knows.
     position: Option<Position>,
-    told: String,
 }
 
 /// Why a stream of events ended.
@@ -65,8 +66,8 @@ impl Follower {
         output: Output,
         woken: watch::Receiver<()>,
     ) -> Self {
-        let (name, told) = (name.to_owned(), String::new());
-        Self { name, settings, output, woken, position: None, told }
+        let voice = Voice::new(name, output);
+        Self { name: name.to_owned(), settings, voice, woken, position: None }
     }
 
     /// Follows the remote for ever.
@@ -78,8 +79,8 @@ impl Follower {
                 // The machine slept: the connection is not worth waiting for.
                 Ok(()) => {}
                 Err(error) => {
-                    self.tell_once(&format!("{}; trying again", chain_text(&error)));
-                    self.pause(backoff.pause()).await;
+                    self.voice.tell_once(&format!("{}; trying again", chain_text(&error)));
+                    pause(&mut self.woken, backoff.pause()).await;
                 }
             }
         }
@@ -120,7 +121,7 @@ impl Follower {
         }
         self.position = match file.load() {
             Err(error @ CursorError::Damaged { .. }) => {
-                self.tell_once(&format!("{}; starting from now on", chain_text(&error)));
+                self.voice.tell_once(&format!("{}; starting from now on", chain_text(&error)));
                 None
             }
             loaded => loaded?,
@@ -132,7 +133,7 @@ impl Follower {
     /// holds by now, from which to stream instead.
     fn begin(&mut self, file: &CursorFile, reply: &WatchAllReply) -> Result<bool, CursorError> {
         if reply.record.is_none() {
-            self.tell_once("connected");
+            self.voice.tell_once("connected");
         }
         if self.position.is_some() {
             return Ok(true);
@@ -156,8 +157,7 @@ impl Follower {
         position.advance(&cursor, &run.id, seq);
         if let Some(notice) = notice {
             file.save(position)?;
-            self.output.note(format_args!("{}: told: {}", self.name, notice.summary));
-            self.told.clear();
+            self.voice.tell(format_args!("told: {}", notice.summary));
         }
         // Passing silent events again after a crash costs nothing.
         Ok(())
@@ -177,8 +177,8 @@ impl Follower {
     async fn show(&mut self, notice: &Notice) {
         let mut backoff = Backoff::new(PAUSE_MAX_DESKTOP);
         while let Err(error) = desktop::show(notice).await {
-            self.tell_once(&format!("{}; trying again", chain_text(&error)));
-            self.pause(backoff.pause()).await;
+            self.voice.tell_once(&format!("{}; trying again", chain_text(&error)));
+            pause(&mut self.woken, backoff.pause()).await;
         }
     }
 
@@ -194,21 +194,6 @@ impl Follower {
             file.forget()?;
         }
         Ok(error.into())
-    }
-
-    async fn pause(&mut self, pause: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = self.woken.changed() => {}
-        }
-    }
-
-    /// A remote that is away for a night fills no log.
-    fn tell_once(&mut self, what: &str) {
-        if self.told != what {
-            self.output.note(format_args!("{}: {what}", self.name));
-            what.clone_into(&mut self.told);
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod sender;
 
 mod lock;
 mod service;
+mod voice;
 mod wake;
 
 #[cfg(target_os = "linux")]

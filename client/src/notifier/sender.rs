@@ -10,6 +10,8 @@ use tokio::sync::watch;
 
 use super::desktop;
 use super::notice::Notice;
+use super::voice::Voice;
+use super::wake::pause;
 use crate::backoff::Backoff;
 use crate::exit::chain_text;
 use crate::file_watch::FileWatch;
@@ -27,11 +29,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Sender {
     name: String,
     settings: Settings,
-    output: Output,
+    voice: Voice,
     outbox: Outbox,
     /// Changes when it should be tried at once.
     woken: watch::Receiver<()>,
-    told: String,
 }
 
 /// What is left after everything was tried.
@@ -49,7 +50,8 @@ impl Sender {
         woken: watch::Receiver<()>,
     ) -> Self {
         let outbox = Outbox::new(&settings.places);
-        Self { name: name.to_owned(), settings, output, outbox, woken, told: String::new() }
+        let voice = Voice::new(name, output);
+        Self { name: name.to_owned(), settings, voice, outbox, woken }
     }
 
     /// Sends for ever.
@@ -60,8 +62,8 @@ impl Sender {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
-            self.tell_once(&format!("{}; trying again", chain_text(&error)));
-            self.pause(backoff.pause()).await;
+            self.voice.tell_once(&format!("{}; trying again", chain_text(&error)));
+            pause(&mut self.woken, backoff.pause()).await;
         }
     }
 
@@ -112,11 +114,10 @@ impl Sender {
         };
         let name = entry.shown_name();
         let connect = || connect(&self.settings, &self.name);
-        let error = match finish(held, &self.settings, &self.output, connect).await {
+        let error = match finish(held, &self.settings, self.voice.output(), connect).await {
             Ok(delivered) => {
                 let run = delivered.receipt.run.name;
-                self.told.clear();
-                self.output.note(format_args!("{}: sent: {run}", self.name));
+                self.voice.tell(format_args!("sent: {run}"));
                 return Ok(Left::Nothing);
             }
             Err(error) => error,
@@ -124,30 +125,15 @@ impl Sender {
         let why = chain_text(error.as_ref());
         match crate::outbox::fate(&error) {
             Standing::Sending | Standing::Waiting { .. } => {
-                self.tell_once(&format!("{name} was not sent: {why}; trying again"));
+                self.voice.tell_once(&format!("{name} was not sent: {why}; trying again"));
                 Ok(Left::Something)
             }
             Standing::Stopped { .. } => {
-                self.tell_once(&format!("{name} cannot be sent: {why}"));
+                self.voice.tell_once(&format!("{name} cannot be sent: {why}"));
                 // Where there is no desktop, `handoff ls` and the next command tell.
                 drop(desktop::show(&Notice::not_sent(&entry.view(), &why)).await);
                 Ok(Left::Nothing)
             }
-        }
-    }
-
-    async fn pause(&mut self, pause: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = self.woken.changed() => {}
-        }
-    }
-
-    /// A remote that is away for a night fills no log.
-    fn tell_once(&mut self, what: &str) {
-        if self.told != what {
-            self.output.note(format_args!("{}: {what}", self.name));
-            what.clone_into(&mut self.told);
         }
     }
 }

@@ -1,8 +1,18 @@
 //! Notices that the machine has slept: connections are dead then, and pauses too long.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Waits this long, or until it is told of a wake-up.
+pub(super) async fn pause(woken: &mut watch::Receiver<()>, pause: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        _ = woken.changed() => {}
+    }
+}
 
 /// Tells when the process or the machine goes on after a stop.
 #[derive(Debug)]

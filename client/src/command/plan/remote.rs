@@ -6,15 +6,12 @@ use std::collections::HashSet;
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
 use handoff_proto::problem::Problem;
-use handoff_proto::wire::{self, ChunkIds, FRAME_BYTES_MAX, UsageReply, UsageRequest};
+use handoff_proto::wire::{self, UsageReply, UsageRequest};
 
 use crate::capture::Capture;
 use crate::context::Context;
 use crate::exit::chain_text;
 use crate::remote::{self, Remote};
-
-/// Bytes of a chunk id.
-const ID_BYTES: usize = 32;
 
 /// Bytes of an idempotency key; that of a plan is never used.
 const KEY_BYTES: usize = 32;
@@ -71,7 +68,7 @@ pub(super) async fn ask(
         let remote = context.connect().await?;
         let known = Known {
             remote: remote.name().to_owned(),
-            lacking: lacking(&remote, capture).await?,
+            lacking: remote.lacking(capture.manifest.chunks().map(|chunk| chunk.id)).await?,
             command: command(&remote, contract, capture).await?,
             usage: if_known(&remote, remote.runs().usage(UsageRequest {}).await)?,
         };
@@ -86,23 +83,6 @@ pub(super) async fn ask(
             _ => Err(error),
         },
     }
-}
-
-async fn lacking(remote: &Remote, capture: &Capture) -> Result<HashSet<ChunkId>, remote::Error> {
-    let unique: HashSet<ChunkId> = capture.manifest.chunks().map(|chunk| chunk.id).collect();
-    let ids: Vec<u8> = unique.iter().flat_map(|id| *id.as_bytes()).collect();
-    let messages: Vec<ChunkIds> =
-        ids.chunks(FRAME_BYTES_MAX).map(|ids| ChunkIds { ids: ids.to_vec() }).collect();
-    let failed = |status| remote.error(status);
-    let reply = remote.runs().lacks(tokio_stream::iter(messages)).await.map_err(failed)?;
-    let mut replies = reply.into_inner();
-    let mut lacking = HashSet::new();
-    while let Some(ChunkIds { ids }) = replies.message().await.map_err(failed)? {
-        let (ids, _rest) = ids.as_chunks::<ID_BYTES>();
-        lacking
-            .extend(ids.iter().map(|id| ChunkId::from_bytes(*id)).filter(|id| unique.contains(id)));
-    }
-    Ok(lacking)
 }
 
 async fn command(

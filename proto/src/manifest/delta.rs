@@ -5,10 +5,12 @@
 //! result and the list needs no offsets. Both sides work on encodings and build no tree: the result
 //! is named by its hash, which whoever applies a delta checks.
 
+use std::cmp::Ordering;
+
 use crate::chunk::ChunkRef;
 
 use super::error::ManifestError;
-use super::stored::{Place, places};
+use super::stored::{Place, place};
 
 /// A delta that does not fit its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,23 +32,15 @@ pub enum DeltaError {
 #[must_use]
 pub fn delta(base: &[u8], new: &[u8]) -> Vec<u8> {
     let mut steps = Steps::default();
-    let (mut old, mut young) = (places(base).peekable(), places(new).peekable());
-    let (mut old_end, mut young_end) = (0, 0);
-    loop {
-        let order = match (old.peek(), young.peek()) {
-            (None, None) => break,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(a), Some(b)) => a.cmp(b),
-        };
-        let gone = if order.is_le() { old.next() } else { None };
-        let come = if order.is_ge() { young.next() } else { None };
-        let (gone, come) = (encoded(gone), encoded(come));
-        (old_end, young_end) = (old_end + gone.len(), young_end + come.len());
-        steps.replace(gone, come);
+    let mut compared = Compared { old: base, new };
+    while let Some(change) = compared.next() {
+        match change {
+            Change::Same(place) => steps.copy(place.encoded.len()),
+            Change::Other(gone, come) => steps.replace(encoded(gone), encoded(come)),
+        }
     }
     // What is no manifest was not read to its end.
-    steps.replace(&base[old_end..], &new[young_end..]);
+    steps.replace(compared.old, compared.new);
     steps.finish()
 }
 
@@ -58,15 +52,56 @@ pub fn delta(base: &[u8], new: &[u8]) -> Vec<u8> {
 /// Where an entry of `new` is none.
 pub fn changed_chunks(base: &[u8], new: &[u8]) -> Result<Vec<ChunkRef>, ManifestError> {
     let mut chunks = Vec::new();
-    let mut old = places(base).peekable();
-    for place in places(new) {
-        while old.next_if(|old| old.cmp(&place).is_lt()).is_some() {}
-        let same = old.next_if(|old| old.cmp(&place).is_eq());
-        if same.is_none_or(|same| same.encoded != place.encoded) {
-            chunks.extend(place.chunks()?);
+    for change in (Compared { old: base, new }) {
+        if let Change::Other(_, Some(come)) = change {
+            chunks.extend(come.chunks()?);
         }
     }
     Ok(chunks)
+}
+
+/// Two encoded snapshots field by field, as far as both are some.
+struct Compared<'a> {
+    /// What is left of the older one.
+    old: &'a [u8],
+    /// What is left of the newer one.
+    new: &'a [u8],
+}
+
+/// What became of one field.
+enum Change<'a> {
+    /// Both have it word for word.
+    Same(Place<'a>),
+    /// It went, came, or reads otherwise.
+    Other(Option<Place<'a>>, Option<Place<'a>>),
+}
+
+impl<'a> Iterator for Compared<'a> {
+    type Item = Change<'a>;
+
+    fn next(&mut self) -> Option<Change<'a>> {
+        let come = place(self.new);
+        // Nearly all fields are the same: those cost a comparison of bytes and no more.
+        if let Some(come) = come
+            && let Some(old) = self.old.strip_prefix(come.encoded)
+        {
+            self.old = old;
+            self.new = &self.new[come.encoded.len()..];
+            return Some(Change::Same(come));
+        }
+        let gone = place(self.old);
+        let order = match (gone, come) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(gone), Some(come)) => gone.cmp(&come),
+        };
+        let gone = gone.filter(|_| order.is_le());
+        let come = come.filter(|_| order.is_ge());
+        self.old = &self.old[encoded(gone).len()..];
+        self.new = &self.new[encoded(come).len()..];
+        Some(Change::Other(gone, come))
+    }
 }
 
 /// Makes the manifest of `size` bytes that `delta` describes; it is not checked otherwise.

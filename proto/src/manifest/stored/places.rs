@@ -36,15 +36,12 @@ impl Place<'_> {
     }
 }
 
-/// The fields from the first to the last, or to the first that is none.
-pub(in crate::manifest) fn places(mut rest: &[u8]) -> impl Iterator<Item = Place<'_>> {
-    std::iter::from_fn(move || {
-        let (field, after) = split_field(rest)?;
-        rest = after;
-        let path = match field.number {
-            number::snapshot::ENTRIES => record::path(field.bytes().ok()?)?,
-            _ => &[],
-        };
-        Some(Place { number: field.number, path, encoded: field.encoded })
-    })
+/// The first field; none at the end, and where there is none.
+pub(in crate::manifest) fn place(rest: &[u8]) -> Option<Place<'_>> {
+    let (field, _) = split_field(rest)?;
+    let path = match field.number {
+        number::snapshot::ENTRIES => record::path(field.bytes().ok()?)?,
+        _ => &[],
+    };
+    Some(Place { number: field.number, path, encoded: field.encoded })
 }

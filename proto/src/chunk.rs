@@ -161,16 +161,19 @@ pub fn chunk_reader<E: From<io::Error>>(
     content: impl Read,
     sink: impl FnMut(ChunkRef, &[u8]) -> Result<(), E>,
 ) -> Result<u64, E> {
-    chunk_reader_by(&Cuts::FILE, content, sink)
+    chunk_reader_by(&Cuts::FILE, &[], content, sink)
 }
 
-/// The same with other cuts.
+/// The same with other cuts, and with the chunks that the content had before, if any: where it is
+/// still the same, boundaries need not be looked for, which takes most of the time. The outcome
+/// does not depend on that.
 ///
 /// # Errors
 ///
 /// Where reading fails, and whatever `sink` returns.
 pub fn chunk_reader_by<E: From<io::Error>>(
     cuts: &Cuts,
+    before: &[ChunkRef],
     mut content: impl Read,
     mut sink: impl FnMut(ChunkRef, &[u8]) -> Result<(), E>,
 ) -> Result<u64, E> {
@@ -186,6 +189,7 @@ pub fn chunk_reader_by<E: From<io::Error>>(
         return Ok(buffer.len() as u64);
     }
 
+    let mut earlier = Earlier::new(before);
     let mut start = 0;
     loop {
         if !ended && buffer.len() - start < cuts.size_max {
@@ -196,10 +200,16 @@ pub fn chunk_reader_by<E: From<io::Error>>(
         if start == buffer.len() {
             return Ok(total);
         }
-        let chunk = &buffer[start..start + cuts.next(&buffer[start..])];
-        sink(ChunkRef::of(chunk), chunk)?;
-        start += chunk.len();
-        total += chunk.len() as u64;
+        let rest = &buffer[start..];
+        let chunk = match earlier.expected(cuts, rest) {
+            Some(same) => same,
+            None => ChunkRef::of(&rest[..cuts.next(rest)]),
+        };
+        earlier.pass(&chunk);
+        let size = chunk.size as usize;
+        sink(chunk, &rest[..size])?;
+        start += size;
+        total += u64::from(chunk.size);
     }
 }
 
@@ -208,6 +218,49 @@ fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result
     let wanted = size - buffer.len();
     let got = reader.by_ref().take(wanted as u64).read_to_end(buffer)?;
     Ok(got < wanted)
+}
+
+/// How many chunks may have come or gone between two that are the same.
+const SEARCHED: usize = 64;
+
+/// The chunks that content had before, from the one that may come next.
+struct Earlier<'a> {
+    rest: &'a [ChunkRef],
+    /// Bytes in all of them.
+    bytes: u64,
+    /// Whether the one before was the same, too: else guessing would cost a hash each time.
+    is_same: bool,
+}
+
+impl<'a> Earlier<'a> {
+    fn new(rest: &'a [ChunkRef]) -> Self {
+        let bytes = rest.iter().map(|chunk| u64::from(chunk.size)).sum();
+        Self { rest, bytes, is_same: true }
+    }
+
+    /// The next chunk, if content goes on as it did before. A boundary depends on what is in the
+    /// chunk, and near the end on how much follows: there it is looked for in any case.
+    fn expected(&self, cuts: &Cuts, content: &[u8]) -> Option<ChunkRef> {
+        let expected = self.rest.first().filter(|_| self.is_same)?;
+        let size = expected.size as usize;
+        let is_cut = (cuts.size_min..=cuts.size_max).contains(&size);
+        if !is_cut || self.bytes < cuts.size_max as u64 || content.len() < cuts.size_max {
+            return None;
+        }
+        let found = ChunkRef::of(content.get(..size)?);
+        (found == *expected).then_some(found)
+    }
+
+    /// Goes on behind this chunk if it was there before, not far from where it is looked for.
+    fn pass(&mut self, chunk: &ChunkRef) {
+        let near = &self.rest[..self.rest.len().min(SEARCHED)];
+        let found = near.iter().position(|known| known == chunk);
+        self.is_same = found.is_some();
+        let Some(at) = found else { return };
+        let (passed, rest) = self.rest.split_at(at + 1);
+        self.bytes -= passed.iter().map(|chunk| u64::from(chunk.size)).sum::<u64>();
+        self.rest = rest;
+    }
 }
 
 impl Cuts {

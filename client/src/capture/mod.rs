@@ -182,7 +182,7 @@ fn attempt(
     manifest
         .validate(&Limits::DEFAULT)
         .map_err(|source| CaptureError::Manifest { root: root.clone(), source })?;
-    remember(cache, began, &indexes, &manifest, &stamps, new_cost);
+    remember(cache, &indexes, &manifest, &stamps, new_cost);
     let encoded = manifest.encode();
     Ok(Attempt::Settled(Box::new(Capture {
         id: SnapshotId::of(&encoded),
@@ -200,7 +200,6 @@ fn attempt(
 /// Remembers what was read for the next capture.
 fn remember(
     cache: &StatCache,
-    began: Moment,
     indexes: &[SeenIndex],
     manifest: &SnapshotManifest,
     stamps: &[Option<Stamp>],
@@ -218,7 +217,7 @@ fn remember(
         stamp.map(|stamp| (entry.path.as_bytes(), stamp, entry.chunks()))
     });
     // A capture that is not remembered is as good as one that is.
-    drop(cache.update(began, new_cost, &digests, known));
+    drop(cache.update(new_cost, &digests, known));
 }
 
 /// Walks the tree, asking git about each repository on the way.

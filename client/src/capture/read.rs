@@ -14,7 +14,7 @@ use rustix::fs::{Stat, fstat};
 use super::account::widen;
 use super::layout::{Item, ItemKind};
 use super::source::{Content, Directory, Source};
-use super::stat_cache::{Moment, Stamp, StatCache, read_cost};
+use super::stat_cache::{Margins, Moment, Recalled, Stamp, StatCache, read_cost};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 5;
@@ -75,7 +75,8 @@ pub(super) struct ReadTree {
     pub(super) entries: Vec<Entry>,
     pub(super) sources: Vec<Source>,
     pub(super) origins: Vec<Origin>,
-    /// What each file on disk was when its content was read, now or by an earlier capture.
+    /// What each file on disk was when its content was read, now or by an earlier capture; none for
+    /// one that may have changed since without being stamped anew.
     pub(super) stamps: Vec<Option<Stamp>>,
     /// What reading again would cost that is worth remembering; see [`StatCache::update`].
     pub(super) new_cost: u64,
@@ -85,6 +86,8 @@ pub(super) struct ReadTree {
 struct Unread {
     at: usize,
     size: u64,
+    /// What it held before.
+    before: Vec<ChunkRef>,
 }
 
 /// Turns items, which are sorted by path, into entries of a manifest, reading what the cache does
@@ -98,8 +101,8 @@ pub(super) fn read_all(
 ) -> Result<ReadTree, ReadError> {
     let (mut tree, unread) = recall(items, cache);
     on_read(Reading::Begins(unread.iter().map(|file| file.size).sum()));
-    for (at, read) in read_unread(root, &tree, &unread, on_read)? {
-        tree.fill_in(at, read, began);
+    for (at, read) in read_unread(root, &tree, &unread, began, on_read)? {
+        tree.fill_in(at, read);
     }
     Ok(tree)
 }
@@ -125,11 +128,21 @@ fn recall(items: Vec<Item>, cache: &StatCache) -> (ReadTree, Vec<Unread>) {
             }
             ItemKind::File { size, source } => {
                 let stamp = stamp.filter(|_| source.is_on_disk());
-                let known = stamp.and_then(|stamp| cursor.find(path.as_bytes(), &stamp));
-                if known.is_none() {
-                    unread.push(Unread { at, size });
+                let recalled = match &stamp {
+                    Some(stamp) => cursor.find(path.as_bytes(), stamp),
+                    None => Recalled::Nothing,
+                };
+                match recalled {
+                    Recalled::Same(chunks) => (Kind::File { size, chunks }, source, stamp),
+                    Recalled::Changed(before) => {
+                        unread.push(Unread { at, size, before });
+                        (Kind::File { size, chunks: Vec::new() }, source, None)
+                    }
+                    Recalled::Nothing => {
+                        unread.push(Unread { at, size, before: Vec::new() });
+                        (Kind::File { size, chunks: Vec::new() }, source, None)
+                    }
                 }
-                (Kind::File { size, chunks: known.unwrap_or_default() }, source, stamp)
             }
         };
         tree.entries.push(Entry { path, mode, mtime, kind });
@@ -144,18 +157,20 @@ fn read_unread(
     root: &Directory,
     tree: &ReadTree,
     unread: &[Unread],
+    began: Moment,
     on_read: &(dyn Fn(Reading) + Sync),
 ) -> Result<Vec<(usize, FileRead)>, ReadError> {
     let threads = if unread.len() < FILES_OF_ONE_THREAD { 1 } else { threads() };
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let work = || -> Result<Vec<(usize, FileRead)>, ReadError> {
-        let mut done = Vec::new();
+        let (mut done, mut margins) = (Vec::new(), Margins::default());
         while !failed.load(Ordering::Relaxed) {
-            let Some(&Unread { at, .. }) = unread.get(next.fetch_add(1, Ordering::Relaxed)) else {
-                break;
-            };
-            let read = read_file(root, &tree.entries[at].path, &tree.sources[at])
+            let Some(file) = unread.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let (at, before) = (file.at, &*file.before);
+            let mut reader = FileReader { root, before, began, margins: &mut margins };
+            let read = reader
+                .read(&tree.entries[at].path, &tree.sources[at])
                 .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             on_read(Reading::Read(read.size));
             done.push((at, read));
@@ -182,13 +197,13 @@ pub(super) fn threads() -> usize {
 }
 
 impl ReadTree {
-    fn fill_in(&mut self, at: usize, read: FileRead, began: Moment) {
+    fn fill_in(&mut self, at: usize, read: FileRead) {
         let entry = &mut self.entries[at];
         // What was read counts, not what the walk saw.
-        if let Some((mode, stamp)) = read.meta {
-            (entry.mode, entry.mtime) = (mode, stamp.mtime);
-            self.stamps[at] = Some(stamp);
-            if began.is_after(&stamp) {
+        if let Some(meta) = read.meta {
+            (entry.mode, entry.mtime) = (meta.mode, meta.stamp.mtime);
+            if meta.is_settled {
+                self.stamps[at] = Some(meta.stamp);
                 self.new_cost = self.new_cost.saturating_add(read_cost(read.size));
             }
         }
@@ -199,40 +214,65 @@ impl ReadTree {
 struct FileRead {
     size: u64,
     chunks: Vec<ChunkRef>,
-    /// Permission bits and stamp of a file on disk.
-    meta: Option<(u32, Stamp)>,
+    /// Of a file on disk.
+    meta: Option<FileMeta>,
 }
 
-fn read_file(root: &Directory, path: &TreePath, source: &Source) -> Result<FileRead, ReadError> {
-    let failed = |source| ReadError::Read { path: path.clone(), source };
-    let cuts = cuts(path);
-    for _ in 0..ATTEMPTS {
-        match source.open(root, path).map_err(ReadError::Open)? {
-            Content::Generated(content) => {
-                let (size, chunks) = chunk(&content[..], cuts).map_err(failed)?;
-                return Ok(FileRead { size, chunks, meta: None });
-            }
-            Content::File(file) => {
-                if let Some(read) = read_once(&file, cuts).map_err(failed)? {
-                    return Ok(read);
+/// What a file on disk was while it was read.
+struct FileMeta {
+    /// Permission bits.
+    mode: u32,
+    stamp: Stamp,
+    /// Whether any later change gives it another stamp.
+    is_settled: bool,
+}
+
+/// Reads one file.
+struct FileReader<'a> {
+    root: &'a Directory,
+    /// What it held before.
+    before: &'a [ChunkRef],
+    began: Moment,
+    margins: &'a mut Margins,
+}
+
+impl FileReader<'_> {
+    fn read(&mut self, path: &TreePath, source: &Source) -> Result<FileRead, ReadError> {
+        let failed = |source| ReadError::Read { path: path.clone(), source };
+        let cuts = cuts(path);
+        for _ in 0..ATTEMPTS {
+            match source.open(self.root, path).map_err(ReadError::Open)? {
+                Content::Generated(content) => {
+                    let (size, chunks) = chunk(&content[..], cuts, &[]).map_err(failed)?;
+                    return Ok(FileRead { size, chunks, meta: None });
+                }
+                Content::File(file) => {
+                    if let Some(read) = self.read_once(&file, cuts).map_err(failed)? {
+                        return Ok(read);
+                    }
                 }
             }
         }
+        Err(ReadError::Changing { path: path.clone() })
     }
-    Err(ReadError::Changing { path: path.clone() })
-}
 
-/// Reads a file from beginning to end; `None` if it changed meanwhile.
-fn read_once(file: &File, cuts: &Cuts) -> io::Result<Option<FileRead>> {
-    let before = fstat(file)?;
-    let (size, chunks) = chunk(file, cuts)?;
-    let after = fstat(file)?;
-    let stamp = stamp(&after);
-    if self::stamp(&before) != stamp || stamp.size != size {
-        return Ok(None);
+    /// Reads a file from beginning to end; `None` if it changed meanwhile.
+    fn read_once(&mut self, file: &File, cuts: &Cuts) -> io::Result<Option<FileRead>> {
+        let before = fstat(file)?;
+        let (size, chunks) = chunk(file, cuts, self.before)?;
+        let after = fstat(file)?;
+        let stamp = stamp(&after);
+        if self::stamp(&before) != stamp || stamp.size != size {
+            return Ok(None);
+        }
+        let margin = self.margins.of(file, after.st_dev);
+        let meta = FileMeta {
+            mode: widen(after.st_mode) & MODE_MASK,
+            stamp,
+            is_settled: self.began.is_after(&stamp, margin),
+        };
+        Ok(Some(FileRead { size, chunks, meta: Some(meta) }))
     }
-    let meta = Some((widen(after.st_mode) & MODE_MASK, stamp));
-    Ok(Some(FileRead { size, chunks, meta }))
 }
 
 /// Where the content of this path is cut.
@@ -242,9 +282,13 @@ fn cuts(path: &TreePath) -> &'static Cuts {
     if is_index && path.has_git_component() { &Cuts::GIT_INDEX } else { &Cuts::FILE }
 }
 
-fn chunk(content: impl io::Read, cuts: &Cuts) -> io::Result<(u64, Vec<ChunkRef>)> {
-    let mut chunks = Vec::new();
-    let size = chunk_reader_by(cuts, content, |chunk, _| {
+fn chunk(
+    content: impl io::Read,
+    cuts: &Cuts,
+    before: &[ChunkRef],
+) -> io::Result<(u64, Vec<ChunkRef>)> {
+    let mut chunks = Vec::with_capacity(before.len());
+    let size = chunk_reader_by(cuts, before, content, |chunk, _| {
         chunks.push(chunk);
         Ok::<_, io::Error>(())
     })?;

@@ -90,6 +90,64 @@ fn boundaries_do_not_depend_on_how_content_arrives() {
     }
 }
 
+fn ids_by(cuts: &Cuts, before: &[ChunkRef], content: &[u8]) -> Vec<ChunkRef> {
+    let mut list = Vec::new();
+    let size = chunk_reader_by(cuts, before, content, |chunk, bytes| {
+        assert_eq!(chunk, ChunkRef::of(bytes));
+        list.push(chunk);
+        Ok::<(), io::Error>(())
+    });
+    assert_eq!(size.unwrap(), content.len() as u64);
+    list
+}
+
+/// Puts some bytes in the place of others.
+#[derive(Clone, Debug)]
+struct Edit {
+    at: prop::sample::Index,
+    removed: usize,
+    inserted: Vec<u8>,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let inserted = (any::<u8>(), prop_oneof![Just(0_usize), 1..9_usize, 1..400_000_usize])
+        .prop_map(|(seed, len)| noise(seed, len));
+    (
+        any::<prop::sample::Index>(),
+        prop_oneof![Just(0_usize), 1..9_usize, 1..400_000_usize],
+        inserted,
+    )
+        .prop_map(|(at, removed, inserted)| Edit { at, removed, inserted })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_was_known_before_changes_nothing(
+        seed in any::<u8>(),
+        len in 0..3_000_000_usize,
+        zeros in any::<bool>(),
+        edits in prop::collection::vec(edit(), 0..4),
+        index in any::<bool>(),
+        foreign in any::<bool>(),
+    ) {
+        let cuts = if index { &Cuts::GIT_INDEX } else { &Cuts::FILE };
+        let mut content = if zeros { vec![0; len] } else { noise(seed, len) };
+        let mut before = ids_by(cuts, &[], &content);
+        if foreign {
+            // Sizes that no cut makes: a damaged or hostile memory.
+            before.iter_mut().step_by(3).for_each(|chunk| chunk.size /= 2);
+        }
+        for Edit { at, removed, inserted } in edits {
+            let at = at.index(content.len() + 1);
+            let end = (at + removed).min(content.len());
+            content.splice(at..end, inserted);
+        }
+        prop_assert_eq!(ids_by(cuts, &before, &content), ids_by(cuts, &[], &content));
+    }
+}
+
 /// If this fails, everything that users have stored is chunked anew and nothing is deduplicated.
 #[test]
 fn boundaries_are_what_they_always_were() {

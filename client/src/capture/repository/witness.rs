@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use handoff_proto::manifest::Timestamp;
 
-use crate::capture::stat_cache::{Moment, Stamp};
+use crate::capture::stat_cache::{COARSE, Moment, Stamp};
 
 /// Files and directories that were looked at, absent ones too.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Witnesses {
     /// may have changed again without a trace.
     pub(super) fn still_hold(&self) -> bool {
         self.seen.iter().all(|(path, seen)| {
-            let is_old = seen.is_none_or(|seen| self.began.is_after(&seen.stamp));
+            let is_old = seen.is_none_or(|seen| self.began.is_after(&seen.stamp, COARSE));
             is_old && look(path) == Some(*seen)
         })
     }

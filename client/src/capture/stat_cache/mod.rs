@@ -4,17 +4,18 @@
 //! what they were. That is not enough for a file that was changed a moment ago: a second change may
 //! leave the same times, as they only advance with the clock's tick. So an entry is kept only if
 //! the file was last changed well before the capture began that read it: git's rule for its index
-//! (`Documentation/technical/racy-git` in git), with a margin for file systems that keep times in
-//! steps of up to two seconds. The device is no part of it, as its number may change with each
+//! (`Documentation/technical/racy-git` in git), with a margin for the steps in which file systems
+//! keep times. The device is no part of it, as its number may change with each
 //! mount; git leaves it out too.
 //!
 //! Only a cache: a missing, damaged or foreign file means that everything is read.
 
 mod file;
+mod margin;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handoff_proto::chunk::ChunkRef;
 use handoff_proto::manifest::Timestamp;
@@ -23,10 +24,7 @@ use handoff_proto::path::{AbsolutePath, compare_by_components};
 use crate::settings::create_private_directory;
 
 use self::file::{Encoder, Loaded};
-
-/// How long before a capture a file must have been left alone to be remembered: the coarsest step
-/// of times in use (FAT).
-const MARGIN_SECS: i64 = 2;
+pub(super) use self::margin::{COARSE, Margins};
 
 /// What reading a file costs besides its content, in bytes of content.
 const READ_COST: u64 = 16 * 1024;
@@ -55,12 +53,13 @@ impl Moment {
         Self(Timestamp { secs, nanos: since.subsec_nanos() })
     }
 
-    /// Whether any later change gives a file another stamp than this.
-    pub(super) fn is_after(self, stamp: &Stamp) -> bool {
-        let trusted = |time: Timestamp| {
-            Timestamp { secs: time.secs.saturating_add(MARGIN_SECS), ..time } < self.0
-        };
-        trusted(stamp.mtime) && trusted(stamp.ctime)
+    /// Whether any later change gives a file another stamp than this, on a file system that keeps
+    /// times in steps of up to `margin`.
+    pub(super) fn is_after(self, stamp: &Stamp, margin: Duration) -> bool {
+        let nanos =
+            |time: Timestamp| i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos);
+        let limit = nanos(self.0) - i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX);
+        nanos(stamp.mtime) < limit && nanos(stamp.ctime) < limit
     }
 }
 
@@ -94,14 +93,14 @@ impl StatCache {
     }
 
     /// Remembers this capture instead, if reading again what is new would cost more than writing
-    /// all of it. `entries` are sorted by path; `indexes` are the BLAKE3 and the digest of index files.
+    /// all of it. `entries` are sorted by path and were all left alone for long enough; `indexes`
+    /// are the BLAKE3 and the digest of index files.
     ///
     /// # Errors
     ///
     /// Where the file cannot be written; the next capture will be slower and that is all.
     pub(super) fn update<'a>(
         &self,
-        began: Moment,
         new_cost: u64,
         indexes: &[([u8; 32], [u8; 32])],
         entries: impl Iterator<Item = (&'a [u8], Stamp, &'a [ChunkRef])>,
@@ -111,7 +110,7 @@ impl StatCache {
             return Ok(());
         }
         let mut encoder = Encoder::new(&self.root, indexes);
-        for (path, stamp, chunks) in entries.filter(|(_, stamp, _)| began.is_after(stamp)) {
+        for (path, stamp, chunks) in entries {
             encoder.entry(path, &stamp, chunks);
         }
         let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -136,20 +135,32 @@ pub(super) struct Cursor<'a> {
     at: usize,
 }
 
+/// What is remembered of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Recalled {
+    /// It has not changed, and holds these chunks.
+    Same(Vec<ChunkRef>),
+    /// It has changed, and held these.
+    Changed(Vec<ChunkRef>),
+    Nothing,
+}
+
 impl Cursor<'_> {
-    /// The chunks of a file that has this stamp; paths come in ascending order.
-    pub(super) fn find(&mut self, path: &[u8], stamp: &Stamp) -> Option<Vec<ChunkRef>> {
+    /// What is remembered of a file that has this stamp now; paths come in ascending order.
+    pub(super) fn find(&mut self, path: &[u8], stamp: &Stamp) -> Recalled {
         while let Some(entry) = self.loaded.entry(self.at) {
             if entry.path == path {
                 self.at += 1;
-                return (entry.stamp() == *stamp).then(|| entry.chunks());
+                let same = entry.stamp() == *stamp;
+                let recalled = if same { Recalled::Same } else { Recalled::Changed };
+                return recalled(entry.chunks());
             }
             if compare_by_components(entry.path, path).is_gt() {
-                return None;
+                break;
             }
             self.at += 1;
         }
-        None
+        Recalled::Nothing
     }
 }
 

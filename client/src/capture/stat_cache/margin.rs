@@ -1,0 +1,50 @@
+//! In what steps file systems keep times.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// The coarsest step in use (FAT). Also allows for the clock of another machine, which network file
+/// systems keep times by.
+pub(in crate::capture) const COARSE: Duration = Duration::from_secs(2);
+
+/// The step of a local file system: the kernel's own tick, 10 ms at its slowest (`CONFIG_HZ` of
+/// 100), and as much again.
+#[cfg(target_os = "linux")]
+const FINE: Duration = Duration::from_millis(20);
+
+/// The numbers of local file systems that keep nanoseconds: ext2 to ext4, Btrfs, XFS, tmpfs, F2FS,
+/// ZFS, bcachefs (`statfs(2)` and `linux/magic.h`; ZFS has its own in `sys/fs/zfs.h`).
+#[cfg(target_os = "linux")]
+const FINE_GRAINED: [i64; 7] =
+    [0xef53, 0x9123_683e, 0x5846_5342, 0x0102_1994, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e];
+
+/// How long files must have been left alone to be remembered, for each device that was met.
+#[derive(Debug, Default)]
+pub(in crate::capture) struct Margins {
+    known: Vec<(u64, Duration)>,
+}
+
+impl Margins {
+    /// The margin for a file, which is on this device.
+    pub(in crate::capture) fn of(&mut self, file: impl AsFd, device: u64) -> Duration {
+        if let Some((_, margin)) = self.known.iter().find(|(known, _)| *known == device) {
+            return *margin;
+        }
+        let margin = margin(file);
+        self.known.push((device, margin));
+        margin
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn margin(file: impl AsFd) -> Duration {
+    let is_fine = rustix::fs::fstatfs(file).is_ok_and(|found| {
+        FINE_GRAINED.iter().any(|known| i128::from(*known) == i128::from(found.f_type))
+    });
+    if is_fine { FINE } else { COARSE }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn margin(_: impl AsFd) -> Duration {
+    COARSE
+}

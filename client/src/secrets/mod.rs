@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use handoff_proto::chunk::ChunkRef;
-use handoff_proto::manifest::Kind;
+use handoff_proto::manifest::{Entry, Kind};
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::Origin;
 
@@ -25,6 +25,11 @@ pub use self::rules::VERSION;
 
 /// Larger files are data: scanning them costs more than reading them, and finds noise.
 pub const SCANNED_BYTES_MAX: u64 = 1 << 20;
+
+/// Up to here tracked files are scanned without asking git first which of them are committed as they
+/// are: that makes git look at the whole working tree, and takes longer than scanning these.
+const UNASKED_FILES_MAX: usize = 500;
+const UNASKED_BYTES_MAX: u64 = 4 << 20;
 
 /// How many findings an error names.
 const NAMED_MAX: usize = 20;
@@ -92,8 +97,8 @@ fn describe(findings: &[Finding]) -> String {
 }
 
 /// Scans what was captured. `passed` says of a file's content that it need not be looked at again,
-/// because it was scanned before or has left this machine already; such files are not read, and
-/// where only a few are left, git is only asked about those.
+/// because it was scanned before or has left this machine already; such files are not read. Where
+/// only a few are left, git is asked only about those in which something is found.
 ///
 /// # Errors
 ///
@@ -108,8 +113,14 @@ pub fn scan(
         let is_file = matches!(entry.kind, Kind::File { .. });
         **origin == Origin::Tracked && is_file && !passed(entry.chunks())
     });
-    let changed =
-        changed::changed(manifest, &tracked.map(|(entry, _)| &entry.path).collect::<Vec<_>>())?;
+    let tracked: Vec<&Entry> = tracked.map(|(entry, _)| entry).collect();
+    let bytes: u64 = tracked.iter().map(|entry| entry.size().min(SCANNED_BYTES_MAX)).sum();
+    let paths = tracked.iter().map(|entry| &entry.path);
+    let changed = if tracked.len() <= UNASKED_FILES_MAX && bytes <= UNASKED_BYTES_MAX {
+        paths.cloned().collect()
+    } else {
+        changed::changed(manifest, &paths.collect::<Vec<_>>())?
+    };
     let mut scan = Scan::default();
     let mut candidates = Vec::new();
     for (at, (entry, origin)) in files().enumerate() {

@@ -24,7 +24,7 @@ use crate::notifier;
 use crate::output::{Format, Stream, TerminalFilter};
 use crate::remote::Remote;
 use crate::transfer::{Offer, Receipt};
-use deliver::{Sending, Way, deliver};
+use deliver::{Sending, deliver};
 
 /// Hands the command off.
 ///
@@ -107,13 +107,14 @@ struct Sent {
 async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Result<Sent> {
     let errand = Errand::new(context, args.carry)?;
     let contract = errand.contract(args.command, args.time_limit)?;
-    // Whether anybody is there is known sooner than what the tree holds.
-    let way = Way::find(context).await?;
     let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
-    let (capture, remote, receipt) =
-        deliver(context, &errand, offer, way, sending, secrets).await?;
+    let (capture, remote, receipt) = deliver(context, &errand, offer, sending, secrets).await?;
     tell(context, args.follow, &capture, &receipt, remote.name())?;
+    if !args.follow {
+        // The process ends now. Giving back what a large tree took, piece by piece, only delays it.
+        std::mem::forget(capture);
+    }
     Ok(Sent { remote, receipt })
 }
 

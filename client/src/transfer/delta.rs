@@ -1,5 +1,6 @@
 //! What of a manifest changed since one that the remote is believed to have.
 
+use bytes::Bytes;
 use handoff_proto::manifest::{SnapshotId, delta};
 
 /// A snapshot that a remote confirmed earlier.
@@ -8,7 +9,7 @@ pub struct Known {
     /// Its id.
     pub id: SnapshotId,
     /// Its encoded manifest.
-    pub encoded: Vec<u8>,
+    pub encoded: Bytes,
 }
 
 /// What makes a manifest of a known one.

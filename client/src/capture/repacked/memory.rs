@@ -59,10 +59,15 @@ impl PackMemory {
                 kept.insert(name);
             }
         }
+        let SnapshotManifest { version, root_mode, root_mtime, .. } = capture.manifest;
+        let (root, repositories) = (capture.manifest.root.clone(), Vec::new());
         let manifest =
-            SnapshotManifest { entries, repositories: Vec::new(), ..capture.manifest.clone() };
+            SnapshotManifest { version, root, root_mode, root_mtime, entries, repositories };
         let encoded = manifest.encode();
         let content = [VERSION, blake3::hash(&encoded).as_bytes(), &encoded].concat();
+        if fs::read(self.entries()).is_ok_and(|known| known == content) {
+            return remove_if_any(&self.generated());
+        }
         write_private(&self.entries(), &content)?;
         // What was made for this upload, or for one that was given up, is there now or never.
         remove_if_any(&self.generated())?;
@@ -133,10 +138,9 @@ fn of_object_stores(entries: &[Entry]) -> Vec<Entry> {
                 Some((_, Name::Packs)) | None => false,
             }
     };
-    let wanted: BTreeSet<&TreePath> =
-        entries.iter().filter(is_wanted).map(|entry| &entry.path).collect();
-    for path in &wanted {
-        let mut parent = path.parent();
+    let wanted: Vec<&Entry> = entries.iter().filter(is_wanted).collect();
+    for entry in &wanted {
+        let mut parent = entry.path.parent();
         while let Some(path) = parent {
             parent = path.parent();
             if !directories.insert(path) {
@@ -144,8 +148,11 @@ fn of_object_stores(entries: &[Entry]) -> Vec<Entry> {
             }
         }
     }
-    let stays = |entry: &&Entry| wanted.contains(&entry.path) || directories.contains(&entry.path);
-    entries.iter().filter(stays).cloned().collect()
+    let place = |path: &TreePath| entries.binary_search_by(|entry| entry.path.cmp(path)).ok();
+    let directories = directories.iter().filter_map(|path| Some(&entries[place(path)?]));
+    let mut all: Vec<Entry> = wanted.into_iter().chain(directories).cloned().collect();
+    all.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    all
 }
 
 fn is_pack_index(path: &TreePath) -> bool {

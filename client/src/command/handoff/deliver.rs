@@ -9,6 +9,7 @@ use crate::capture::Capture;
 use crate::command::carry::{Errand, Secrets, refuse_secrets};
 use crate::context::Context;
 use crate::exit::chain_text;
+use crate::local;
 use crate::outbox::{Entry, Held, Outbox, Standing, fate, postpone, sent};
 use crate::remote::{self, Remote};
 use crate::runs::Ledger;
@@ -19,7 +20,7 @@ use crate::transfer::{Known, Offer, Parcel, Receipt, TransferError, hand_off};
 const CAPTURES: usize = 3;
 
 /// The remote that something goes to.
-pub(super) enum Way {
+enum Way {
     Open(Remote),
     /// It may be there later.
     Away {
@@ -34,7 +35,7 @@ pub(super) struct Sending(RefCell<Option<Entry>>);
 
 impl Way {
     /// Connects to the remote meant.
-    pub(super) async fn find(context: &Context) -> anyhow::Result<Self> {
+    async fn find(context: &Context) -> anyhow::Result<Self> {
         match context.connect().await {
             Ok(remote) => Ok(Self::Open(remote)),
             Err(why) => {
@@ -73,7 +74,7 @@ impl Sending {
     }
 }
 
-/// Captures and sends, anew where the tree changed in between.
+/// Captures while it connects, and sends; captures anew where the tree changed in between.
 ///
 /// # Errors
 ///
@@ -83,14 +84,18 @@ pub(super) async fn deliver(
     context: &Context,
     errand: &Errand,
     mut offer: Offer,
-    way: Way,
     sending: &Sending,
     secrets: Secrets,
 ) -> anyhow::Result<(Arc<Capture>, Remote, Receipt)> {
     let (places, output) = (&context.settings.places, &context.output);
-    let packs = errand.packs(context, way.remote_name());
-    let mut capture = errand.capture(output, Some(packs.clone())).await?;
-    offer.known = known(context, errand, way.remote_name());
+    let remote = context.remote_meant().unwrap_or(local::REMOTE_NAME);
+    let packs = errand.packs(context, remote);
+    let (way, mut capture, known) = tokio::try_join!(
+        Way::find(context),
+        errand.capture(output, Some(packs.clone())),
+        known(context, errand, remote),
+    )?;
+    offer.known = known;
     refuse_secrets(&capture, secrets, offer.known.as_ref()).await?;
     let entry = entry(context, errand, offer, way.remote_name(), &capture)?;
     let kept = Outbox::new(places).keep(entry.clone(), &capture.encoded);
@@ -187,11 +192,15 @@ fn may_have_arrived(error: &anyhow::Error) -> bool {
 
 /// The snapshot that the remote had last of this tree. Without one everything is sent, which is
 /// only slower.
-fn known(context: &Context, errand: &Errand, remote: &str) -> Option<Known> {
+async fn known(context: &Context, errand: &Errand, remote: &str) -> anyhow::Result<Option<Known>> {
     let ledger = Ledger::new(&context.settings.places);
-    let run = ledger.newest(remote, &errand.root).ok().flatten()?;
-    let encoded = ledger.encoded_snapshot(&run).ok()?;
-    Some(Known { id: run.snapshot, encoded })
+    let (remote, root) = (remote.to_owned(), errand.root.clone());
+    let recalled = tokio::task::spawn_blocking(move || {
+        let run = ledger.newest(&remote, &root).ok().flatten()?;
+        let encoded = ledger.encoded_snapshot(&run).ok()?.into();
+        Some(Known { id: run.snapshot, encoded })
+    });
+    recalled.await.context("the recall of the last snapshot was interrupted")
 }
 
 fn entry(

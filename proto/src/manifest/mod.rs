@@ -14,6 +14,7 @@ mod id;
 mod index;
 mod limits;
 mod oid;
+mod parallel;
 mod ref_name;
 mod repository;
 mod result;

@@ -8,6 +8,7 @@ use super::entry::{Entry, Timestamp};
 use super::error::ManifestError;
 use super::id::SnapshotId;
 use super::limits::Limits;
+use super::parallel;
 use super::repository::Repository;
 use super::stored;
 
@@ -44,15 +45,18 @@ impl SnapshotManifest {
     /// Anything that `encode` would not have written for a valid manifest, or that exceeds a limit.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
         let manifest = stored::decode_snapshot(bytes, limits)?;
-        manifest.validate(limits)?;
-        let mut rest = Some(bytes);
-        stored::snapshot_pieces(&manifest, |piece| {
-            rest = rest.and_then(|rest| rest.strip_prefix(piece));
-        });
-        match rest {
-            Some([]) => Ok(manifest),
-            Some(_) | None => Err(ManifestError::NotCanonical),
-        }
+        let is_canonical = || {
+            let mut rest = Some(bytes);
+            stored::snapshot_pieces(&manifest, |piece| {
+                rest = rest.and_then(|rest| rest.strip_prefix(piece));
+            });
+            rest == Some(&[])
+        };
+        let entries = manifest.entries.len();
+        let (is_canonical, valid) =
+            parallel::both(entries, is_canonical, || manifest.validate(limits));
+        valid?;
+        if is_canonical { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
 
     /// Checks every rule of a snapshot, for whoever has made one.

@@ -6,6 +6,7 @@ use crate::manifest::check::{at_most, refuse_repository};
 use crate::manifest::error::{ManifestError, RepositoryProblem};
 use crate::manifest::id::SnapshotId;
 use crate::manifest::limits::Limits;
+use crate::manifest::parallel;
 use crate::manifest::repository::{Repository, RepositoryState};
 use crate::manifest::result::{RepositoryResult, ResultManifest};
 use crate::manifest::snapshot::SnapshotManifest;
@@ -45,13 +46,13 @@ pub(in crate::manifest) fn decode_snapshot(
     limits: &Limits,
 ) -> Result<SnapshotManifest, ManifestError> {
     check_size(bytes, limits)?;
-    let mut entries = Vec::new();
+    let mut entries: Vec<&[u8]> = Vec::new();
     let mut repositories = Vec::new();
     let mut budget = Budget::new(limits);
     let header: wire::StoredSnapshot = decode_rest(bytes, |field| match field.number {
         number::snapshot::ENTRIES => {
             at_most("entries", entries.len() + 1, limits.entries_max)?;
-            entries.push(record::entry(field.bytes()?)?);
+            entries.push(field.bytes()?);
             Ok(Taken::Yes)
         }
         number::snapshot::REPOSITORIES => {
@@ -66,7 +67,7 @@ pub(in crate::manifest) fn decode_snapshot(
         root: root(&header.root)?,
         root_mode: header.root_mode,
         root_mtime: parts::time(header.root_modified.unwrap_or_default()),
-        entries,
+        entries: parallel::each(&entries, |entry| record::entry(entry))?,
         repositories,
     })
 }
@@ -118,9 +119,9 @@ enum Taken {
 }
 
 /// Shows every field to `take` and decodes the message that those it leaves make up.
-fn decode_rest<M: Message + Default>(
-    bytes: &[u8],
-    mut take: impl FnMut(&Field<'_>) -> Result<Taken, ManifestError>,
+fn decode_rest<'a, M: Message + Default>(
+    bytes: &'a [u8],
+    mut take: impl FnMut(&Field<'a>) -> Result<Taken, ManifestError>,
 ) -> Result<M, ManifestError> {
     let mut rest = Vec::new();
     each_field(bytes, |field| {

@@ -131,6 +131,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Less than FULL loses acknowledged events at a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What a statement needs to undo itself otherwise goes to a file each time.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use handoff_daemon::workspace::{Tree, Trees, remove};
+use handoff_daemon::workspace::{Snapshots, Tree, Trees, remove};
 use handoff_proto::manifest::SnapshotManifest;
 use proptest::prelude::*;
 use world::{World, write};
@@ -72,7 +72,9 @@ fn hand_off(world: &World, trees: &Trees) -> (SnapshotManifest, Tree) {
     let id = handoff_proto::chunk::ChunkId::from_bytes(*snapshot.id().as_bytes());
     writer.put(&id, &encoded).expect("put");
     writer.commit().expect("commit");
-    let tree = trees.prepare(&world.blobs, &world.user, snapshot.id()).expect("prepared");
+    let tree = trees
+        .prepare(&world.blobs, &Snapshots::default(), &world.user, snapshot.id())
+        .expect("prepared");
     (snapshot, tree)
 }
 
@@ -166,7 +168,7 @@ fn trees_that_nobody_needs_are_collected_and_those_below_are_kept() {
     }
     fs::remove_dir_all(world.path("state/trees/ada")).expect("removed");
     let (first, _) = &snapshots[0];
-    trees.prepare(&world.blobs, &world.user, first.id()).expect("prepared");
+    trees.prepare(&world.blobs, &Snapshots::default(), &world.user, first.id()).expect("prepared");
     let latest: Vec<_> = fs::read_dir(world.path("state/trees/ada"))
         .expect("list")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

@@ -46,13 +46,8 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
         target: target.clone(),
         access: Access::ReadOnly,
     };
-    let shown = input.view.base(&layout);
-    let shown = shown.directory();
-    let shown = shown
-        .canonicalize()
-        .map_err(|source| PolicyError::Place { path: shown.to_owned(), source })?;
     let mut mounts = vec![
-        read_only(shown, &arguments.base),
+        read_only(layout.base().directory().to_owned(), &arguments.base),
         read_only(
             layout.rules().directory().to_owned(),
             &Base::new(&arguments.base).rules().directory().to_owned(),

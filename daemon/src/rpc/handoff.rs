@@ -102,10 +102,16 @@ impl Session {
         let base_known = base.is_some();
         self.reply(handoff_reply::Part::Accepted(wire::Accepted { base_known })).await?;
         let arrived = self.receive_manifest(&accepted, base).await?;
-        accepted.check_manifest(&self.registry, &arrived.snapshot)?;
+        accepted.check_manifest(&self.registry, &arrived.snapshot.manifest)?;
         let bundle_bytes = self.receive_content(&arrived).await?;
+        // The run wants it in a moment.
+        self.registry.snapshots().keep(
+            &self.caller.user,
+            arrived.id,
+            Arc::clone(&arrived.snapshot),
+        );
         let live = self.create(accepted).await?;
-        self.receipt(&live, &arrived.snapshot, bundle_bytes, cursor).await
+        self.receipt(&live, &arrived.snapshot.manifest, bundle_bytes, cursor).await
     }
 
     async fn receive_manifest(
@@ -131,9 +137,10 @@ impl Session {
     /// that came.
     async fn receive_content(&mut self, arrived: &manifest::Arrived) -> Result<u64, Status> {
         let lacking = self.lacking(&arrived.candidates).await?;
-        offer::check_room(&self.registry, &arrived.snapshot, &lacking)?;
+        offer::check_room(&self.registry, &arrived.snapshot.manifest, &lacking)?;
         // Held until all is stored, so that several uploads at once do not take the same room.
-        let manifest = upload::Manifest { id: arrived.id, encoded: arrived.encoded.clone() };
+        let manifest =
+            upload::Manifest { id: arrived.id, encoded: arrived.snapshot.encoded.clone() };
         let _room = offer::reserve(&self.registry, &self.caller.user, &lacking, &manifest).await?;
         let ids: Vec<ChunkId> = lacking.iter().map(|chunk| chunk.id).collect();
         for ids in id_messages(&ids) {

@@ -10,11 +10,7 @@ mod prepare;
 
 use std::sync::Arc;
 
-use handoff_proto::{
-    chunk::ChunkId,
-    manifest::{Limits, SnapshotManifest},
-    run::{Event, Exit, Outcome, Recorded, Run, State},
-};
+use handoff_proto::run::{Event, Exit, Outcome, Recorded, Run, State};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -25,10 +21,7 @@ use super::{
     outcome,
     registry::Shared,
 };
-use crate::{
-    store::{BlobError, UserName},
-    workspace::Layout,
-};
+use crate::{store::UserName, workspace::Layout};
 
 /// One run's driver.
 pub(super) struct Driver {
@@ -46,10 +39,6 @@ pub(super) struct Driver {
 enum DriveError {
     #[error("cannot record what happened")]
     Record(#[from] RecordError),
-    #[error("cannot read the snapshot")]
-    Snapshot(#[from] BlobError),
-    #[error("snapshot is damaged")]
-    Manifest(#[from] handoff_proto::manifest::ManifestError),
     #[error("cannot follow its job")]
     Supervisor(#[from] crate::supervisor::AttachError),
     #[error("cannot make room for another harvest")]
@@ -170,14 +159,6 @@ impl Driver {
             detail = format!("{detail}{separator}no result: {failure}");
         }
         Ok(self.journal.record(Event::Finished { outcome, detail }).await?)
-    }
-
-    /// The snapshot that the run started from.
-    async fn snapshot(&self) -> Result<SnapshotManifest, DriveError> {
-        let run = self.journal.run();
-        let id = ChunkId::from_bytes(*run.snapshot.as_bytes());
-        let bytes = self.shared.store.blobs.get(&self.user()?, &id).await?;
-        Ok(SnapshotManifest::decode(&bytes, &Limits::DEFAULT)?)
     }
 
     fn user(&self) -> Result<UserName, DriveError> {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::Config,
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
-    workspace::{self, Layout, Owner, Sharing, Trees, View, WorkspaceError},
+    workspace::{self, Layout, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
 };
 
 /// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
@@ -77,6 +77,7 @@ pub(super) struct Shared {
     pub(super) slots: Arc<Semaphore>,
     quotas: Quotas,
     pub(super) trees: Trees,
+    pub(super) snapshots: Snapshots,
     /// Why runs get copies, if they do; found out when the first one starts.
     sharing: OnceLock<Sharing>,
     runs: RwLock<BTreeMap<RunId, Entry>>,
@@ -176,6 +177,7 @@ impl Registry {
             slots: Arc::clone(&slots),
             quotas: Quotas::default(),
             trees,
+            snapshots: Snapshots::default(),
             sharing: OnceLock::new(),
             runs: RwLock::default(),
             storing: Arc::default(),
@@ -368,6 +370,12 @@ impl Registry {
         &self.0.quotas
     }
 
+    /// The manifests used last.
+    #[must_use]
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.0.snapshots
+    }
+
     /// The interfaces to everything stored.
     #[must_use]
     pub fn store(&self) -> &Store {
@@ -507,11 +515,11 @@ impl Shared {
         let blobs = &*self.store.blobs;
         let owner = Owner::of(run);
         if matches!(self.sharing(), Sharing::Overlay) {
-            let tree = self.trees.prepare(blobs, user, run.snapshot)?;
+            let tree = self.trees.prepare(blobs, &self.snapshots, user, run.snapshot)?;
             return View::fresh(layout, tree, owner);
         }
-        let snapshot = workspace::read_snapshot(blobs, user, run.snapshot)?;
-        workspace::materialise(blobs, user, &snapshot, layout, owner)?;
+        let snapshot = self.snapshots.read(blobs, user, run.snapshot)?;
+        workspace::materialise(blobs, user, &snapshot.manifest, layout, owner)?;
         Ok(View::Copy)
     }
 
@@ -526,7 +534,8 @@ impl Shared {
             return Ok(View::Copy);
         }
         // Made again if the machine went down before it had reached the disk.
-        Ok(View::Overlay(self.trees.prepare(&*self.store.blobs, user, run.snapshot)?))
+        let blobs = &*self.store.blobs;
+        Ok(View::Overlay(self.trees.prepare(blobs, &self.snapshots, user, run.snapshot)?))
     }
 
     /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.

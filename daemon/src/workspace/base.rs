@@ -1,4 +1,4 @@
-//! What is kept of a snapshot for the harvest to compare with. Only names.
+//! What is written of a snapshot for the harvest to compare with. Only names.
 
 use std::path::{Path, PathBuf};
 

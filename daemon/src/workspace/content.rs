@@ -4,11 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use handoff_proto::chunk::{ChunkId, ChunkRef};
-use handoff_proto::manifest::{Entry, Limits, SnapshotId, SnapshotManifest};
+use handoff_proto::chunk::ChunkRef;
+use handoff_proto::manifest::Entry;
 use handoff_proto::tree::{FileError, Writer};
 
-use super::error::WorkspaceError;
 use crate::store::{BlobStore, UserName};
 
 /// Threads that write files: one waits for the disk while the other decompresses and hashes.
@@ -23,26 +22,7 @@ pub(super) struct Source<'a> {
     pub(super) user: &'a UserName,
 }
 
-/// Reads the manifest of one of a user's snapshots. Blocks.
-///
-/// # Errors
-///
-/// When it is missing or damaged.
-pub fn read_snapshot(
-    blobs: &dyn BlobStore,
-    user: &UserName,
-    snapshot: SnapshotId,
-) -> Result<SnapshotManifest, WorkspaceError> {
-    let id = ChunkId::from_bytes(*snapshot.as_bytes());
-    let bytes = blobs.read_blocking(user, &id).map_err(WorkspaceError::Snapshot)?;
-    Ok(SnapshotManifest::decode(&bytes, &Limits::DEFAULT)?)
-}
-
 impl Source<'_> {
-    pub(super) fn snapshot(&self, id: SnapshotId) -> Result<SnapshotManifest, WorkspaceError> {
-        read_snapshot(self.blobs, self.user, id)
-    }
-
     pub(super) fn read(&self, chunk: &ChunkRef) -> io::Result<bytes::Bytes> {
         let bytes = self.blobs.read_blocking(self.user, &chunk.id).map_err(io::Error::other)?;
         // The store has checked the hash; a size that differs would be the manifest's lie.

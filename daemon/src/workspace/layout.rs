@@ -19,7 +19,7 @@ const PRIVATE: u32 = 0o700;
 ///   workspace/          the tree, where it is a copy of its own
 ///   changes/            else what the run changed in the shared one
 ///   home/               the run's home directory
-///   base/               what the harvest compares with, beside a copy
+///   base/               what the harvest compares with, while there is one
 ///   rules/              what decided about being carried
 ///   jobs/<turn>-command/
 ///   jobs/<turn>-harvest/

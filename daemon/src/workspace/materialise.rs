@@ -19,6 +19,7 @@ use super::error::WorkspaceError;
 use super::layout::Layout;
 use super::owner::Owner;
 use super::remove::remove;
+use super::snapshots::Snapshot;
 use super::trees::build;
 use crate::store::{BlobStore, UserName};
 
@@ -41,14 +42,10 @@ pub fn materialise(
 ) -> Result<(), WorkspaceError> {
     let tree = layout.workspace();
     remove(&tree)?;
-    remove(layout.base().directory())?;
     let source = Source { blobs, user };
-    let written = write_tree(&source, manifest, &tree, owner)
-        .and_then(|()| write_base(&source, manifest, &manifest.encode(), &layout.base()));
-    let Err(error) = written else { return Ok(()) };
+    let Err(error) = write_tree(&source, manifest, &tree, owner) else { return Ok(()) };
     // The first failure is the one that tells something.
     drop(remove(&tree));
-    drop(remove(layout.base().directory()));
     Err(explain(error, manifest, layout.run()))
 }
 
@@ -62,15 +59,30 @@ fn write_tree(
     build::whole(source, manifest, Writer::open(tree, owner.for_tree())?)
 }
 
-/// Keeps what the harvest compares with: the manifest, and each repository's index.
-pub(super) fn write_base(
+/// Writes what a run's harvest compares with: the manifest, and each repository's index. Blocks.
+///
+/// # Errors
+///
+/// When the disk is full, a chunk is missing or damaged, or the system refuses.
+pub fn write_base(
+    blobs: &dyn BlobStore,
+    user: &UserName,
+    snapshot: &Snapshot,
+    layout: &Layout,
+) -> Result<(), WorkspaceError> {
+    let (source, manifest, base) = (Source { blobs, user }, &snapshot.manifest, layout.base());
+    remove(base.directory())?;
+    write_base_at(&source, snapshot, &base).map_err(|error| explain(error, manifest, layout.run()))
+}
+
+fn write_base_at(
     source: &Source<'_>,
-    manifest: &SnapshotManifest,
-    encoded: &[u8],
+    snapshot: &Snapshot,
     base: &Base,
 ) -> Result<(), WorkspaceError> {
+    let manifest = &snapshot.manifest;
     readable_directory(base.directory())?;
-    readable_file(&base.manifest(), encoded)?;
+    readable_file(&base.manifest(), &snapshot.encoded)?;
     // Where each run's own are shown.
     readable_directory(base.rules().directory())?;
     for (number, repository) in manifest.repositories.iter().enumerate() {

@@ -23,6 +23,7 @@ mod home;
 mod materialise;
 mod remove;
 mod sharing;
+mod snapshots;
 mod trees;
 mod view;
 
@@ -35,15 +36,15 @@ mod find_command;
 mod tools;
 
 pub use base::{Base, Rules};
-pub use content::read_snapshot;
 pub use error::WorkspaceError;
 pub use find_command::{CommandMissing, find_command};
 pub use home::make_home;
 pub use layout::{JobKind, Layout};
-pub use materialise::materialise;
+pub use materialise::{materialise, write_base};
 pub use owner::Owner;
 pub use remove::{RemoveError, remove};
 pub use sharing::Sharing;
+pub use snapshots::{Snapshot, Snapshots};
 pub use spec::{PolicyError, PolicyInput, Purpose, spec};
 pub use terms::{Account, Terms, TermsError};
 pub use tools::{LeftOut, Surroundings, Tools, ToolsError};

@@ -8,11 +8,11 @@ use handoff_sandbox::{
     Access, Account, ExitStatus, Limits, Network, Overlay, Report, Spec, Stdio, spawn,
 };
 
+use super::View;
 use super::layout::Layout;
 use super::owner::Owner;
 use super::remove::remove;
 use super::trees::Tree;
-use super::{Base, View};
 
 /// The host uid of the trial run: nobody's.
 const HOST_UID: u32 = 65_534;
@@ -76,9 +76,8 @@ fn run(place: &Path) -> anyhow::Result<()> {
     let layout = Layout::new(place.join("run"));
     layout.create()?;
     let lowers = vec![tree];
-    let base = Base::new(place.join("base"));
     let owner = std::num::NonZeroU32::new(HOST_UID).map_or(Owner::Daemon, Owner::Own);
-    View::fresh(&layout, Tree { lowers: lowers.clone(), base }, owner)?;
+    View::fresh(&layout, Tree { lowers: lowers.clone() }, owner)?;
     let overlay = Overlay {
         lowers,
         changes: layout.changes(),

@@ -4,7 +4,7 @@
 //! ```text
 //! <state>/trees/<user>/
 //!   <snapshot>/tree/    the whole tree, or what differs from the trees below
-//!   <snapshot>/base/    what harvests compare with, see [`Base`]
+//!   <snapshot>/manifest what the tree holds, for the next layer
 //!   <snapshot>/below    the snapshots of the trees below, nearest first
 //!   <snapshot>/boot     during which boot of the machine it was made
 //!   <snapshot>/durable  it has reached the disk
@@ -27,16 +27,17 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use handoff_proto::chunk::ChunkId;
-use handoff_proto::manifest::{Limits, SnapshotId, SnapshotManifest};
+use handoff_proto::manifest::{SnapshotId, SnapshotManifest};
 use handoff_proto::tree::Writer;
 
 use self::layer::Layer;
-use super::base::Base;
 use super::content::Source;
 use super::error::WorkspaceError;
-use super::materialise::{explain, write_base};
+use super::materialise::explain;
 use super::remove::remove;
+use super::snapshots::{Snapshot, Snapshots};
 use crate::store::{BlobStore, UserName};
 
 /// Most trees that a layer has below it: every look-up of a name asks them all in turn.
@@ -52,8 +53,6 @@ const PRIVATE: u32 = 0o700;
 pub struct Tree {
     /// The directories that make it up, nearest first.
     pub lowers: Vec<PathBuf>,
-    /// What its harvests compare with.
-    pub base: Base,
 }
 
 /// All the trees of a daemon.
@@ -86,6 +85,7 @@ impl Trees {
     pub fn prepare(
         &self,
         blobs: &dyn BlobStore,
+        snapshots: &Snapshots,
         user: &UserName,
         snapshot: SnapshotId,
     ) -> Result<Tree, WorkspaceError> {
@@ -98,8 +98,11 @@ impl Trees {
         if let Some(tree) = of_user.find(&snapshot) {
             return Ok(tree);
         }
-        let tree = of_user.make(&Source { blobs, user }, snapshot)?;
-        make_durable(of_user.path(&snapshot.to_string()), Arc::clone(&self.keeping));
+        let source = Source { blobs, user };
+        let contents = snapshots.read(blobs, user, snapshot)?;
+        let tree = of_user.make(&source, snapshots, snapshot, &contents.manifest)?;
+        let directory = of_user.path(&snapshot.to_string());
+        make_durable(directory, contents, Arc::clone(&self.keeping));
         Ok(tree)
     }
 
@@ -195,6 +198,9 @@ fn take_garbage(path: &Path) -> Result<(), WorkspaceError> {
     }
 }
 
+/// What a tree holds, encoded.
+const MANIFEST: &str = "manifest";
+
 /// Begins the names of the files that tell the newest snapshot of a directory.
 const LATEST: &str = "latest-";
 
@@ -213,10 +219,7 @@ impl OfUser<'_> {
         let name = snapshot.to_string();
         let below = self.below(&name)?;
         let all = std::iter::once(name.as_str()).chain(below.iter().map(String::as_str));
-        Some(Tree {
-            lowers: all.map(|name| self.path(name).join("tree")).collect(),
-            base: Base::new(self.path(&name).join("base")),
-        })
+        Some(Tree { lowers: all.map(|name| self.path(name).join("tree")).collect() })
     }
 
     /// The names of the trees below one.
@@ -240,22 +243,27 @@ impl OfUser<'_> {
         latest.filter_map(|name| fs::read_to_string(self.path(name)).ok()).collect()
     }
 
-    fn make(&self, source: &Source<'_>, snapshot: SnapshotId) -> Result<Tree, WorkspaceError> {
-        let manifest = source.snapshot(snapshot)?;
+    fn make(
+        &self,
+        source: &Source<'_>,
+        snapshots: &Snapshots,
+        snapshot: SnapshotId,
+        manifest: &SnapshotManifest,
+    ) -> Result<Tree, WorkspaceError> {
         let name = snapshot.to_string();
         let new = self.path(&format!(".new-{name}"));
         // What a crash or a failure left.
         remove(&new)?;
-        let made = self.write(source, &manifest, &new).and_then(|()| {
+        let made = self.write(source, snapshots, manifest, &new).and_then(|()| {
             let place = self.path(&name);
             fs::rename(&new, &place).map_err(WorkspaceError::make(&place))
         });
         if let Err(error) = made {
             // The first failure is the one that tells something.
             drop(remove(&new));
-            return Err(explain(error, &manifest, &self.directory));
+            return Err(explain(error, manifest, &self.directory));
         }
-        self.point_to(&name, &manifest);
+        self.point_to(&name, manifest);
         let missing = || WorkspaceError::make(self.path(&name))(io::ErrorKind::NotFound.into());
         self.find(&snapshot).ok_or_else(missing)
     }
@@ -263,6 +271,7 @@ impl OfUser<'_> {
     fn write(
         &self,
         source: &Source<'_>,
+        snapshots: &Snapshots,
         manifest: &SnapshotManifest,
         new: &Path,
     ) -> Result<(), WorkspaceError> {
@@ -270,9 +279,9 @@ impl OfUser<'_> {
         let mut private = DirBuilder::new();
         private.mode(PRIVATE).recursive(true);
         private.create(&tree).map_err(WorkspaceError::make(&tree))?;
-        let below = match self.beneath(manifest) {
+        let below = match self.beneath(source, snapshots, manifest) {
             Some((old, below)) => {
-                let layer = Layer::between(&old, manifest);
+                let layer = Layer::between(&old.manifest, manifest);
                 if is_worth_it(&layer, manifest) {
                     build::layer(source, &layer, manifest, &tree)?;
                     below
@@ -286,8 +295,6 @@ impl OfUser<'_> {
                 Vec::new()
             }
         };
-        let base = Base::new(new.join("base"));
-        write_base(source, manifest, &manifest.encode(), &base)?;
         for (name, text) in [("below", below.join("\n").as_str()), ("boot", self.boot)] {
             let path = new.join(name);
             fs::write(&path, text).map_err(WorkspaceError::make(&path))?;
@@ -298,17 +305,40 @@ impl OfUser<'_> {
     /// The earlier tree that a new one of this directory is put on, if there is one, and the names
     /// that are then below. A chain that is long enough is cut: the layer then holds everything
     /// since the whole tree at the chain's end.
-    fn beneath(&self, manifest: &SnapshotManifest) -> Option<(SnapshotManifest, Vec<String>)> {
+    fn beneath(
+        &self,
+        source: &Source<'_>,
+        snapshots: &Snapshots,
+        manifest: &SnapshotManifest,
+    ) -> Option<(Arc<Snapshot>, Vec<String>)> {
         let mut name = fs::read_to_string(self.path(&latest_name(manifest))).ok()?;
         let mut below = self.below(&name)?;
         if below.len() >= BELOW_MAX {
             name = below.pop()?;
             below.clear();
         }
-        let encoded = fs::read(Base::new(self.path(&name).join("base")).manifest()).ok()?;
-        let old = SnapshotManifest::decode(&encoded, &Limits::DEFAULT).ok()?;
+        let old = self.contents(source, snapshots, &name)?;
         below.insert(0, name);
         Some((old, below))
+    }
+
+    /// What a tree holds. Its run may have been removed meanwhile, and the manifest with it, so a
+    /// tree has one of its own; that appears with some delay.
+    fn contents(
+        &self,
+        source: &Source<'_>,
+        snapshots: &Snapshots,
+        name: &str,
+    ) -> Option<Arc<Snapshot>> {
+        let id = SnapshotId::parse(name).ok()?;
+        if let Some(recent) = snapshots.recent(source.user, id) {
+            return Some(recent);
+        }
+        let own = fs::read(self.path(name).join(MANIFEST)).ok().map(Bytes::from);
+        match own.filter(|encoded| SnapshotId::of(encoded) == id) {
+            Some(encoded) => Snapshot::decode(encoded).ok().map(Arc::new),
+            None => snapshots.read(source.blobs, source.user, id).ok(),
+        }
     }
 
     /// Remembers the newest tree of a directory. One that is not remembered costs time only.
@@ -335,19 +365,24 @@ fn latest_name(manifest: &SnapshotManifest) -> String {
     format!("{LATEST}{}", ChunkId::of(manifest.root.as_bytes()))
 }
 
-/// Lets a tree reach the disk, then notes that, while its first run goes on.
-fn make_durable(tree: PathBuf, keeping: Arc<RwLock<()>>) {
+/// Writes a tree's own manifest and lets it all reach the disk, then notes that, while its first
+/// run goes on.
+fn make_durable(tree: PathBuf, contents: Arc<Snapshot>, keeping: Arc<RwLock<()>>) {
     let work = move || {
         let synced = || {
             let directory = File::open(&tree)?;
-            rustix::fs::syncfs(&directory)?;
             // Meanwhile it may have been taken away, and another made in its place.
-            let _kept = keeping.read().unwrap_or_else(PoisonError::into_inner);
-            let (made, found) = (directory.metadata()?, fs::symlink_metadata(&tree)?);
-            if made.ino() != found.ino() {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            File::create(tree.join("durable"))
+            let if_there = |name: &str, content: &[u8]| {
+                let _kept = keeping.read().unwrap_or_else(PoisonError::into_inner);
+                let (made, found) = (directory.metadata()?, fs::symlink_metadata(&tree)?);
+                if made.ino() != found.ino() {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+                fs::write(tree.join(name), content)
+            };
+            if_there(MANIFEST, &contents.encoded)?;
+            rustix::fs::syncfs(&directory)?;
+            if_there("durable", b"")
         };
         if let Err(error) = synced() {
             tracing::debug!(%error, "{} is made again after a crash", tree.display());

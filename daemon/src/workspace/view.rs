@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use handoff_proto::path::AbsolutePath;
 use handoff_sandbox::{Access, Overlay};
 
-use super::base::Base;
 use super::error::WorkspaceError;
 use super::layout::Layout;
 use super::owner::Owner;
@@ -55,15 +54,6 @@ impl View {
         };
         make().map_err(WorkspaceError::make(&changes))?;
         Ok(Self::Overlay(tree))
-    }
-
-    /// What the harvest compares with.
-    #[must_use]
-    pub fn base(&self, layout: &Layout) -> Base {
-        match self {
-            Self::Copy => layout.base(),
-            Self::Overlay(tree) => tree.base.clone(),
-        }
     }
 
     /// The overlay to show at `root`, if it is one.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use handoff_daemon::harvest::{self, Collection, HarvestError, HarvestOutcome, IngestLimits};
 use handoff_daemon::store::{BlobError, BlobStore, BlobWriter, StoreError, Usage, UserName};
-use handoff_daemon::workspace::{self, Layout, Owner, materialise};
+use handoff_daemon::workspace::{self, Layout, Owner, Snapshot, materialise, write_base};
 use handoff_proto::chunk::{ChunkId, chunk_reader};
 use handoff_proto::manifest::{
     Entry, Head, Kind, ObjectFormat, Oid, Operation, RefName, Repository, RepositoryState,
@@ -177,6 +177,9 @@ impl World {
     pub(crate) fn materialise(&self, snapshot: &SnapshotManifest) {
         materialise(&self.blobs, &self.user, snapshot, &self.layout, Owner::Daemon)
             .expect("materialised");
+        let (manifest, encoded) = (snapshot.clone(), snapshot.encode().into());
+        let snapshot = Snapshot { manifest, encoded };
+        write_base(&self.blobs, &self.user, &snapshot, &self.layout).expect("base");
     }
 
     /// What the client does, with as little as these tests need.

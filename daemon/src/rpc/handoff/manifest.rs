@@ -1,10 +1,12 @@
 //! The manifest on its way in, whole or as a delta to one that the user has here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use handoff_proto::{
     chunk::{ChunkId, ChunkRef},
     frames::unpack_manifest,
-    manifest::{Limits, SnapshotId, SnapshotManifest, apply_delta, changed_chunks},
+    manifest::{SnapshotId, apply_delta, changed_chunks},
     wire::Frame,
 };
 use tonic::Status;
@@ -14,6 +16,7 @@ use crate::{
     rpc::status::failed,
     runs::Registry,
     store::{BlobError, UserName},
+    workspace::Snapshot,
 };
 
 /// A compressed manifest is hardly ever larger than the plain one.
@@ -37,6 +40,9 @@ impl Base {
         if !registry.has_snapshot(user, &id) {
             return Ok(None);
         }
+        if let Some(recent) = registry.snapshots().recent(user, id) {
+            return Ok(Some(Self { encoded: recent.encoded.clone(), delta_bytes }));
+        }
         let id = ChunkId::from_bytes(*id.as_bytes());
         match registry.store().blobs.get(user, &id).await {
             Ok(encoded) => Ok(Some(Self { encoded, delta_bytes })),
@@ -57,8 +63,7 @@ pub(super) struct Arriving {
 /// A manifest that is what the offer announced.
 pub(super) struct Arrived {
     pub(super) id: SnapshotId,
-    pub(super) encoded: Bytes,
-    pub(super) snapshot: SnapshotManifest,
+    pub(super) snapshot: Arc<Snapshot>,
     /// The chunks that the user may lack; perhaps some more than once.
     pub(super) candidates: Vec<ChunkRef>,
 }
@@ -98,11 +103,11 @@ impl Arriving {
         if SnapshotId::of(&encoded) != self.id {
             return Err(Status::invalid_argument("manifest is not the announced one"));
         }
-        let snapshot = SnapshotManifest::decode(&encoded, &Limits::DEFAULT).map_err(failed)?;
+        let snapshot = Snapshot::decode(encoded.into()).map_err(failed)?;
         let candidates = match &self.base {
-            None => snapshot.chunks().collect(),
-            Some(base) => changed_chunks(&base.encoded, &encoded).map_err(failed)?,
+            None => snapshot.manifest.chunks().collect(),
+            Some(base) => changed_chunks(&base.encoded, &snapshot.encoded).map_err(failed)?,
         };
-        Ok(Arrived { id: self.id, encoded: encoded.into(), snapshot, candidates })
+        Ok(Arrived { id: self.id, snapshot: Arc::new(snapshot), candidates })
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE, Remains, Step,
         output::{Position, Reader, Stream},
     },
-    workspace::{Owner, PolicyInput},
+    workspace::{self, Owner, PolicyInput},
 };
 
 /// How often a harvest whose supervisor vanished is tried: once more than can be bad luck.
@@ -53,7 +53,11 @@ impl Driver {
                 }
             }
         };
-        Ok(self.journal.record(Event::ResultRecorded(record)).await?)
+        self.journal.record(Event::ResultRecorded(record)).await?;
+        // Needed by nobody from here on; what stays after a crash goes with the run.
+        let base = self.layout.base();
+        self.shared.tracker.spawn_blocking(move || drop(workspace::remove(base.directory())));
+        Ok(())
     }
 
     /// Runs the harvest job, or joins that of an earlier daemon, and takes in what it brought.
@@ -89,6 +93,9 @@ impl Driver {
         let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
         let spec = self.shared.tracker.spawn_blocking(move || {
             let view = shared.view(&run, &user, &layout)?;
+            let blobs = &*shared.store.blobs;
+            let snapshot = shared.snapshots.read(blobs, &user, run.snapshot)?;
+            workspace::write_base(blobs, &user, &snapshot, &layout)?;
             Ok::<_, anyhow::Error>(harvest::job_spec(&PolicyInput {
                 config: &shared.settings.config,
                 state: &shared.settings.state,
@@ -116,11 +123,13 @@ impl Driver {
 
     /// Stores what the jail wrote, which is hostile until it has been checked.
     async fn take_in(&self, job: &Path) -> Result<Result<HarvestRecord, Failure>, DriveError> {
-        let (shared, user, base) = (Arc::clone(&self.shared), self.user()?, self.snapshot().await?);
+        let (shared, user, id) = (Arc::clone(&self.shared), self.user()?, self.run().snapshot);
         let stdout = StreamReader::new(job, Stream::Stdout);
         let taken = self.shared.tracker.spawn_blocking(move || {
-            let limits = IngestLimits::of_run(&base, shared.settings.config.runs.disk_bytes);
-            harvest::ingest(stdout, &*shared.store.blobs, &user, &base, &limits)
+            let blobs = &*shared.store.blobs;
+            let base = &shared.snapshots.read(blobs, &user, id)?.manifest;
+            let limits = IngestLimits::of_run(base, shared.settings.config.runs.disk_bytes);
+            Ok::<_, anyhow::Error>(harvest::ingest(stdout, blobs, &user, base, &limits)?)
         });
         let outcome: HarvestOutcome = match taken.await.map_err(|_panicked| DriveError::Stopping)? {
             Ok(outcome) => outcome,

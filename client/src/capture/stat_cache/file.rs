@@ -8,8 +8,8 @@ use handoff_proto::path::AbsolutePath;
 
 use super::Stamp;
 
-/// Names the format; another version is another word.
-const MAGIC: &[u8; 16] = b"handoff-stat-v1\n";
+/// Names the format and how content is cut; another version is another word.
+const MAGIC: &[u8; 16] = b"handoff-stat-v2\n";
 
 const CHECKSUM_LEN: usize = 32;
 const CHUNK_LEN: usize = 36;

@@ -3,9 +3,9 @@
 //! A manifest travels zstd-compressed; a bundle travels as it is. Never opens a connection: frames
 //! come from whoever receives them.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
 use thiserror::Error;
 
 use crate::wire::{FRAME_BYTES_MAX, Frame};
@@ -83,10 +83,10 @@ impl<F: FnMut() -> io::Result<Option<Frame>>> FrameReader<F> {
     }
 }
 
-impl<F: FnMut() -> io::Result<Option<Frame>>> Read for FrameReader<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<F: FnMut() -> io::Result<Option<Frame>>> BufRead for FrameReader<F> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() {
-            let Some(frame) = (self.next)()? else { return Ok(0) };
+            let Some(frame) = (self.next)()? else { break };
             if frame.offset != self.offset {
                 let (got, expected) = (frame.offset, self.offset);
                 let message = format!("frame at offset {got}, expected offset {expected}");
@@ -95,8 +95,18 @@ impl<F: FnMut() -> io::Result<Option<Frame>>> Read for FrameReader<F> {
             self.offset += frame.data.len() as u64;
             self.current = frame.data;
         }
-        let count = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..count]);
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count);
+    }
+}
+
+impl<F: FnMut() -> io::Result<Option<Frame>>> Read for FrameReader<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
     }
 }

@@ -1,7 +1,7 @@
 //! Puts a full bundle down as a new directory.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ pub struct Imported {
 /// # Errors
 ///
 /// Where this is no full bundle.
-pub fn read_manifest<R: Read>(input: R) -> Result<(SnapshotManifest, Reader<R>), ImportError> {
+pub fn read_manifest<R: BufRead>(input: R) -> Result<(SnapshotManifest, Reader<R>), ImportError> {
     let limits = Limits::DEFAULT;
     let manifest_bytes_max = limits.manifest_bytes_max as u64;
     let bundle_limits = BundleLimits::new(
@@ -75,7 +75,7 @@ pub fn read_manifest<R: Read>(input: R) -> Result<(SnapshotManifest, Reader<R>),
     let mut reader = Reader::new(input, bundle_limits).map_err(ImportError::Bundle)?;
     let encoded = match reader.next_item() {
         Ok(Some(Item::Manifest(encoded))) => encoded,
-        Ok(Some(Item::Chunk { .. }) | None) | Err(BundleError::Unexpected(_)) => {
+        Ok(Some(Item::Chunk(_)) | None) | Err(BundleError::Unexpected(_)) => {
             return Err(ImportError::Thin);
         }
         Err(error) => return Err(ImportError::Bundle(error)),
@@ -99,7 +99,7 @@ pub fn default_name(manifest: &SnapshotManifest) -> Option<&Path> {
 /// # Errors
 ///
 /// See [`ImportError`]; `into` is then as it was.
-pub fn import<R: Read>(
+pub fn import<R: BufRead>(
     manifest: SnapshotManifest,
     bundle: Reader<R>,
     into: &Path,
@@ -140,7 +140,7 @@ fn is_free(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn write_tree<R: Read>(
+fn write_tree<R: BufRead>(
     manifest: &SnapshotManifest,
     bundle: Reader<R>,
     root: &Path,
@@ -178,7 +178,7 @@ fn write_tree<R: Read>(
 
 /// Gives files their chunks: from the bundle where one is used first, else from the file that has
 /// it already.
-struct Chunks<'a, R: Read> {
+struct Chunks<'a, R: BufRead> {
     manifest: &'a SnapshotManifest,
     bundle: Reader<R>,
     root: OwnedFd,
@@ -193,7 +193,7 @@ struct Chunks<'a, R: Read> {
     failure: Option<ImportError>,
 }
 
-impl<'a, R: Read> Chunks<'a, R> {
+impl<'a, R: BufRead> Chunks<'a, R> {
     fn new(
         manifest: &'a SnapshotManifest,
         bundle: Reader<R>,
@@ -230,7 +230,7 @@ impl<'a, R: Read> Chunks<'a, R> {
 
     fn receive(&mut self, chunk: ChunkRef) -> Result<Vec<u8>, ImportError> {
         match self.bundle.next_item().map_err(ImportError::Bundle)? {
-            Some(Item::Chunk { id, content }) if id == chunk.id => Ok(content),
+            Some(Item::Chunk(found)) if found.id() == chunk.id => Ok(found.into_content()),
             Some(_) | None => Err(ImportError::Order { path: self.path().clone() }),
         }
     }

@@ -1,6 +1,7 @@
 //! Trees through a bundle and back; bundles that are none.
 
 use std::fs;
+use std::io::BufReader;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use handoff_proto::path::AbsolutePath;
@@ -115,7 +116,8 @@ fn work_that_nobody_wants_any_more_cleans_up() {
     let capture = captured(&world.tree());
     let bundle = export(&capture, Vec::new(), &|_| {}).unwrap();
     let (handle, wanted) = stop();
-    let (manifest, reader) = read_manifest(wanted.through(std::io::Cursor::new(bundle))).unwrap();
+    let (manifest, reader) =
+        read_manifest(BufReader::new(wanted.through(std::io::Cursor::new(bundle)))).unwrap();
     drop(wanted);
     let into = world.path("copy");
     let importing = std::thread::spawn(move || import(manifest, reader, &into, &|_| {}));

@@ -9,6 +9,7 @@ use handoff_proto::tree::FileError;
 
 use super::Capture;
 use super::source::Content;
+use super::stat_cache::Stamp;
 
 /// A file is no longer what was captured.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +33,27 @@ pub struct Chunks<'a> {
     offset: u64,
     open: Option<Content>,
     buffer: Vec<u8>,
+    check: Check,
+}
+
+/// How content is found to be what was captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// By what the file system says of the file, where that can be relied on.
+    Stamps,
+    /// By its hashes.
+    Hashes,
 }
 
 impl Capture {
-    /// The content of these chunks.
+    /// The content of these chunks, for whoever checks the hashes: files that have not been touched
+    /// are not hashed again.
     #[must_use]
     pub fn chunks(&self, wanted: HashSet<ChunkId>) -> Chunks<'_> {
+        self.chunks_by(Check::Stamps, wanted)
+    }
+
+    fn chunks_by(&self, check: Check, wanted: HashSet<ChunkId>) -> Chunks<'_> {
         Chunks {
             capture: self,
             wanted,
@@ -46,11 +62,24 @@ impl Capture {
             offset: 0,
             open: None,
             buffer: Vec::new(),
+            check,
         }
     }
-}
 
-impl Capture {
+    /// The first file whose content is not what was captured, among those with these chunks:
+    /// compares hashes, as a program that writes through a mapping may leave a file's times alone.
+    #[must_use]
+    pub fn find_changed(&self, wanted: HashSet<ChunkId>) -> Option<ChangedSince> {
+        let mut chunks = self.chunks_by(Check::Hashes, wanted);
+        loop {
+            match chunks.next_chunk() {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(changed) => return Some(changed),
+            }
+        }
+    }
+
     /// Reads the whole content of the file that is entry `at` of the manifest, checked against its
     /// hashes; nothing for what is no file. For files that fit into memory.
     ///
@@ -59,7 +88,7 @@ impl Capture {
     /// Where the content has changed since it was captured.
     pub fn read_whole(&self, at: usize, content: &mut Vec<u8>) -> Result<(), ChangedSince> {
         content.clear();
-        let mut chunks = Chunks { entry: at, ..self.chunks(HashSet::new()) };
+        let mut chunks = Chunks { entry: at, ..self.chunks_by(Check::Hashes, HashSet::new()) };
         let mut offset = 0;
         for &chunk in self.manifest.entries[at].chunks() {
             chunks.read(chunk, offset)?;
@@ -71,7 +100,7 @@ impl Capture {
 }
 
 impl Chunks<'_> {
-    /// The next chunk with its content, checked against its hash; `None` at the end.
+    /// The next chunk with its content; `None` at the end.
     ///
     /// # Errors
     ///
@@ -95,7 +124,7 @@ impl Chunks<'_> {
     }
 
     fn read(&mut self, chunk: ChunkRef, offset: u64) -> Result<(), ChangedSince> {
-        let Capture { manifest, sources, directory, .. } = self.capture;
+        let Capture { manifest, sources, directory, stamps, .. } = self.capture;
         let path = &manifest.entries[self.entry].path;
         let changed = |source| ChangedSince { path: path.clone(), source };
         let content = match &mut self.open {
@@ -107,7 +136,19 @@ impl Chunks<'_> {
         };
         self.buffer.resize(chunk.size as usize, 0);
         content.read_exact_at(&mut self.buffer, offset).map_err(|error| changed(Some(error)))?;
-        if ChunkId::of(&self.buffer) == chunk.id { Ok(()) } else { Err(changed(None)) }
+        let stamp = stamps[self.entry].filter(|_| self.check == Check::Stamps);
+        let is_untouched = match (&content, stamp) {
+            (Content::File(file), Some(stamp)) => {
+                Stamp::of(file).map_err(|error| changed(Some(error)))? == stamp
+            }
+            (Content::File(_) | Content::Generated(_), _) => false,
+        };
+        // One that was only linked or renamed is touched, and the same.
+        if is_untouched || ChunkId::of(&self.buffer) == chunk.id {
+            Ok(())
+        } else {
+            Err(changed(None))
+        }
     }
 }
 

@@ -92,6 +92,9 @@ pub struct Capture {
     pub origins: Vec<Origin>,
     directory: Directory,
     sources: Vec<source::Source>,
+    /// What each file was when its content was read; none where it may have changed since without
+    /// being stamped anew.
+    stamps: Vec<Option<Stamp>>,
 }
 
 /// Captures a tree. `on_read` is told how reading gets on, by several threads.
@@ -194,6 +197,7 @@ fn attempt(
         origins,
         directory,
         sources,
+        stamps,
     })))
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use handoff_proto::chunk::{ChunkRef, Cuts, chunk_reader_by};
-use handoff_proto::manifest::{Entry, Kind, MODE_MASK, Timestamp};
+use handoff_proto::manifest::{Entry, Kind, MODE_MASK};
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::{FileError, Origin};
-use rustix::fs::{Stat, fstat};
+use rustix::fs::fstat;
 
 use super::account::widen;
 use super::layout::{Item, ItemKind};
@@ -261,8 +261,8 @@ impl FileReader<'_> {
         let before = fstat(file)?;
         let (size, chunks) = chunk(file, cuts, self.before)?;
         let after = fstat(file)?;
-        let stamp = stamp(&after);
-        if self::stamp(&before) != stamp || stamp.size != size {
+        let stamp = Stamp::from_stat(&after);
+        if Stamp::from_stat(&before) != stamp || stamp.size != size {
             return Ok(None);
         }
         let margin = self.margins.of(file, after.st_dev);
@@ -293,16 +293,4 @@ fn chunk(
         Ok::<_, io::Error>(())
     })?;
     Ok((size, chunks))
-}
-
-/// What the file system says about content and attributes.
-fn stamp(stat: &Stat) -> Stamp {
-    let time =
-        |secs, nanos: i64| Timestamp { secs, nanos: u32::try_from(nanos).unwrap_or_default() };
-    Stamp {
-        size: u64::try_from(stat.st_size).unwrap_or_default(),
-        mtime: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-        ctime: time(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
-        inode: stat.st_ino,
-    }
 }

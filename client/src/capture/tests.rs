@@ -381,6 +381,27 @@ fn content_that_changes_after_the_capture_is_not_sent() {
 }
 
 #[test]
+fn what_is_only_touched_is_sent_and_what_changed_unseen_is_found_by_its_hash() {
+    let tree = Tree::with_repository();
+    let path = tree.path("tree/untracked");
+    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let mut captured = tree.capture("tree");
+    let at = captured.manifest.entries.iter().position(|e| e.path.as_bytes() == b"untracked");
+    let at = at.unwrap();
+    let wanted = HashSet::from([captured.manifest.entries[at].chunks()[0].id]);
+    // Other times, the same content.
+    fs::File::options().append(true).open(&path).unwrap().set_modified(past).unwrap();
+    assert!(captured.chunks(wanted.clone()).next_chunk().unwrap().is_some());
+    assert!(captured.find_changed(wanted.clone()).is_none());
+    // As after a write through a mapping, which may leave the times as they were.
+    fs::write(&path, "Untracked").unwrap();
+    captured.stamps[at] = Some(Stamp::of(&fs::File::open(&path).unwrap()).unwrap());
+    assert!(captured.chunks(wanted.clone()).next_chunk().unwrap().is_some());
+    let changed = captured.find_changed(wanted).unwrap();
+    assert_eq!(changed.path.as_bytes(), b"untracked");
+}
+
+#[test]
 fn large_files_are_read_in_chunks() {
     let tree = Tree::new();
     let content: Vec<u8> =

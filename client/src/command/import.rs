@@ -1,7 +1,7 @@
 //! `handoff import`: a tree from the file that `handoff export` wrote.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -86,7 +86,7 @@ fn read(args: &Args, wanted: &Wanted, output: &Output) -> anyhow::Result<(Import
         let opened = File::open(&args.file);
         Box::new(opened.map_err(|source| OpenError { path: args.file.clone(), source })?)
     };
-    let (manifest, bundle) = bundle::read_manifest(wanted.through(input))?;
+    let (manifest, bundle) = bundle::read_manifest(BufReader::new(wanted.through(input)))?;
     let into = match (&args.into, bundle::default_name(&manifest)) {
         (Some(into), _) => into.clone(),
         (None, Some(name)) => Path::new(".").join(name),

@@ -68,6 +68,11 @@ impl Kept {
         Chunks { kept: self, wanted, source: Source::Beginning, buffer: Vec::new() }
     }
 
+    /// The first file of the tree that is not what was captured, among those with these chunks.
+    pub(crate) fn find_changed(&self, wanted: HashSet<ChunkId>) -> Option<ChangedSince> {
+        self.tree.as_ref()?.find_changed(wanted)
+    }
+
     /// The first file with one of these chunks, which cannot be had any more.
     fn gone(
         &self,
@@ -114,7 +119,7 @@ enum Source<'a> {
 }
 
 impl Chunks<'_> {
-    /// The next chunk with its content, checked against its hash; `None` at the end.
+    /// The next chunk with its content; `None` at the end.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use handoff_proto::bundle::{BundleError, BundleLimits, Item, Reader, Writer};
@@ -98,7 +98,7 @@ impl Spool {
             at: self.bundle.display().to_string(),
             source,
         })?;
-        let mut reader = Reader::new(file, BundleLimits::new(0, total))?;
+        let mut reader = Reader::new(BufReader::new(file), BundleLimits::new(0, total))?;
         reader.expect(chunks)?;
         Ok(SpoolReader { reader })
     }
@@ -143,7 +143,7 @@ fn fill(file: &mut File, capture: &Capture, ids: HashSet<ChunkId>) -> Result<(),
 /// Content that was set aside, from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct SpoolReader {
-    reader: Reader<File>,
+    reader: Reader<BufReader<File>>,
 }
 
 impl SpoolReader {
@@ -151,7 +151,7 @@ impl SpoolReader {
     pub(super) fn next_chunk(&mut self) -> Result<Option<(ChunkId, Vec<u8>)>, BundleError> {
         loop {
             match self.reader.next_item()? {
-                Some(Item::Chunk { id, content }) => return Ok(Some((id, content))),
+                Some(Item::Chunk(chunk)) => return Ok(Some((chunk.id(), chunk.into_content()))),
                 // None is expected, so that none is accepted.
                 Some(Item::Manifest(_)) => {}
                 None => return Ok(None),

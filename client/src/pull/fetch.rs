@@ -185,9 +185,10 @@ fn read(
     let mut arrived = 0;
     while let Some(item) = bundle.next_item()? {
         // No manifest is among what is expected: the reader has refused it.
-        if let Item::Chunk { id, content } = item {
+        if let Item::Chunk(chunk) = item {
+            let content = chunk.content();
             let size = u32::try_from(content.len()).unwrap_or(u32::MAX);
-            chunks.add(ChunkRef { id, size }, &content)?;
+            chunks.add(ChunkRef { id: chunk.id(), size }, content)?;
             arrived += u64::from(size);
             on_bytes(arrived);
         }

@@ -19,6 +19,12 @@ use tokio_rustls::client::TlsStream;
 use super::ssh::{self, Destination, SshFailure};
 use crate::settings::RemoteSettings;
 
+/// A connection over TCP.
+type Dialled = BufReader<TlsStream<BufReader<TcpStream>>>;
+
+/// What is read from the network at once: some TLS records.
+const READ_AHEAD_BYTES: usize = 128 << 10;
+
 /// How long one address may take to accept a connection and to finish the handshake.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -185,7 +191,7 @@ impl Dialler {
         }
     }
 
-    async fn dial_one(&self, address: &str) -> Result<BufReader<TlsStream<TcpStream>>, DialError> {
+    async fn dial_one(&self, address: &str) -> Result<Dialled, DialError> {
         let name = server_name(address)
             .ok_or_else(|| DialError::BadAddress { address: address.to_owned() })?;
         let tcp = async {
@@ -198,6 +204,8 @@ impl Dialler {
             source: Arc::new(source),
         })?;
         let accepted = async {
+            // rustls itself reads four kilobytes at a time.
+            let tcp = BufReader::with_capacity(READ_AHEAD_BYTES, tcp);
             accepted(TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?).await
         };
         accepted.await.map_err(|source| tls_error(address, source))

@@ -41,7 +41,7 @@ pub(super) fn send(
         return frames.send(Part::BundleEnd(Empty {})).map_err(|_| SendError::Closed);
     }
     let mut pace = Pace::new();
-    let mut writer = Writer::new(frames, pace.level()).map_err(closed)?;
+    let mut writer = Writer::for_link(frames, pace.level()).map_err(closed)?;
     let mut chunks = parcel.chunks(wanted);
     let (mut sent, mut waited, mut since) = (0, Duration::ZERO, Instant::now());
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {

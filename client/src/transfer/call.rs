@@ -51,6 +51,7 @@ pub(super) async fn attempt(
         parcel: parcel.clone(),
         progress: Arc::clone(progress),
         needed: HashSet::new(),
+        sent: None,
         flight: Arc::default(),
         sending: None,
         got_further: false,
@@ -64,6 +65,17 @@ pub(super) async fn attempt(
             outcome = Err(TransferError::Changed(changed));
         }
     }
+    if let Err(TransferError::Remote { source, .. }) = &outcome
+        && !source.is_transient()
+        && let Some(sent) = call.sent.take()
+    {
+        // Content that is not what its hash says would have been refused.
+        let parcel = parcel.clone();
+        let changed = tokio::task::spawn_blocking(move || parcel.find_changed(sent)).await;
+        if let Ok(Some(changed)) = changed {
+            outcome = Err(TransferError::Changed(changed));
+        }
+    }
     Attempt { outcome, got_further: call.got_further, lacking_bytes: call.lacking_bytes }
 }
 
@@ -73,6 +85,8 @@ struct Call<'a> {
     delta: Option<&'a Delta>,
     progress: Arc<Progress>,
     needed: HashSet<ChunkId>,
+    /// What was needed, once it is being sent.
+    sent: Option<HashSet<ChunkId>>,
     flight: Arc<Flight>,
     sending: Option<JoinHandle<Result<(), SendError>>>,
     got_further: bool,
@@ -194,6 +208,7 @@ impl Call<'_> {
         let needed = std::mem::take(&mut self.needed);
         let lacking = bytes_of(self.parcel.manifest(), &needed);
         self.lacking_bytes = Some(lacking);
+        self.sent = Some(needed.clone());
         self.progress.set_total(lacking);
         let (parcel, progress) = (self.parcel.clone(), Arc::clone(&self.progress));
         let flight = Arc::clone(&self.flight);

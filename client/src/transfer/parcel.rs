@@ -53,6 +53,14 @@ impl Parcel {
         }
     }
 
+    /// The first file that is not what was captured, if that can be told.
+    pub(super) fn find_changed(&self, sent: HashSet<ChunkId>) -> Option<ChangedSince> {
+        match self {
+            Self::Captured(capture) => capture.find_changed(sent),
+            Self::Kept(kept) => kept.find_changed(sent),
+        }
+    }
+
     /// The content of these chunks.
     pub(super) fn chunks(&self, wanted: HashSet<ChunkId>) -> Chunks<'_> {
         match self {
@@ -63,7 +71,7 @@ impl Parcel {
 }
 
 impl Chunks<'_> {
-    /// The next chunk with its content, checked against its hash; `None` at the end.
+    /// The next chunk with its content; `None` at the end.
     pub(super) fn next_chunk(&mut self) -> Result<Option<(ChunkId, &[u8])>, ChangedSince> {
         match self {
             Self::Captured(chunks) => chunks.next_chunk(),

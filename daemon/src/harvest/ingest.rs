@@ -1,7 +1,7 @@
 //! Takes in what a harvester wrote. Every byte is hostile until it is checked here.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::BufRead;
 
 use handoff_proto::bundle::{BundleError, BundleLimits, Item, Reader};
 use handoff_proto::chunk::{ChunkId, ChunkRef};
@@ -94,7 +94,7 @@ pub enum HarvestError {
 ///
 /// Where a byte is not as it should be, or the store fails. Nothing is stored then.
 pub fn ingest(
-    stdout: impl Read,
+    stdout: impl BufRead,
     blobs: &dyn BlobStore,
     user: &UserName,
     base: &SnapshotManifest,
@@ -105,7 +105,7 @@ pub fn ingest(
     let mut reader = Reader::new(stdout, bundle_limits)?;
     let encoded = match reader.next_item()? {
         Some(Item::Manifest(encoded)) => encoded,
-        Some(Item::Chunk { .. }) | None => return Err(HarvestError::NoManifest),
+        Some(Item::Chunk(_)) | None => return Err(HarvestError::NoManifest),
     };
     let manifest = ResultManifest::decode(&encoded, &limits.manifest)?;
     check_origin(&manifest, base)?;
@@ -113,7 +113,7 @@ pub fn ingest(
     let mut writer = blobs.writer(user);
     while let Some(item) = reader.next_item()? {
         match item {
-            Item::Chunk { id, content } => writer.put(&id, &content)?,
+            Item::Chunk(chunk) => writer.put_verified(chunk.as_ref())?,
             Item::Manifest(_) => return Err(HarvestError::NoManifest),
         }
     }

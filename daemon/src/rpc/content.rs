@@ -129,7 +129,7 @@ pub(super) async fn chunks(
     registry.tracker().spawn_blocking(move || {
         let out = FrameWriter { sender: sender.clone(), buffer: Vec::new(), offset: 0 };
         let written = (|| -> Result<(), Status> {
-            let mut bundle = bundle::Writer::new(out, LEVEL).map_err(failed)?;
+            let mut bundle = bundle::Writer::for_link(out, LEVEL).map_err(failed)?;
             let mut sent = HashSet::new();
             for id in wanted.iter().filter(|id| sent.insert(**id)) {
                 let bytes = blobs.read_blocking(&user, id)?;

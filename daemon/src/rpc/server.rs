@@ -9,6 +9,7 @@ mod tasks;
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    io::BufReader,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -29,6 +30,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a connection without a certificate lasts: enough to enroll, too short to hoard.
 const ANONYMOUS_MAX: Duration = Duration::from_secs(30);
+
+/// What is read from the network at once: some TLS records.
+const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// How long to wait before accepting again when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -95,6 +99,8 @@ impl Shared {
 
     async fn serve_stream(self, stream: TcpStream) -> Result<(), String> {
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        // rustls itself reads four kilobytes at a time.
+        let stream = BufReader::with_capacity(READ_AHEAD_BYTES, stream);
         let stream = tokio::time::timeout(HANDSHAKE_MAX, self.tls.accept(stream))
             .await
             .map_err(|_| "TLS took too long".to_owned())?

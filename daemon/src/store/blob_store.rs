@@ -4,7 +4,7 @@
 //! hash neither obtains content nor tells that it exists. Never interprets content.
 
 use bytes::Bytes;
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::{Chunk, ChunkId};
 use thiserror::Error;
 
 use super::{StoreError, UserName};
@@ -87,7 +87,18 @@ pub trait BlobWriter: Send {
     /// # Errors
     /// When the hash is wrong, the blob too large, or the store fails; the writer stays usable
     /// after the first two.
-    fn put(&mut self, id: &ChunkId, bytes: &[u8]) -> Result<(), BlobError>;
+    fn put(&mut self, id: &ChunkId, bytes: &[u8]) -> Result<(), BlobError> {
+        if bytes.len() > BLOB_BYTES_MAX {
+            return Err(BlobError::TooLarge { id: *id, bytes: bytes.len() });
+        }
+        self.put_verified(Chunk::verify(*id, bytes).ok_or(BlobError::WrongHash { id: *id })?)
+    }
+
+    /// The same for content whose hash was checked.
+    ///
+    /// # Errors
+    /// When the blob is too large or the store fails.
+    fn put_verified(&mut self, chunk: Chunk<&[u8]>) -> Result<(), BlobError>;
 
     /// Makes everything that was put durable, then visible, all at once.
     ///

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use handoff_daemon::harvest::{self, Collection, HarvestError, HarvestOutcome, IngestLimits};
 use handoff_daemon::store::{BlobError, BlobStore, BlobWriter, StoreError, Usage, UserName};
 use handoff_daemon::workspace::{self, Layout, Owner, Snapshot, materialise, write_base};
-use handoff_proto::chunk::{ChunkId, chunk_reader};
+use handoff_proto::chunk::{Chunk, ChunkId, chunk_reader};
 use handoff_proto::manifest::{
     Entry, Head, Kind, ObjectFormat, Oid, Operation, RefName, Repository, RepositoryState,
     ResultManifest, SnapshotManifest, VERSION,
@@ -96,11 +96,9 @@ impl BlobStore for Memory {
 }
 
 impl BlobWriter for MemoryWriter {
-    fn put(&mut self, id: &ChunkId, bytes: &[u8]) -> Result<(), BlobError> {
-        if ChunkId::of(bytes) != *id {
-            return Err(BlobError::WrongHash { id: *id });
-        }
-        self.pending.insert((self.user.clone(), *id), Bytes::copy_from_slice(bytes));
+    fn put_verified(&mut self, chunk: Chunk<&[u8]>) -> Result<(), BlobError> {
+        let content = Bytes::copy_from_slice(chunk.content());
+        self.pending.insert((self.user.clone(), chunk.id()), content);
         Ok(())
     }
 

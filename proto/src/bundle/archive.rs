@@ -1,28 +1,24 @@
 //! The decompressed side of a bundle: zstd frames one behind the other.
 
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use zstd::stream::read::Decoder;
 
 use super::WINDOW_LOG_MAX;
 
-/// What is read ahead: a block of zstd.
-const INPUT_BYTES: usize = 128 << 10;
-
 /// Reads what the frames of a stream hold, as one.
-pub(super) struct Archive<R: Read> {
+pub(super) struct Archive<R: BufRead> {
     /// None after the end and after an error.
-    frame: Option<Decoder<'static, BufReader<R>>>,
+    frame: Option<Decoder<'static, R>>,
     /// Whether anything came out of this frame.
     yielded: bool,
     /// Whether another frame may follow.
     ends_here: bool,
 }
 
-impl<R: Read> Archive<R> {
+impl<R: BufRead> Archive<R> {
     /// Sets the decompressor up; nothing is read yet.
     pub(super) fn new(input: R) -> io::Result<Self> {
-        let input = BufReader::with_capacity(INPUT_BYTES, input);
         Ok(Self { frame: Some(begin(input)?), yielded: false, ends_here: false })
     }
 
@@ -40,13 +36,13 @@ impl<R: Read> Archive<R> {
     }
 }
 
-fn begin<R: Read>(input: BufReader<R>) -> io::Result<Decoder<'static, BufReader<R>>> {
+fn begin<R: BufRead>(input: R) -> io::Result<Decoder<'static, R>> {
     let mut frame = Decoder::with_buffer(input)?.single_frame();
     frame.window_log_max(WINDOW_LOG_MAX)?;
     Ok(frame)
 }
 
-impl<R: Read> Read for Archive<R> {
+impl<R: BufRead> Read for Archive<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let Some(frame) = &mut self.frame else { return Ok(0) };

@@ -1,9 +1,9 @@
 //! Reads a bundle that anyone may have made.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read as _};
 
-use crate::chunk::{CHUNK_SIZE_MAX, ChunkId, ChunkRef};
+use crate::chunk::{CHUNK_SIZE_MAX, Chunk, ChunkId, ChunkRef};
 
 use super::VERSION;
 use super::archive::Archive;
@@ -38,20 +38,15 @@ impl BundleLimits {
 pub enum Item {
     /// The encoded manifest, not looked at; always the first item if it is there.
     Manifest(Vec<u8>),
-    /// A chunk that was expected and has the hash that its name says.
-    Chunk {
-        /// Its id.
-        id: ChunkId,
-        /// Its content, of the size that was expected.
-        content: Vec<u8>,
-    },
+    /// A chunk that was expected, of the size that was expected.
+    Chunk(Chunk<Vec<u8>>),
 }
 
 /// Reads a bundle item by item.
 ///
 /// Chunks are accepted only after [`expect`](Self::expect) has named them, each once. After the
 /// last item the stream must end: a reader that has returned `None` has seen all of it.
-pub struct Reader<R: Read> {
+pub struct Reader<R: BufRead> {
     archive: Option<Archive<R>>,
     limits: BundleLimits,
     /// What each chunk still to come must have.
@@ -82,7 +77,7 @@ impl std::fmt::Display for Last {
     }
 }
 
-impl<R: Read> Reader<R> {
+impl<R: BufRead> Reader<R> {
     /// Begins to read.
     ///
     /// # Errors
@@ -190,11 +185,9 @@ impl<R: Read> Reader<R> {
         }
         self.add_to_total(size)?;
         let content = self.body(Name::Chunk(id), size)?;
-        if ChunkId::of(&content) != id {
-            return Err(BundleError::Hash(id));
-        }
+        let chunk = Chunk::verify(id, content).ok_or(BundleError::Hash(id))?;
         self.expected.insert(id, Expected::Received);
-        Ok(Item::Chunk { id, content })
+        Ok(Item::Chunk(chunk))
     }
 
     fn add_to_total(&mut self, size: u64) -> Result<(), BundleError> {
@@ -284,7 +277,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-impl<R: Read> std::fmt::Debug for Reader<R> {
+impl<R: BufRead> std::fmt::Debug for Reader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader")
             .field("limits", &self.limits)

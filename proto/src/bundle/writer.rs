@@ -26,6 +26,14 @@ pub struct Writer<W: Write> {
     /// None only after an error.
     archive: Option<Encoder<'static, W>>,
     level: i32,
+    checksum: Checksum,
+}
+
+/// Whether frames end with zstd's checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checksum {
+    Written,
+    LeftOut,
 }
 
 impl<W: Write> Writer<W> {
@@ -36,8 +44,23 @@ impl<W: Write> Writer<W> {
     ///
     /// Where writing fails.
     pub fn new(output: W, level: i32) -> Result<Self, BundleError> {
-        let archive = Some(begin(output, level).map_err(BundleError::Write)?);
-        let mut writer = Self { archive, level };
+        // Chunks have their hashes; a manifest in a file has nothing else to tell damage by.
+        Self::with(output, level, Checksum::Written)
+    }
+
+    /// Begins a bundle for a link that lets nothing be damaged, or between processes: without
+    /// checksums, which cost as much as encryption.
+    ///
+    /// # Errors
+    ///
+    /// Where writing fails.
+    pub fn for_link(output: W, level: i32) -> Result<Self, BundleError> {
+        Self::with(output, level, Checksum::LeftOut)
+    }
+
+    fn with(output: W, level: i32, checksum: Checksum) -> Result<Self, BundleError> {
+        let archive = Some(begin(output, level, checksum).map_err(BundleError::Write)?);
+        let mut writer = Self { archive, level, checksum };
         writer.entry(Name::Version, VERSION)?;
         Ok(writer)
     }
@@ -53,7 +76,8 @@ impl<W: Write> Writer<W> {
             return Ok(());
         }
         self.level = level;
-        let again = |archive: Encoder<'static, W>| begin(archive.finish()?, level);
+        let checksum = self.checksum;
+        let again = |archive: Encoder<'static, W>| begin(archive.finish()?, level, checksum);
         let archive = self.archive.take().ok_or(io::ErrorKind::BrokenPipe.into());
         self.archive = Some(archive.and_then(again).map_err(BundleError::Write)?);
         Ok(())
@@ -117,10 +141,9 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn begin<W: Write>(output: W, level: i32) -> io::Result<Encoder<'static, W>> {
+fn begin<W: Write>(output: W, level: i32, checksum: Checksum) -> io::Result<Encoder<'static, W>> {
     let mut archive = Encoder::new(output, level.clamp(LEVEL_MIN, LEVEL_MAX))?;
-    // Chunks have their hashes; a manifest in a file has nothing else to tell damage by.
-    archive.include_checksum(true)?;
+    archive.include_checksum(checksum == Checksum::Written)?;
     if level >= WIDE_FROM_LEVEL {
         archive.window_log(WINDOW_LOG_MAX)?;
     }

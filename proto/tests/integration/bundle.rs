@@ -1,16 +1,20 @@
 //! Bundles are read back as they were written, and hostile ones are refused before they cost much.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 
 use handoff_proto::bundle::{
     BundleError, BundleLimits, Item, LEVEL_MAX, LEVEL_MIN, Reader, Writer,
 };
-use handoff_proto::chunk::{ChunkId, ChunkRef};
+use handoff_proto::chunk::{Chunk, ChunkId, ChunkRef};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 const LIMITS: BundleLimits = BundleLimits::new(1 << 20, 1 << 24);
+
+fn verified(content: &[u8]) -> Chunk<Vec<u8>> {
+    Chunk::verify(ChunkId::of(content), content.to_vec()).unwrap()
+}
 
 fn chunk(content: &[u8]) -> ChunkRef {
     ChunkRef { id: ChunkId::of(content), size: u32::try_from(content.len()).unwrap() }
@@ -28,7 +32,7 @@ fn write(manifest: Option<&[u8]>, chunks: &[&[u8]]) -> Vec<u8> {
 }
 
 /// Reads to the end, expecting these chunks.
-fn read(bundle: impl Read, expected: &[ChunkRef]) -> Result<Vec<Item>, BundleError> {
+fn read(bundle: impl BufRead, expected: &[ChunkRef]) -> Result<Vec<Item>, BundleError> {
     let mut reader = Reader::new(bundle, LIMITS)?;
     reader.expect(expected.iter().copied())?;
     let mut items = Vec::new();
@@ -98,7 +102,7 @@ fn a_bundle_of_another_tar_program_is_read() {
         ]),
     ] {
         let items = read(&*bundle, &[chunk(b"fine")]).unwrap();
-        let expected = Item::Chunk { id: ChunkId::of(b"fine"), content: b"fine".to_vec() };
+        let expected = Item::Chunk(verified(b"fine"));
         assert_eq!(items, [Item::Manifest(b"m".to_vec()), expected]);
     }
 }
@@ -276,7 +280,7 @@ fn a_bomb_does_not_go_off() {
     // Not even the stream is read on for ever.
     let bundle = write(None, &[b"four"]);
     let mut endless = Endless { start: &bundle, taken: 0 };
-    let refused = read(&mut endless, &[chunk(b"four")]).unwrap_err();
+    let refused = read(BufReader::new(&mut endless), &[chunk(b"four")]).unwrap_err();
     assert!(matches!(refused, BundleError::Trailing), "{refused}");
     assert!(endless.taken < 1 << 20, "{} bytes were read", endless.taken);
 }
@@ -371,7 +375,7 @@ fn a_manifest_may_say_what_to_expect() {
     let mut reader = Reader::new(&*bundle, LIMITS).unwrap();
     assert_eq!(reader.next_item().unwrap(), Some(Item::Manifest(b"manifest".to_vec())));
     reader.expect([chunk(b"four")]).unwrap();
-    assert!(matches!(reader.next_item().unwrap(), Some(Item::Chunk { .. })));
+    assert!(matches!(reader.next_item().unwrap(), Some(Item::Chunk(_))));
     assert_eq!(reader.next_item().unwrap(), None);
 }
 
@@ -395,7 +399,7 @@ proptest! {
         let bundle = write(manifest.as_deref(), &contents);
         let expected: Vec<ChunkRef> = contents.iter().map(|content| chunk(content)).collect();
         let chunks = contents.iter().map(|content| {
-            Item::Chunk { id: ChunkId::of(content), content: content.to_vec() }
+            Item::Chunk(verified(content))
         });
         let items: Vec<Item> = manifest.map(Item::Manifest).into_iter().chain(chunks).collect();
         prop_assert_eq!(read(&*bundle, &expected).unwrap(), items);
@@ -425,7 +429,8 @@ proptest! {
         let mut reader = Reader::new(&*bytes, LIMITS).unwrap();
         if reader.expect(expected).is_ok() {
             while let Ok(Some(item)) = reader.next_item() {
-                if let Item::Chunk { id, content } = item {
+                if let Item::Chunk(chunk) = item {
+                    let (id, content) = (chunk.id(), chunk.into_content());
                     prop_assert!(contents.contains(&&*content));
                     prop_assert_eq!(ChunkId::of(&content), id);
                 }

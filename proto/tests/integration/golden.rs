@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use handoff_proto::bundle::{BundleLimits, Item, Reader, Writer};
-use handoff_proto::chunk::{ChunkId, ChunkRef};
+use handoff_proto::chunk::{Chunk, ChunkId, ChunkRef};
 use handoff_proto::manifest::{
     Entry, Head, IndexEntry, IndexFlags, Kind, Limits, ObjectFormat, Oid, Operation, Repository,
     RepositoryResult, RepositoryState, ResultManifest, SnapshotManifest, Timestamp, VERSION,
@@ -183,7 +183,8 @@ fn a_bundle_of_version_1_opens() {
     assert_eq!(reader.next_item().unwrap(), Some(Item::Manifest(manifest)));
     reader.expect(snapshot().chunks()).unwrap();
     for content in contents {
-        let item = Item::Chunk { id: ChunkId::of(content), content: content.to_vec() };
+        let chunk = Chunk::verify(ChunkId::of(content), content.to_vec()).unwrap();
+        let item = Item::Chunk(chunk);
         assert_eq!(reader.next_item().unwrap(), Some(item));
     }
     assert_eq!(reader.next_item().unwrap(), None);

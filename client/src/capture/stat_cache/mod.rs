@@ -13,6 +13,7 @@
 mod file;
 mod margin;
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use handoff_proto::chunk::ChunkRef;
 use handoff_proto::manifest::Timestamp;
 use handoff_proto::path::{AbsolutePath, compare_by_components};
+use rustix::fs::Stat;
 
 use crate::settings::create_private_directory;
 
@@ -39,6 +41,24 @@ pub(super) struct Stamp {
     pub(super) mtime: Timestamp,
     pub(super) ctime: Timestamp,
     pub(super) inode: u64,
+}
+
+impl Stamp {
+    /// What the file system says of an open file.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::from_stat(&rustix::fs::fstat(file)?))
+    }
+
+    pub(super) fn from_stat(stat: &Stat) -> Self {
+        let time =
+            |secs, nanos: i64| Timestamp { secs, nanos: u32::try_from(nanos).unwrap_or_default() };
+        Self {
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            ctime: time(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+            inode: stat.st_ino,
+        }
+    }
 }
 
 /// When a capture began, by the clock that file systems use.

@@ -67,7 +67,7 @@ fn each_file_system_has_its_own_margin() {
     #[cfg(target_os = "linux")]
     {
         // The kernel's own files have no times to rely on.
-        let proc = std::fs::File::open("/proc/self/stat").unwrap();
+        let proc = File::open("/proc/self/stat").unwrap();
         assert_eq!(margins.of(&proc, 2), COARSE);
     }
 }

@@ -122,7 +122,8 @@ impl Fake {
         }
         let mut reader = Reader::new(&*bundle, BundleLimits::new(0, u64::MAX)).unwrap();
         reader.expect(lacking).unwrap();
-        while let Ok(Some(Item::Chunk { id, content })) = reader.next_item() {
+        while let Ok(Some(Item::Chunk(chunk))) = reader.next_item() {
+            let (id, content) = (chunk.id(), chunk.into_content());
             self.seen(|seen| seen.chunks.insert(id, content));
         }
         if let Some(broken) = broken {

@@ -8,7 +8,7 @@ use std::{io, mem, sync::Arc, thread};
 use bytes::Bytes;
 use handoff_proto::{
     bundle,
-    chunk::{ChunkId, ChunkRef},
+    chunk::{Chunk, ChunkId, ChunkRef},
     frames::FrameReader,
     manifest::SnapshotId,
     wire::Frame,
@@ -133,14 +133,14 @@ impl Receiving {
                 return Err(status);
             }
         }
-        store.put(&ChunkId::from_bytes(*manifest.id.as_bytes()), &manifest.encoded)?;
+        store.writer.put(&ChunkId::from_bytes(*manifest.id.as_bytes()), &manifest.encoded)?;
         Ok(store.finish()?)
     }
 }
 
 /// Reads a bundle that must hold every chunk that is expected.
 fn receive(
-    frames: impl io::Read,
+    frames: impl io::BufRead,
     expected: Vec<ChunkRef>,
     store: &mut Storing<'_>,
 ) -> Result<(), Status> {
@@ -149,10 +149,10 @@ fn receive(
     let mut bundle = bundle::Reader::new(frames, limits).map_err(failed)?;
     bundle.expect(expected).map_err(failed)?;
     while let Some(item) = bundle.next_item().map_err(failed)? {
-        let bundle::Item::Chunk { id, content } = item else {
+        let bundle::Item::Chunk(chunk) = item else {
             return Err(Status::invalid_argument("bundle holds a manifest"));
         };
-        store.put(&id, &content)?;
+        store.put(chunk.as_ref())?;
         store.commit_if_due()?;
     }
     match bundle.missing().next() {
@@ -177,9 +177,9 @@ impl<'a> Storing<'a> {
         Self { receiving, writer, uncommitted: 0, committing: None }
     }
 
-    fn put(&mut self, id: &ChunkId, content: &[u8]) -> Result<(), BlobError> {
-        self.writer.put(id, content)?;
-        self.uncommitted += content.len() as u64;
+    fn put(&mut self, chunk: Chunk<&[u8]>) -> Result<(), BlobError> {
+        self.uncommitted += chunk.content().len() as u64;
+        self.writer.put_verified(chunk)?;
         Ok(())
     }
 

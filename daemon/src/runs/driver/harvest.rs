@@ -3,7 +3,7 @@
 //! The harvest reads and changes nothing, so it may be done again after any crash.
 
 use std::{
-    io::{self, Read},
+    io::{self, BufReader, Read},
     path::Path,
     sync::Arc,
 };
@@ -129,7 +129,13 @@ impl Driver {
             let blobs = &*shared.store.blobs;
             let base = &shared.snapshots.read(blobs, &user, id)?.manifest;
             let limits = IngestLimits::of_run(base, shared.settings.config.runs.disk_bytes);
-            Ok::<_, anyhow::Error>(harvest::ingest(stdout, blobs, &user, base, &limits)?)
+            Ok::<_, anyhow::Error>(harvest::ingest(
+                BufReader::new(stdout),
+                blobs,
+                &user,
+                base,
+                &limits,
+            )?)
         });
         let outcome: HarvestOutcome = match taken.await.map_err(|_panicked| DriveError::Stopping)? {
             Ok(outcome) => outcome,

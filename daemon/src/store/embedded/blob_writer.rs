@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, io, mem};
 
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::{Chunk, ChunkId};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -126,12 +126,10 @@ impl SegmentWriter {
 }
 
 impl BlobWriter for SegmentWriter {
-    fn put(&mut self, id: &ChunkId, bytes: &[u8]) -> Result<(), BlobError> {
+    fn put_verified(&mut self, chunk: Chunk<&[u8]>) -> Result<(), BlobError> {
+        let (id, bytes) = (&chunk.id(), chunk.content());
         if bytes.len() > BLOB_BYTES_MAX {
             return Err(BlobError::TooLarge { id: *id, bytes: bytes.len() });
-        }
-        if ChunkId::of(bytes) != *id {
-            return Err(BlobError::WrongHash { id: *id });
         }
         if self.state == WriterState::Broken {
             return Err(self.broken().into());

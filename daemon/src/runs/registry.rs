@@ -184,13 +184,16 @@ impl Registry {
             collecting: Mutex::default(),
             making: Mutex::default(),
         }));
+        let mut drivers = Vec::new();
         for (run, rev) in folded.into_values() {
             if matches!(run.state, State::Queued) {
                 // Covers a crash between the append and the offer.
                 registry.0.store.queue.offer(&run.id, CLASS, 1, SystemTime::now()).await?;
             }
-            registry.start(run, rev);
+            drivers.extend(registry.publish(run, rev).1);
         }
+        // Only now: what one does may depend on what the others use.
+        drivers.into_iter().for_each(|driver| registry.drive(driver));
         registry.collect_trees();
         let shared = Arc::clone(&registry.0);
         // The first run need not wait for it.
@@ -231,7 +234,8 @@ impl Registry {
         let batch = std::slice::from_ref(&record);
         let rev = self.0.store.log.append(&id, Rev::ZERO, batch).await?;
         let run = Run::open(&record).map_err(|error| AppendError::Ambiguous(error.to_string()))?;
-        let live = self.start(run, rev);
+        let (live, driver) = self.publish(run, rev);
+        driver.into_iter().for_each(|driver| self.drive(driver));
         if let Err(error) = self.0.store.queue.offer(&id, CLASS, 1, SystemTime::now()).await {
             // The run is durable: the next start of the daemon offers it again.
             tracing::error!(run = %id, %error, "run not queued until the daemon restarts");
@@ -430,8 +434,8 @@ impl Registry {
         (Arc::clone(&shared.store.queue), shared.tracker.clone(), shared.stopping.clone())
     }
 
-    /// Publishes a run and, unless it has finished, starts its driver.
-    fn start(&self, run: Run, rev: Rev) -> Arc<Live> {
+    /// Makes a run known; one that has not finished gets a driver, which is still to be started.
+    fn publish(&self, run: Run, rev: Rev) -> (Arc<Live>, Option<Driver>) {
         let shared = &self.0;
         let (live, requests) = Live::new(run.clone());
         let live = Arc::new(live);
@@ -439,19 +443,23 @@ impl Registry {
         let entry = Entry { live: Arc::clone(&live), claims };
         let id = run.id.clone();
         shared.runs.write().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
-        if !run.is_finished() {
-            let journal = Journal::new(Arc::clone(&shared.store.log), Arc::clone(&live), run, rev);
-            let driver = Driver::new(Arc::clone(shared), journal, requests, claimed);
-            let stopping = shared.stopping.clone();
-            // Dropping a driver at any point is like a crash there: the log tells how to go on.
-            shared.tracker.spawn(async move {
-                tokio::select! {
-                    () = stopping.cancelled() => {}
-                    () = driver.drive() => {}
-                }
-            });
+        if run.is_finished() {
+            return (live, None);
         }
-        live
+        let journal = Journal::new(Arc::clone(&shared.store.log), Arc::clone(&live), run, rev);
+        let driver = Driver::new(Arc::clone(shared), journal, requests, claimed);
+        (live, Some(driver))
+    }
+
+    fn drive(&self, driver: Driver) {
+        let stopping = self.0.stopping.clone();
+        // Dropping a driver at any point is like a crash there: the log tells how to go on.
+        self.0.tracker.spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = driver.drive() => {}
+            }
+        });
     }
 
     fn fresh_id(&self) -> Result<RunId, CreateError> {

@@ -5,15 +5,20 @@
 #[expect(dead_code, reason = "shared with the tests of the harvest")]
 mod world;
 
-use std::collections::HashSet;
+#[path = "trees/interrupted.rs"]
+mod interrupted;
+#[path = "trees/taken.rs"]
+mod taken;
+
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use handoff_daemon::workspace::{Snapshots, Tree, Trees, remove};
-use handoff_proto::manifest::SnapshotManifest;
+use handoff_daemon::workspace::{Snapshots, Tree, Trees, WorkspaceError, remove};
+use handoff_proto::manifest::{SnapshotId, SnapshotManifest};
 use proptest::prelude::*;
 use world::{World, write};
 
@@ -41,6 +46,13 @@ fn tree() -> impl Strategy<Value = Vec<(Vec<u8>, Node)>> {
 
 const NAMES: [&[u8]; 4] = [b"a", b"b c", b"\xffodd\n", b"a.b"];
 
+/// Writes a file that is the same one if it is written again.
+fn write_long_ago(path: &Path, content: impl AsRef<[u8]>) {
+    write(path, content);
+    let file = fs::File::options().write(true).open(path).expect("open");
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("time");
+}
+
 fn lay_out(top: &Path, tree: &[(Vec<u8>, Node)]) {
     use std::os::unix::ffi::OsStrExt as _;
     remove(top).expect("removed");
@@ -56,7 +68,7 @@ fn lay_out(top: &Path, tree: &[(Vec<u8>, Node)]) {
         match node {
             Node::Directory => fs::create_dir(&path).expect("directory"),
             Node::File(content, mode) => {
-                fs::write(&path, content).expect("file");
+                write_long_ago(&path, content);
                 fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).expect("mode");
             }
             Node::Link(target) => symlink(target, &path).expect("link"),
@@ -64,7 +76,17 @@ fn lay_out(top: &Path, tree: &[(Vec<u8>, Node)]) {
     }
 }
 
+/// Hands the laptop's tree off while nothing else runs.
 fn hand_off(world: &World, trees: &Trees) -> (SnapshotManifest, Tree) {
+    hand_off_while(world, trees, &[]).expect("prepared")
+}
+
+/// The same while runs of these snapshots go on.
+fn hand_off_while(
+    world: &World,
+    trees: &Trees,
+    running: &[SnapshotId],
+) -> Result<(SnapshotManifest, Tree), WorkspaceError> {
     use handoff_daemon::store::BlobStore as _;
     let snapshot = world.capture(&world.laptop());
     let encoded = snapshot.encode();
@@ -72,10 +94,31 @@ fn hand_off(world: &World, trees: &Trees) -> (SnapshotManifest, Tree) {
     let id = handoff_proto::chunk::ChunkId::from_bytes(*snapshot.id().as_bytes());
     writer.put(&id, &encoded).expect("put");
     writer.commit().expect("commit");
-    let tree = trees
-        .prepare(&world.blobs, &Snapshots::default(), &world.user, snapshot.id())
-        .expect("prepared");
-    (snapshot, tree)
+    prepare(world, trees, snapshot.id(), running).map(|tree| (snapshot, tree))
+}
+
+fn prepare(
+    world: &World,
+    trees: &Trees,
+    snapshot: SnapshotId,
+    running: &[SnapshotId],
+) -> Result<Tree, WorkspaceError> {
+    let in_use = || running.iter().map(|id| (world.user.clone(), *id)).collect();
+    trees.prepare(&world.blobs, &Snapshots::default(), &world.user, snapshot, in_use)
+}
+
+/// Checks that every tree that would be found is its snapshot, and returns how many there are.
+fn all_are_whole(world: &World, trees: &Trees, known: &[SnapshotManifest]) -> usize {
+    let known: HashMap<_, _> = known.iter().map(|snapshot| (snapshot.id(), snapshot)).collect();
+    let found = fs::read_dir(world.path("state/trees/ada")).expect("list").filter_map(|entry| {
+        let id = SnapshotId::parse(entry.ok()?.file_name().to_str()?).ok()?;
+        Some((id, prepare(world, trees, id, &[]).expect("found")))
+    });
+    let found: Vec<_> = found.collect();
+    for (id, tree) in &found {
+        assert_eq!(&world.capture(&merged(world, tree)), known[id]);
+    }
+    found.len()
 }
 
 /// What the kernel shows when it merges the layers, as a copy.
@@ -117,18 +160,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn layers_merge_into_exactly_the_snapshot(steps in prop::collection::vec(tree(), 2..5)) {
+    fn layers_merge_into_exactly_the_snapshot(
+        steps in prop::collection::vec((tree(), taken::large_files(), any::<u8>()), 2..6),
+    ) {
         let world = World::new();
         let trees = trees(&world);
-        for step in &steps {
-            lay_out(&world.laptop(), step);
+        let mut known: Vec<SnapshotManifest> = Vec::new();
+        for (small, large, running) in &steps {
+            lay_out(&world.laptop(), small);
+            taken::lay_out(&world.laptop(), large);
             // Enough that stays the same for a layer to be worth it.
             for number in 0..40 {
-                write(&world.laptop().join(format!("same/{number}")), "same");
+                write_long_ago(&world.laptop().join(format!("same/{number}")), "same");
             }
-            let (snapshot, tree) = hand_off(&world, &trees);
-            prop_assert_eq!(world.capture(&merged(&world, &tree)), snapshot);
+            let ids = known.iter().map(SnapshotManifest::id).enumerate();
+            let running: Vec<_> =
+                ids.filter(|(number, _)| running >> number & 1 == 1).map(|(_, id)| id).collect();
+            let is_there = |id: &&SnapshotId| {
+                world.path("state/trees/ada").join(id.to_string()).exists()
+            };
+            let before: Vec<_> = running.iter().filter(is_there).collect();
+            let (snapshot, tree) = hand_off_while(&world, &trees, &running).expect("prepared");
+            prop_assert_eq!(&world.capture(&merged(&world, &tree)), &snapshot);
+            prop_assert!(before.iter().all(is_there), "they were in use");
+            known.push(snapshot);
         }
+        prop_assert!(all_are_whole(&world, &trees, &known) > 0);
     }
 }
 
@@ -168,7 +225,7 @@ fn trees_that_nobody_needs_are_collected_and_those_below_are_kept() {
     }
     fs::remove_dir_all(world.path("state/trees/ada")).expect("removed");
     let (first, _) = &snapshots[0];
-    trees.prepare(&world.blobs, &Snapshots::default(), &world.user, first.id()).expect("prepared");
+    prepare(&world, &trees, first.id(), &[]).expect("prepared");
     let latest: Vec<_> = fs::read_dir(world.path("state/trees/ada"))
         .expect("list")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

@@ -192,7 +192,7 @@ impl Registry {
             }
             drivers.extend(registry.publish(run, rev).1);
         }
-        // Only now: what one does may depend on what the others use.
+        // Only now: whoever prepares a tree has to see what all others use.
         drivers.into_iter().for_each(|driver| registry.drive(driver));
         registry.collect_trees();
         let shared = Arc::clone(&registry.0);
@@ -496,6 +496,16 @@ impl Shared {
         used.collect()
     }
 
+    /// Whose trees have to stay as they are: those of runs that have not finished.
+    fn snapshots_of_active(&self) -> HashSet<(UserName, SnapshotId)> {
+        let entries = self.entries();
+        let active = entries.iter().filter_map(|entry| {
+            let used = |run: &Run| Some((UserName::parse(&run.user).ok()?, run.snapshot));
+            entry.live.with(|run| if run.is_finished() { None } else { used(run) })
+        });
+        active.collect()
+    }
+
     /// All runs of a user, as they are now.
     pub(super) fn runs_of(&self, user: &UserName) -> Vec<Run> {
         let entries = self.entries();
@@ -523,7 +533,8 @@ impl Shared {
         let blobs = &*self.store.blobs;
         let owner = Owner::of(run);
         if matches!(self.sharing(), Sharing::Overlay) {
-            let tree = self.trees.prepare(blobs, &self.snapshots, user, run.snapshot)?;
+            let in_use = || self.snapshots_of_active();
+            let tree = self.trees.prepare(blobs, &self.snapshots, user, run.snapshot, in_use)?;
             return View::fresh(layout, tree, owner);
         }
         let snapshot = self.snapshots.read(blobs, user, run.snapshot)?;
@@ -541,9 +552,10 @@ impl Shared {
         if !layout.changes().exists() {
             return Ok(View::Copy);
         }
+        let in_use = || self.snapshots_of_active();
         // Made again if the machine went down before it had reached the disk.
-        let blobs = &*self.store.blobs;
-        Ok(View::Overlay(self.trees.prepare(blobs, &self.snapshots, user, run.snapshot)?))
+        let (blobs, snapshots) = (&*self.store.blobs, &self.snapshots);
+        Ok(View::Overlay(self.trees.prepare(blobs, snapshots, user, run.snapshot, in_use)?))
     }
 
     /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.

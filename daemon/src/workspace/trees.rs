@@ -8,36 +8,42 @@
 //!   <snapshot>/below    the snapshots of the trees below, nearest first
 //!   <snapshot>/boot     during which boot of the machine it was made
 //!   <snapshot>/durable  it has reached the disk
+//!   <snapshot>.<n>/     the same, but files were taken out of it or of what is below it: no
+//!                       longer the snapshot's tree, only part of later ones, see [`take`]
 //!   latest-<root>       the newest snapshot of that directory
 //!   .new-… .old-…       on its way in or out; garbage after a crash
 //! ```
 //!
-//! A tree appears whole, by rename, and never changes. It is a copy of what the store keeps, so
-//! no run waits for the disk: a tree that had not reached it when the machine went down is thrown
-//! away by [`Trees::clean`] and made again. Only a daemon that is root makes trees: the layers
-//! are merged by the kernel.
+//! A tree appears whole, by rename, and does not change under its name. It is a copy of what the
+//! store keeps, so no run waits until one is on the disk: a tree that had not reached it when the
+//! machine went down is thrown away by [`Trees::clean`] and made again. Only a daemon that is root
+//! makes trees: the layers are merged by the kernel.
 
 pub(super) mod build;
+mod durable;
+mod earlier;
 mod layer;
+mod take;
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use bytes::Bytes;
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::{SnapshotId, SnapshotManifest};
 use handoff_proto::tree::Writer;
 
+use self::earlier::Earlier;
 use self::layer::Layer;
+use self::take::InUse;
 use super::content::Source;
 use super::error::WorkspaceError;
 use super::materialise::explain;
 use super::remove::remove;
-use super::snapshots::{Snapshot, Snapshots};
+use super::snapshots::Snapshots;
 use crate::store::{BlobStore, UserName};
 
 /// Most trees that a layer has below it: every look-up of a name asks them all in turn.
@@ -62,6 +68,8 @@ pub struct Trees {
     boot: String,
     /// Held while one is made: two runs of a snapshot want the same one.
     making: Mutex<()>,
+    /// Held while one is looked for, and while one loses its name as nobody uses it.
+    finding: Mutex<()>,
     /// Read by whoever is about to use a tree, written by whoever takes some away.
     keeping: Arc<RwLock<()>>,
 }
@@ -73,10 +81,22 @@ impl Trees {
         // Without it, nothing is trusted after a restart.
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let directory = state.join("trees");
-        Self { directory, boot, making: Mutex::default(), keeping: Arc::default() }
+        Self {
+            directory,
+            boot,
+            making: Mutex::default(),
+            finding: Mutex::default(),
+            keeping: Arc::default(),
+        }
     }
 
-    /// The tree of a snapshot; makes it if it is not there. Blocks.
+    fn of_user(&self, user: &str) -> OfUser<'_> {
+        let directory = self.directory.join(user);
+        OfUser { directory, boot: &self.boot, finding: &self.finding }
+    }
+
+    /// The tree of a snapshot; makes it if it is not there, perhaps out of files of trees of other
+    /// snapshots that are not `in_use`. Who uses one has told so before asking for it. Blocks.
     ///
     /// # Errors
     ///
@@ -88,9 +108,10 @@ impl Trees {
         snapshots: &Snapshots,
         user: &UserName,
         snapshot: SnapshotId,
+        in_use: impl Fn() -> HashSet<(UserName, SnapshotId)>,
     ) -> Result<Tree, WorkspaceError> {
         let _kept = self.keeping.read().unwrap_or_else(PoisonError::into_inner);
-        let of_user = OfUser { directory: self.directory.join(user.as_str()), boot: &self.boot };
+        let of_user = self.of_user(user.as_str());
         if let Some(tree) = of_user.find(&snapshot) {
             return Ok(tree);
         }
@@ -100,9 +121,8 @@ impl Trees {
         }
         let source = Source { blobs, user };
         let contents = snapshots.read(blobs, user, snapshot)?;
-        let tree = of_user.make(&source, snapshots, snapshot, &contents.manifest)?;
-        let directory = of_user.path(&snapshot.to_string());
-        make_durable(directory, contents, Arc::clone(&self.keeping));
+        let tree = of_user.make(&source, snapshots, snapshot, &contents.manifest, &in_use)?;
+        durable::make(&tree, contents, Arc::clone(&self.keeping));
         Ok(tree)
     }
 
@@ -116,8 +136,8 @@ impl Trees {
         self.take_away(|of_user, name| {
             !name.starts_with('.')
                 && (name.starts_with(LATEST)
-                    || of_user.below(name).is_some_and(|below| {
-                        below.iter().all(|other| of_user.is_whole(other)) && of_user.is_whole(name)
+                    || take::trees_with(of_user, name).is_ok_and(|trees| {
+                        trees.iter().any(|(_, tree)| of_user.is_sound(&tree.to_string()))
                     }))
         })
         .map(drop)
@@ -166,7 +186,7 @@ impl Trees {
         {
             let _alone = self.keeping.write().unwrap_or_else(PoisonError::into_inner);
             for user in names(&self.directory)? {
-                let of_user = OfUser { directory: self.directory.join(&user), boot: &self.boot };
+                let of_user = self.of_user(&user);
                 let all = names(&of_user.directory)?;
                 let gone: Vec<_> = all.iter().filter(|name| !keep(&of_user, name)).collect();
                 let (left, gone): (Vec<_>, Vec<_>) =
@@ -208,6 +228,8 @@ const LATEST: &str = "latest-";
 struct OfUser<'a> {
     directory: PathBuf,
     boot: &'a str,
+    /// See [`Trees::finding`].
+    finding: &'a Mutex<()>,
 }
 
 impl OfUser<'_> {
@@ -216,6 +238,7 @@ impl OfUser<'_> {
     }
 
     fn find(&self, snapshot: &SnapshotId) -> Option<Tree> {
+        let _found = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
         let name = snapshot.to_string();
         let below = self.below(&name)?;
         let all = std::iter::once(name.as_str()).chain(below.iter().map(String::as_str));
@@ -228,7 +251,13 @@ impl OfUser<'_> {
         Some(text.lines().map(ToOwned::to_owned).collect())
     }
 
-    /// Whether a tree is all there, whatever happened to the machine since.
+    /// Whether all that a tree is made of is there.
+    fn is_sound(&self, name: &str) -> bool {
+        let is_whole = |name: &String| self.is_whole(name);
+        self.below(name).is_some_and(|below| below.iter().all(is_whole)) && self.is_whole(name)
+    }
+
+    /// Whether a directory is all there, whatever happened to the machine since.
     fn is_whole(&self, name: &str) -> bool {
         let directory = self.path(name);
         directory.join("durable").exists()
@@ -249,18 +278,20 @@ impl OfUser<'_> {
         snapshots: &Snapshots,
         snapshot: SnapshotId,
         manifest: &SnapshotManifest,
+        in_use: InUse<'_>,
     ) -> Result<Tree, WorkspaceError> {
         let name = snapshot.to_string();
         let new = self.path(&format!(".new-{name}"));
         // What a crash or a failure left.
         remove(&new)?;
-        let made = self.write(source, snapshots, manifest, &new).and_then(|()| {
+        let made = self.write(source, snapshots, manifest, &new, in_use).and_then(|()| {
             let place = self.path(&name);
             fs::rename(&new, &place).map_err(WorkspaceError::make(&place))
         });
         if let Err(error) = made {
             // The first failure is the one that tells something.
             drop(remove(&new));
+            drop(take::sweep(self));
             return Err(explain(error, manifest, &self.directory));
         }
         self.point_to(&name, manifest);
@@ -274,27 +305,20 @@ impl OfUser<'_> {
         snapshots: &Snapshots,
         manifest: &SnapshotManifest,
         new: &Path,
+        in_use: InUse<'_>,
     ) -> Result<(), WorkspaceError> {
         let tree = new.join("tree");
         let mut private = DirBuilder::new();
         private.mode(PRIVATE).recursive(true);
         private.create(&tree).map_err(WorkspaceError::make(&tree))?;
-        let below = match self.beneath(source, snapshots, manifest) {
-            Some((old, below)) => {
-                let layer = Layer::between(&old.manifest, manifest);
-                if is_worth_it(&layer, manifest) {
-                    build::layer(source, &layer, manifest, &tree)?;
-                    below
-                } else {
-                    build::whole(source, manifest, Writer::open(&tree, None)?)?;
-                    Vec::new()
-                }
-            }
-            None => {
-                build::whole(source, manifest, Writer::open(&tree, None)?)?;
-                Vec::new()
-            }
+        let below = match Earlier::find(self, source, snapshots, manifest) {
+            Some(earlier) => self.layer(source, manifest, &earlier, &tree, in_use)?,
+            None => None,
         };
+        if below.is_none() {
+            build::whole(source, manifest, Writer::open(&tree, None)?)?;
+        }
+        let below = below.unwrap_or_default();
         for (name, text) in [("below", below.join("\n").as_str()), ("boot", self.boot)] {
             let path = new.join(name);
             fs::write(&path, text).map_err(WorkspaceError::make(&path))?;
@@ -302,43 +326,29 @@ impl OfUser<'_> {
         Ok(())
     }
 
-    /// The earlier tree that a new one of this directory is put on, if there is one, and the names
-    /// that are then below. A chain that is long enough is cut: the layer then holds everything
-    /// since the whole tree at the chain's end.
-    fn beneath(
+    /// Writes a tree as a layer if that is cheaper; the names that are then below.
+    fn layer(
         &self,
         source: &Source<'_>,
-        snapshots: &Snapshots,
         manifest: &SnapshotManifest,
-    ) -> Option<(Arc<Snapshot>, Vec<String>)> {
-        let mut name = fs::read_to_string(self.path(&latest_name(manifest))).ok()?;
-        let mut below = self.below(&name)?;
-        if below.len() >= BELOW_MAX {
-            name = below.pop()?;
-            below.clear();
-        }
-        let old = self.contents(source, snapshots, &name)?;
-        below.insert(0, name);
-        Some((old, below))
-    }
-
-    /// What a tree holds. Its run may have been removed meanwhile, and the manifest with it, so a
-    /// tree has one of its own; that appears with some delay.
-    fn contents(
-        &self,
-        source: &Source<'_>,
-        snapshots: &Snapshots,
-        name: &str,
-    ) -> Option<Arc<Snapshot>> {
-        let id = SnapshotId::parse(name).ok()?;
-        if let Some(recent) = snapshots.recent(source.user, id) {
-            return Some(recent);
-        }
-        let own = fs::read(self.path(name).join(MANIFEST)).ok().map(Bytes::from);
-        match own.filter(|encoded| SnapshotId::of(encoded) == id) {
-            Some(encoded) => Snapshot::decode(encoded).ok().map(Arc::new),
-            None => snapshots.read(source.blobs, source.user, id).ok(),
-        }
+        earlier: &Earlier,
+        tree: &Path,
+        in_use: InUse<'_>,
+    ) -> Result<Option<Vec<String>>, WorkspaceError> {
+        let (mut layer, mut below) = (earlier.layer(manifest), earlier.below().to_vec());
+        let taken = {
+            // Nobody finds a tree between the question who uses it and the loss of its name.
+            let _alone = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut taken = take::choose(self, source.user, earlier, &mut layer, in_use)?;
+            if !is_worth_it(&layer, manifest) {
+                return Ok(None);
+            }
+            taken.spend(&mut below)?;
+            taken
+        };
+        taken.sync()?;
+        build::layer(source, &layer, taken, manifest, tree)?;
+        Ok(Some(below))
     }
 
     /// Remembers the newest tree of a directory. One that is not remembered costs time only.
@@ -363,33 +373,6 @@ fn is_worth_it(layer: &Layer<'_>, manifest: &SnapshotManifest) -> bool {
 
 fn latest_name(manifest: &SnapshotManifest) -> String {
     format!("{LATEST}{}", ChunkId::of(manifest.root.as_bytes()))
-}
-
-/// Writes a tree's own manifest and lets it all reach the disk, then notes that, while its first
-/// run goes on.
-fn make_durable(tree: PathBuf, contents: Arc<Snapshot>, keeping: Arc<RwLock<()>>) {
-    let work = move || {
-        let synced = || {
-            let directory = File::open(&tree)?;
-            // Meanwhile it may have been taken away, and another made in its place.
-            let if_there = |name: &str, content: &[u8]| {
-                let _kept = keeping.read().unwrap_or_else(PoisonError::into_inner);
-                let (made, found) = (directory.metadata()?, fs::symlink_metadata(&tree)?);
-                if made.ino() != found.ino() {
-                    return Err(io::ErrorKind::NotFound.into());
-                }
-                fs::write(tree.join(name), content)
-            };
-            if_there(MANIFEST, &contents.encoded)?;
-            rustix::fs::syncfs(&directory)?;
-            if_there("durable", b"")
-        };
-        if let Err(error) = synced() {
-            tracing::debug!(%error, "{} is made again after a crash", tree.display());
-        }
-    };
-    // Without the thread the tree is as good, until the machine goes down.
-    drop(std::thread::Builder::new().name("tree-sync".to_owned()).spawn(work));
 }
 
 /// The names in a directory; none if it is not there.

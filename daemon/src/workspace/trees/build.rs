@@ -10,6 +10,7 @@ use handoff_proto::tree::Writer;
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags, fsetxattr, mknodat, open, openat};
 
 use super::layer::{Below, Layer};
+use super::take::Taken;
 use crate::workspace::content::Source;
 use crate::workspace::error::WorkspaceError;
 
@@ -40,6 +41,7 @@ pub(in crate::workspace) fn whole(
 pub(super) fn layer(
     source: &Source<'_>,
     layer: &Layer<'_>,
+    taken: Taken<'_>,
     manifest: &SnapshotManifest,
     directory: &Path,
 ) -> Result<(), WorkspaceError> {
@@ -48,6 +50,7 @@ pub(super) fn layer(
         writer.directory(&entry.path, entry.mode, entry.mtime)?;
     }
     mark(layer, directory).map_err(WorkspaceError::make(directory))?;
+    taken.move_into(source, directory)?;
     source.write(&layer.files, &writer)?;
     for entry in &layer.symlinks {
         if let Kind::Symlink { target } = &entry.kind {

@@ -1,6 +1,6 @@
 //! From two manifests to what a layer on top of the older tree has to hold. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use handoff_proto::manifest::{Entry, Kind, SnapshotManifest};
 use handoff_proto::path::TreePath;
@@ -26,8 +26,14 @@ pub(super) enum Below {
 }
 
 impl<'a> Layer<'a> {
-    /// Compares two trees whose entries are sorted, as those of every valid manifest are.
-    pub(super) fn between(old: &'a SnapshotManifest, new: &'a SnapshotManifest) -> Self {
+    /// Compares two trees whose entries are sorted, as those of every valid manifest are. What the
+    /// older one has `lost` counts as changed, and with it the directories on the way: the loss
+    /// shows in their times.
+    pub(super) fn between(
+        old: &'a SnapshotManifest,
+        lost: &HashSet<TreePath>,
+        new: &'a SnapshotManifest,
+    ) -> Self {
         let mut layer = Self::default();
         let (mut before, mut after) =
             (old.entries.iter().peekable(), new.entries.iter().peekable());
@@ -53,7 +59,7 @@ impl<'a> Layer<'a> {
                     if was_directory && !is.is_directory() {
                         gone = Some(&is.path);
                     }
-                    if was != Some(is) {
+                    if was != Some(is) || lost.contains(&is.path) {
                         let below = if was_directory { Below::Merged } else { Below::Hidden };
                         layer.put(is, below);
                     }

@@ -3,7 +3,9 @@
 //! Both sides must find the same boundaries, or nothing is ever deduplicated; a golden test holds
 //! them. Never keeps more than one chunk and one read buffer in memory.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 
 use fastcdc::v2020::FastCDC;
@@ -70,6 +72,29 @@ impl Cuts {
 /// The BLAKE3 of a chunk's plain content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId([u8; 32]);
+
+/// Many ids to look things up in, fast: for those who chose them or trust who did.
+pub type ChunkIdSet = HashSet<ChunkId, BuildHasherDefault<ChunkIdHasher>>;
+
+/// Takes the first bytes of an id, which is a hash already, for its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChunkIdHasher(u64);
+
+impl Hasher for ChunkIdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length, which is always the same.
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Text or bytes that are no content id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +198,12 @@ impl<C: AsRef<[u8]>> Chunk<C> {
     #[must_use]
     pub fn content(&self) -> &[u8] {
         self.content.as_ref()
+    }
+
+    /// The content as it is kept.
+    #[must_use]
+    pub const fn as_owned(&self) -> &C {
+        &self.content
     }
 
     /// The content itself.

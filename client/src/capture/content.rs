@@ -1,9 +1,8 @@
 //! Reads captured content again, chunk by chunk, to send it.
 
-use std::collections::HashSet;
 use std::os::unix::fs::FileExt as _;
 
-use handoff_proto::chunk::{ChunkId, ChunkRef};
+use handoff_proto::chunk::{ChunkId, ChunkIdSet, ChunkRef};
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::FileError;
 
@@ -26,7 +25,7 @@ pub struct ChangedSince {
 #[derive(Debug)]
 pub struct Chunks<'a> {
     capture: &'a Capture,
-    wanted: HashSet<ChunkId>,
+    wanted: ChunkIdSet,
     entry: usize,
     /// The next chunk of that entry, and where it begins.
     chunk: usize,
@@ -49,11 +48,11 @@ impl Capture {
     /// The content of these chunks, for whoever checks the hashes: files that have not been touched
     /// are not hashed again.
     #[must_use]
-    pub fn chunks(&self, wanted: HashSet<ChunkId>) -> Chunks<'_> {
+    pub fn chunks(&self, wanted: ChunkIdSet) -> Chunks<'_> {
         self.chunks_by(Check::Stamps, wanted)
     }
 
-    fn chunks_by(&self, check: Check, wanted: HashSet<ChunkId>) -> Chunks<'_> {
+    fn chunks_by(&self, check: Check, wanted: ChunkIdSet) -> Chunks<'_> {
         Chunks {
             capture: self,
             wanted,
@@ -69,7 +68,7 @@ impl Capture {
     /// The first file whose content is not what was captured, among those with these chunks:
     /// compares hashes, as a program that writes through a mapping may leave a file's times alone.
     #[must_use]
-    pub fn find_changed(&self, wanted: HashSet<ChunkId>) -> Option<ChangedSince> {
+    pub fn find_changed(&self, wanted: ChunkIdSet) -> Option<ChangedSince> {
         let mut chunks = self.chunks_by(Check::Hashes, wanted);
         loop {
             match chunks.next_chunk() {
@@ -88,7 +87,8 @@ impl Capture {
     /// Where the content has changed since it was captured.
     pub fn read_whole(&self, at: usize, content: &mut Vec<u8>) -> Result<(), ChangedSince> {
         content.clear();
-        let mut chunks = Chunks { entry: at, ..self.chunks_by(Check::Hashes, HashSet::new()) };
+        let mut chunks =
+            Chunks { entry: at, ..self.chunks_by(Check::Hashes, ChunkIdSet::default()) };
         let mut offset = 0;
         for &chunk in self.manifest.entries[at].chunks() {
             chunks.read(chunk, offset)?;
@@ -106,7 +106,9 @@ impl Chunks<'_> {
     ///
     /// Where the content has changed since it was captured.
     pub fn next_chunk(&mut self) -> Result<Option<(ChunkId, &[u8])>, ChangedSince> {
-        while let Some(entry) = self.capture.manifest.entries.get(self.entry) {
+        while !self.wanted.is_empty()
+            && let Some(entry) = self.capture.manifest.entries.get(self.entry)
+        {
             let Some(&chunk) = entry.chunks().get(self.chunk) else {
                 self.entry += 1;
                 (self.chunk, self.offset, self.open) = (0, 0, None);

@@ -144,7 +144,7 @@ fn resolve(path: &[u8], from: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use handoff_proto::chunk::ChunkIdSet;
     use std::process::Command;
 
     use handoff_proto::path::AbsolutePath;
@@ -172,7 +172,7 @@ mod tests {
 
     /// Everything that would be sent.
     fn sent(capture: &Capture) -> String {
-        let wanted: HashSet<_> = capture.manifest.chunks().map(|chunk| chunk.id).collect();
+        let wanted: ChunkIdSet = capture.manifest.chunks().map(|chunk| chunk.id).collect();
         let mut chunks = capture.chunks(wanted);
         let mut all = Vec::new();
         while let Some((_, content)) = chunks.next_chunk().unwrap() {

@@ -28,6 +28,8 @@ mod unsupported;
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::thread;
 
 use handoff_proto::manifest::{Limits, Repository, SnapshotId, SnapshotManifest, VERSION};
 use handoff_proto::path::{AbsolutePath, TreePath};
@@ -112,20 +114,28 @@ pub fn capture(
         return Err(CaptureError::Reserved { root: root.clone(), top });
     }
     unsupported::check_root(root.as_os_path()).map_err(CaptureError::Unsupported)?;
-    let cache = StatCache::load(options.stat_cache.as_deref(), root);
-    for _ in 0..ATTEMPTS {
-        match attempt(options, &cache, on_read)? {
-            Attempt::Settled(capture) => return Ok(*capture),
-            Attempt::Moved(housekeeping) => {
-                for lock in housekeeping {
-                    // One that stays was left behind long ago; the next attempt will tell.
-                    drop(lock::wait_until_free(&lock, lock::HOUSEKEEPING_WAIT_MAX));
+    let cache: LazyCache<'_> =
+        LazyLock::new(Box::new(|| StatCache::load(options.stat_cache.as_deref(), root)));
+    thread::scope(|scope| {
+        // It is read while the walk begins. Without the thread that happens when it is first used.
+        drop(thread::Builder::new().spawn_scoped(scope, || LazyLock::force(&cache)));
+        for _ in 0..ATTEMPTS {
+            match attempt(options, &cache, on_read)? {
+                Attempt::Settled(capture) => return Ok(*capture),
+                Attempt::Moved(housekeeping) => {
+                    for lock in housekeeping {
+                        // One that stays was left behind long ago; the next attempt will tell.
+                        drop(lock::wait_until_free(&lock, lock::HOUSEKEEPING_WAIT_MAX));
+                    }
                 }
             }
         }
-    }
-    Err(CaptureError::Unsettled { root: root.clone() })
+        Err(CaptureError::Unsettled { root: root.clone() })
+    })
 }
+
+/// A stat cache that may still be on its way into memory.
+type LazyCache<'a> = LazyLock<StatCache, Box<dyn FnOnce() -> StatCache + Send + 'a>>;
 
 /// What became of one attempt.
 enum Attempt {
@@ -136,7 +146,7 @@ enum Attempt {
 
 fn attempt(
     options: &Options,
-    cache: &StatCache,
+    cache: &LazyCache<'_>,
     on_read: &(dyn Fn(Reading) + Sync),
 ) -> Result<Attempt, CaptureError> {
     let root = &options.root;
@@ -182,11 +192,10 @@ fn attempt(
             })
             .collect(),
     };
-    manifest
-        .validate(&Limits::DEFAULT)
+    let encoded = manifest
+        .encode_checked(&Limits::DEFAULT)
         .map_err(|source| CaptureError::Manifest { root: root.clone(), source })?;
     remember(cache, &indexes, &manifest, &stamps, new_cost);
-    let encoded = manifest.encode();
     Ok(Attempt::Settled(Box::new(Capture {
         id: SnapshotId::of(&encoded),
         manifest,
@@ -225,7 +234,7 @@ fn remember(
 }
 
 /// Walks the tree, asking git about each repository on the way.
-fn list(options: &Options, cache: &StatCache) -> Result<(Walk, Vec<Found>), CaptureError> {
+fn list(options: &Options, cache: &LazyCache<'_>) -> Result<(Walk, Vec<Found>), CaptureError> {
     let root = options.root.as_os_path();
     let mut found = Vec::new();
     let mut failure = None;
@@ -257,7 +266,7 @@ fn list(options: &Options, cache: &StatCache) -> Result<(Walk, Vec<Found>), Capt
 
 fn ask(
     options: &Options,
-    cache: &StatCache,
+    cache: &LazyCache<'_>,
     repository: &WalkRepository,
     found: &mut Vec<Found>,
 ) -> Result<Option<Tracked>, CaptureError> {

@@ -25,6 +25,9 @@ const THREADS_MAX: usize = 8;
 /// So few files are read before another thread has begun.
 const FILES_OF_ONE_THREAD: usize = 32;
 
+/// So many items are looked up before another thread has begun.
+const ITEMS_OF_ONE_THREAD: usize = 8192;
+
 /// A file cannot be read as one piece.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -117,8 +120,8 @@ fn recall(items: Vec<Item>, cache: &StatCache) -> (ReadTree, Vec<Unread>) {
         new_cost: 0,
     };
     let mut unread = Vec::new();
-    let mut cursor = cache.cursor();
-    for (at, item) in items.into_iter().enumerate() {
+    let recalled = look_up(&items, cache);
+    for (at, (item, recalled)) in items.into_iter().zip(recalled).enumerate() {
         let Item { path, mode, mtime, origin, kind, stamp } = item;
         let (kind, source, stamp) = match kind {
             ItemKind::Directory => (Kind::Directory, Source::Tree, None),
@@ -126,24 +129,17 @@ fn recall(items: Vec<Item>, cache: &StatCache) -> (ReadTree, Vec<Unread>) {
             ItemKind::File { size, source: Source::Remote(chunks) } => {
                 (Kind::File { size, chunks: chunks.to_vec() }, Source::Remote(chunks), None)
             }
-            ItemKind::File { size, source } => {
-                let stamp = stamp.filter(|_| source.is_on_disk());
-                let recalled = match &stamp {
-                    Some(stamp) => cursor.find(path.as_bytes(), stamp),
-                    None => Recalled::Nothing,
-                };
-                match recalled {
-                    Recalled::Same(chunks) => (Kind::File { size, chunks }, source, stamp),
-                    Recalled::Changed(before) => {
-                        unread.push(Unread { at, size, before });
-                        (Kind::File { size, chunks: Vec::new() }, source, None)
-                    }
-                    Recalled::Nothing => {
-                        unread.push(Unread { at, size, before: Vec::new() });
-                        (Kind::File { size, chunks: Vec::new() }, source, None)
-                    }
+            ItemKind::File { size, source } => match recalled {
+                Recalled::Same(chunks) => (Kind::File { size, chunks }, source, stamp),
+                Recalled::Changed(before) => {
+                    unread.push(Unread { at, size, before });
+                    (Kind::File { size, chunks: Vec::new() }, source, None)
                 }
-            }
+                Recalled::Nothing => {
+                    unread.push(Unread { at, size, before: Vec::new() });
+                    (Kind::File { size, chunks: Vec::new() }, source, None)
+                }
+            },
         };
         tree.entries.push(Entry { path, mode, mtime, kind });
         tree.sources.push(source);
@@ -151,6 +147,41 @@ fn recall(items: Vec<Item>, cache: &StatCache) -> (ReadTree, Vec<Unread>) {
         tree.stamps.push(stamp);
     }
     (tree, unread)
+}
+
+/// What the cache knows of each item. On several threads where there are many.
+fn look_up(items: &[Item], cache: &StatCache) -> Vec<Recalled> {
+    let look_up = |items: &[Item]| -> Vec<Recalled> {
+        let mut cursor = cache.cursor(items.first().map(|item| item.path.as_bytes()));
+        let mut find = |item: &Item| match (&item.kind, &item.stamp) {
+            (ItemKind::File { source, .. }, Some(stamp)) if source.is_on_disk() => {
+                cursor.find(item.path.as_bytes(), stamp)
+            }
+            _ => Recalled::Nothing,
+        };
+        items.iter().map(&mut find).collect()
+    };
+    let part = items.len().div_ceil(threads()).max(ITEMS_OF_ONE_THREAD);
+    thread::scope(|scope| {
+        let mut parts = items.chunks(part);
+        let own = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts
+            .map(|part| {
+                (part, thread::Builder::new().spawn_scoped(scope, move || look_up(part)).ok())
+            })
+            .collect();
+        let mut all = look_up(own);
+        for (part, other) in others {
+            all.append(&mut match other {
+                Some(other) => {
+                    other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                // The system allows no more threads.
+                None => look_up(part),
+            });
+        }
+        all
+    })
 }
 
 fn read_unread(

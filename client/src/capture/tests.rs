@@ -1,6 +1,6 @@
 //! Captures real repositories, puts them down elsewhere and asks git whether they are the same.
 
-use std::collections::HashSet;
+use handoff_proto::chunk::ChunkIdSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -116,7 +116,7 @@ fn git(at: &Path, words: &[&str]) -> String {
 }
 
 fn put_down(capture: &Capture, to: &Path) {
-    let wanted: HashSet<_> = capture.manifest.chunks().map(|chunk| chunk.id).collect();
+    let wanted: ChunkIdSet = capture.manifest.chunks().map(|chunk| chunk.id).collect();
     let mut chunks = capture.chunks(wanted.clone());
     let mut content = std::collections::HashMap::new();
     while let Some((id, bytes)) = chunks.next_chunk().unwrap() {
@@ -372,7 +372,7 @@ fn content_that_changes_after_the_capture_is_not_sent() {
         .iter()
         .find(|entry| entry.path.as_bytes() == b"untracked")
         .unwrap();
-    let wanted = HashSet::from([entry.chunks()[0].id]);
+    let wanted = ChunkIdSet::from_iter([entry.chunks()[0].id]);
     assert!(captured.chunks(wanted.clone()).next_chunk().unwrap().is_some());
     tree.write("tree/untracked", "Untracked");
     assert!(captured.chunks(wanted.clone()).next_chunk().is_err());
@@ -388,7 +388,7 @@ fn what_is_only_touched_is_sent_and_what_changed_unseen_is_found_by_its_hash() {
     let mut captured = tree.capture("tree");
     let at = captured.manifest.entries.iter().position(|e| e.path.as_bytes() == b"untracked");
     let at = at.unwrap();
-    let wanted = HashSet::from([captured.manifest.entries[at].chunks()[0].id]);
+    let wanted = ChunkIdSet::from_iter([captured.manifest.entries[at].chunks()[0].id]);
     // Other times, the same content.
     fs::File::options().append(true).open(&path).unwrap().set_modified(past).unwrap();
     assert!(captured.chunks(wanted.clone()).next_chunk().unwrap().is_some());
@@ -420,7 +420,7 @@ fn a_file_that_never_stands_still_is_named() {
     let path = tree.path("tree/growing.log");
     fs::write(&path, vec![7; 32 << 20]).unwrap();
     let done = AtomicBool::new(false);
-    let captured = std::thread::scope(|scope| {
+    let captured = thread::scope(|scope| {
         scope.spawn(|| {
             let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
             while !done.load(Ordering::Relaxed) {
@@ -444,7 +444,7 @@ fn captures_while(tree: &Tree, write: impl Fn(usize) + Sync) -> Vec<Result<Captu
     use std::sync::atomic::{AtomicBool, Ordering};
     let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             let mut round = 0;
             while !done.load(Ordering::Relaxed) {

@@ -1,12 +1,11 @@
 //! What `handoff COMMAND` and `handoff plan` have in common: find the tree, capture it.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use handoff_proto::chunk::ChunkRef;
+use handoff_proto::chunk::{ChunkIdSet, ChunkRef};
 use handoff_proto::manifest::changed_chunks;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
@@ -167,9 +166,9 @@ pub async fn refuse_secrets(
     }
     // What has left this machine before is not looked at again.
     let new = known.and_then(|known| changed_chunks(&known.encoded, &capture.encoded).ok());
-    let new: Option<HashSet<ChunkRef>> = new.map(|chunks| chunks.into_iter().collect());
+    let new: Option<ChunkIdSet> = new.map(|chunks| chunks.iter().map(|chunk| chunk.id).collect());
     let passed = move |chunks: &[ChunkRef]| {
-        new.as_ref().is_some_and(|new| chunks.iter().all(|chunk| !new.contains(chunk)))
+        new.as_ref().is_some_and(|new| chunks.iter().all(|chunk| !new.contains(&chunk.id)))
     };
     let findings = scan_but(capture, passed).await?.findings;
     if findings.is_empty() { Ok(()) } else { Err(SecretsFound(findings).into()) }

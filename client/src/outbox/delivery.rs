@@ -1,9 +1,8 @@
 //! From an entry to a remembered run.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::ChunkIdSet;
 
 use super::entry::{Entry, Standing};
 use super::error::{NotSent, OutboxError};
@@ -73,7 +72,7 @@ where
     }
     let remote = connect().await?;
     let parcel = Parcel::Kept(Arc::new(Kept::find(held, &remote, output).await?));
-    let receipt = hand_off(&entry.offer, &parcel, output, remote, connect).await?;
+    let receipt = hand_off(&entry.offer, &parcel, None, output, remote, connect).await?;
     Ok((receipt, parcel))
 }
 
@@ -154,7 +153,7 @@ pub async fn postpone(
 
 /// The chunks of the last snapshot of this tree that the remote got. Whether it has them still is
 /// asked when the rest is sent.
-fn known_there(ledger: &Ledger, entry: &Entry) -> HashSet<ChunkId> {
+fn known_there(ledger: &Ledger, entry: &Entry) -> ChunkIdSet {
     // What cannot be read is not known: then more is set aside.
     let runs = ledger.all().unwrap_or_default();
     let last = runs.iter().find(|run| run.remote == entry.remote && run.root == entry.root);

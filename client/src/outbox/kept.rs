@@ -1,11 +1,10 @@
 //! A snapshot of an earlier process: its content is read from what was set aside, else from the
 //! tree as far as that is still the same.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use handoff_proto::bundle::BundleError;
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::{ChunkId, ChunkIdSet};
 use handoff_proto::manifest::{self, SnapshotId, SnapshotManifest};
 
 use super::entry::Entry;
@@ -27,7 +26,7 @@ pub struct Kept {
     /// Its id.
     pub id: SnapshotId,
     spool: Spool,
-    spooled: HashSet<ChunkId>,
+    spooled: ChunkIdSet,
     /// The tree as it is now; none where nothing is needed from it.
     tree: Option<Arc<Capture>>,
 }
@@ -64,21 +63,17 @@ impl Kept {
     }
 
     /// The content of these chunks.
-    pub(crate) fn chunks(&self, wanted: HashSet<ChunkId>) -> Chunks<'_> {
+    pub(crate) fn chunks(&self, wanted: ChunkIdSet) -> Chunks<'_> {
         Chunks { kept: self, wanted, source: Source::Beginning, buffer: Vec::new() }
     }
 
     /// The first file of the tree that is not what was captured, among those with these chunks.
-    pub(crate) fn find_changed(&self, wanted: HashSet<ChunkId>) -> Option<ChangedSince> {
+    pub(crate) fn find_changed(&self, wanted: ChunkIdSet) -> Option<ChangedSince> {
         self.tree.as_ref()?.find_changed(wanted)
     }
 
     /// The first file with one of these chunks, which cannot be had any more.
-    fn gone(
-        &self,
-        chunks: &HashSet<ChunkId>,
-        source: Option<std::io::Error>,
-    ) -> Option<ChangedSince> {
+    fn gone(&self, chunks: &ChunkIdSet, source: Option<std::io::Error>) -> Option<ChangedSince> {
         let uses = |entry: &&manifest::Entry| {
             entry.chunks().iter().any(|chunk| chunks.contains(&chunk.id))
         };
@@ -105,7 +100,7 @@ async fn read_again(entry: &Entry, output: &Output) -> anyhow::Result<Arc<Captur
 #[derive(Debug)]
 pub struct Chunks<'a> {
     kept: &'a Kept,
-    wanted: HashSet<ChunkId>,
+    wanted: ChunkIdSet,
     source: Source<'a>,
     buffer: Vec<u8>,
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use handoff_proto::bundle::{BundleError, BundleLimits, Item, Reader, Writer};
-use handoff_proto::chunk::{ChunkId, ChunkRef};
+use handoff_proto::chunk::{ChunkId, ChunkIdSet, ChunkRef};
 use rustix::fs::statvfs;
 
 use super::error::OutboxError;
@@ -56,9 +56,9 @@ impl Spool {
         &self,
         name: &str,
         capture: &Capture,
-        known: &HashSet<ChunkId>,
+        known: &ChunkIdSet,
     ) -> Result<(), OutboxError> {
-        let (mut ids, mut bytes) = (HashSet::new(), 0);
+        let (mut ids, mut bytes) = (ChunkIdSet::default(), 0);
         for chunk in capture.manifest.chunks().filter(|chunk| !known.contains(&chunk.id)) {
             if ids.insert(chunk.id) {
                 bytes += u64::from(chunk.size);
@@ -73,7 +73,7 @@ impl Spool {
     }
 
     /// The ids of what was set aside; none if nothing was.
-    pub(super) fn ids(&self) -> Result<HashSet<ChunkId>, OutboxError> {
+    pub(super) fn ids(&self) -> Result<ChunkIdSet, OutboxError> {
         match std::fs::read(&self.ids) {
             Ok(bytes) => {
                 let (ids, rest) = bytes.as_chunks();
@@ -82,7 +82,7 @@ impl Spool {
                 }
                 Ok(ids.iter().map(|id| ChunkId::from_bytes(*id)).collect())
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ChunkIdSet::default()),
             Err(source) => Err(OutboxError::Read { path: self.ids.clone(), source }),
         }
     }
@@ -126,7 +126,7 @@ impl Spool {
     }
 }
 
-fn fill(file: &mut File, capture: &Capture, ids: HashSet<ChunkId>) -> Result<(), WriteError> {
+fn fill(file: &mut File, capture: &Capture, ids: ChunkIdSet) -> Result<(), WriteError> {
     let failed = |error| match error {
         BundleError::Write(error) => WriteError::Io(error),
         other => WriteError::Io(io::Error::other(other)),

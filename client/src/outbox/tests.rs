@@ -1,6 +1,6 @@
 //! Entries on disk: whole or none, one holder, content as it was captured.
 
-use std::collections::HashSet;
+use handoff_proto::chunk::ChunkIdSet;
 use std::sync::Arc;
 
 use handoff_proto::chunk::ChunkRef;
@@ -126,9 +126,9 @@ fn the_spool_holds_what_is_not_known_elsewhere_as_it_was() {
     let spool = Spool::at(home.path());
     assert!(spool.ids().unwrap().is_empty());
     let known = chunk(&capture, "one");
-    spool.write("make", &capture, &HashSet::from([known.id])).unwrap();
+    spool.write("make", &capture, &ChunkIdSet::from_iter([known.id])).unwrap();
     let two = chunk(&capture, "two");
-    assert_eq!(spool.ids().unwrap(), HashSet::from([two.id]));
+    assert_eq!(spool.ids().unwrap(), ChunkIdSet::from_iter([two.id]));
     let mut reader = spool.read(std::iter::once(two)).unwrap();
     assert_eq!(reader.next_chunk().unwrap(), Some((two.id, b"22".to_vec())));
     assert_eq!(reader.next_chunk().unwrap(), None);
@@ -139,7 +139,7 @@ fn a_tree_that_changes_while_it_is_set_aside_is_named() {
     let (home, _outbox, capture) = places();
     std::fs::write(home.path().join("tree/two"), "33").unwrap();
     let spool = Spool::at(home.path());
-    let error = spool.write("make", &capture, &HashSet::new()).unwrap_err();
+    let error = spool.write("make", &capture, &ChunkIdSet::default()).unwrap_err();
     assert!(matches!(error, OutboxError::Changed { .. }), "{error:?}");
     assert!(spool.ids().unwrap().is_empty());
 }

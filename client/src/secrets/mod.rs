@@ -22,6 +22,7 @@ use handoff_proto::tree::Origin;
 use crate::capture::{Capture, ChangedSince, GitError};
 
 pub use self::rules::VERSION;
+pub use self::scanner::compile;
 
 /// Larger files are data: scanning them costs more than reading them, and finds noise.
 pub const SCANNED_BYTES_MAX: u64 = 1 << 20;
@@ -52,7 +53,7 @@ pub struct Finding {
 pub struct Scan {
     /// The secrets, sorted by path and line.
     pub findings: Vec<Finding>,
-    /// How many files were scanned or known to have passed.
+    /// How many files were scanned.
     pub files: usize,
     /// Files that were not scanned because they are larger than [`SCANNED_BYTES_MAX`], by path.
     pub too_large: Vec<TreePath>,
@@ -108,12 +109,14 @@ pub fn scan(
     passed: &(dyn Fn(&[ChunkRef]) -> bool + Sync),
 ) -> Result<Scan, ScanError> {
     let manifest = &capture.manifest;
-    let files = || manifest.entries.iter().zip(&capture.origins);
-    let tracked = files().filter(|(entry, origin)| {
+    let files = manifest.entries.iter().zip(&capture.origins).enumerate();
+    let open = files.filter(|(_, (entry, origin))| {
         let is_file = matches!(entry.kind, Kind::File { .. });
-        **origin == Origin::Tracked && is_file && !passed(entry.chunks())
+        is_file && **origin != Origin::Git && !passed(entry.chunks())
     });
-    let tracked: Vec<&Entry> = tracked.map(|(entry, _)| entry).collect();
+    let open: Vec<_> = open.map(|(at, (entry, origin))| (at, entry, origin)).collect();
+    let tracked = open.iter().filter(|(_, _, origin)| **origin == Origin::Tracked);
+    let tracked: Vec<&Entry> = tracked.map(|(_, entry, _)| *entry).collect();
     let bytes: u64 = tracked.iter().map(|entry| entry.size().min(SCANNED_BYTES_MAX)).sum();
     let paths = tracked.iter().map(|entry| &entry.path);
     let changed = if tracked.len() <= UNASKED_FILES_MAX && bytes <= UNASKED_BYTES_MAX {
@@ -123,22 +126,17 @@ pub fn scan(
     };
     let mut scan = Scan::default();
     let mut candidates = Vec::new();
-    for (at, (entry, origin)) in files().enumerate() {
-        let Kind::File { size, chunks } = &entry.kind else { continue };
-        let new = match origin {
-            Origin::Untracked | Origin::Included => true,
-            Origin::Tracked => changed.contains(&entry.path),
-            Origin::Git => false,
-        };
-        if new && *size > SCANNED_BYTES_MAX {
+    for (at, entry, origin) in open {
+        if *origin == Origin::Tracked && !changed.contains(&entry.path) {
+            continue;
+        }
+        if entry.size() > SCANNED_BYTES_MAX {
             scan.too_large.push(entry.path.clone());
-        } else if new {
-            scan.files += 1;
-            if !passed(chunks) {
-                candidates.push(at);
-            }
+        } else {
+            candidates.push(at);
         }
     }
+    scan.files = candidates.len();
     scan.findings = scan_all(capture, &candidates)?;
     let tracked = |found: &Finding| {
         let at = manifest.entries.binary_search_by(|entry| entry.path.cmp(&found.path));

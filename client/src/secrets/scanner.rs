@@ -47,6 +47,11 @@ struct Compiled {
 
 static SCANNER: LazyLock<Option<Scanner>> = LazyLock::new(Scanner::compile);
 
+/// Compiles the rules, which takes some milliseconds the first time.
+pub fn compile() {
+    LazyLock::force(&SCANNER);
+}
+
 /// The secrets in this content, by line, each line and rule once, the first ones only.
 pub(super) fn scan(content: &[u8]) -> Vec<Hit> {
     // The table is constant and a test compiles it.

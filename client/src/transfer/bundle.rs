@@ -1,13 +1,12 @@
 //! Writes the thin bundle on a thread that may block, as frames for the connection.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use handoff_proto::bundle::{BundleError, Writer};
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::ChunkIdSet;
 use handoff_proto::wire::handoff_request::Part;
 use handoff_proto::wire::{Empty, FRAME_BYTES_MAX, Frame, HandoffRequest};
 use tokio::sync::mpsc;
@@ -30,7 +29,7 @@ pub(super) enum SendError {
 /// Sends these chunks and the end of the bundle; no bundle where there are none.
 pub(super) fn send(
     parcel: &Parcel,
-    wanted: HashSet<ChunkId>,
+    wanted: ChunkIdSet,
     requests: mpsc::Sender<HandoffRequest>,
     flight: &Flight,
     progress: &Arc<Progress>,

@@ -1,10 +1,9 @@
 //! One attempt at the `Handoff` call.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::{ChunkId, ChunkIdSet};
 use handoff_proto::frames::{frames, pack_manifest};
 use handoff_proto::manifest::{Entry, SnapshotManifest};
 use handoff_proto::run::RunId;
@@ -50,7 +49,7 @@ pub(super) async fn attempt(
         delta,
         parcel: parcel.clone(),
         progress: Arc::clone(progress),
-        needed: HashSet::new(),
+        needed: ChunkIdSet::default(),
         sent: None,
         flight: Arc::default(),
         sending: None,
@@ -84,9 +83,9 @@ struct Call<'a> {
     parcel: Parcel,
     delta: Option<&'a Delta>,
     progress: Arc<Progress>,
-    needed: HashSet<ChunkId>,
+    needed: ChunkIdSet,
     /// What was needed, once it is being sent.
-    sent: Option<HashSet<ChunkId>>,
+    sent: Option<ChunkIdSet>,
     flight: Arc<Flight>,
     sending: Option<JoinHandle<Result<(), SendError>>>,
     got_further: bool,
@@ -258,8 +257,9 @@ fn request(part: Part) -> HandoffRequest {
 }
 
 /// The plain size of chunks, each counted once.
-fn bytes_of(manifest: &SnapshotManifest, chunks: &HashSet<ChunkId>) -> u64 {
-    let mut counted = HashSet::new();
+fn bytes_of(manifest: &SnapshotManifest, chunks: &ChunkIdSet) -> u64 {
+    let mut counted = ChunkIdSet::default();
     let sizes = manifest.chunks().filter(|chunk| chunks.contains(&chunk.id));
-    sizes.filter(|chunk| counted.insert(chunk.id)).map(|chunk| u64::from(chunk.size)).sum()
+    let each = sizes.filter(|chunk| counted.insert(chunk.id)).take(chunks.len());
+    each.map(|chunk| u64::from(chunk.size)).sum()
 }

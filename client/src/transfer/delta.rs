@@ -13,14 +13,16 @@ pub struct Known {
 }
 
 /// What makes a manifest of a known one.
-pub(super) struct Delta {
+#[derive(Debug)]
+pub struct Delta {
     pub(super) base: SnapshotId,
     pub(super) steps: Vec<u8>,
 }
 
 impl Delta {
     /// None where the two have little in common.
-    pub(super) fn new(known: &Known, encoded: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn new(known: &Known, encoded: &[u8]) -> Option<Self> {
         let steps = delta(&known.encoded, encoded);
         let worth_it = steps.len() < encoded.len() / 2;
         worth_it.then_some(Self { base: known.id, steps })

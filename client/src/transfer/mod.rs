@@ -17,8 +17,7 @@ use std::time::{Duration, Instant};
 use handoff_proto::run::RunId;
 use handoff_proto::wire;
 
-use self::delta::Delta;
-pub use self::delta::Known;
+pub use self::delta::{Delta, Known};
 use crate::backoff::Backoff;
 use crate::capture::ChangedSince;
 use crate::output::Output;
@@ -47,9 +46,6 @@ pub struct Offer {
     pub name: String,
     /// What the run may do.
     pub contract: wire::Contract,
-    /// A snapshot that the remote is believed to have; the more it resembles what is handed off,
-    /// the less is sent.
-    pub known: Option<Known>,
 }
 
 /// The proof that the daemon has everything.
@@ -117,13 +113,13 @@ impl Offer {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key)
             .map_err(|error| TransferError::Random(std::io::Error::other(error.to_string())))?;
-        Ok(Self { key, name, contract, known: None })
+        Ok(Self { key, name, contract })
     }
 
     /// An offer that may have been made before: it makes no second run.
     #[must_use]
     pub fn again(key: [u8; KEY_BYTES], name: String, contract: wire::Contract) -> Self {
-        Self { key, name, contract, known: None }
+        Self { key, name, contract }
     }
 
     /// What makes all attempts one handoff.
@@ -133,7 +129,8 @@ impl Offer {
     }
 }
 
-/// Hands a snapshot off. `connect` is called after the connection broke.
+/// Hands a snapshot off; where there is a delta to what the remote has, that is sent of the manifest.
+/// `connect` is called after the connection broke.
 ///
 /// # Errors
 ///
@@ -142,6 +139,7 @@ impl Offer {
 pub async fn hand_off<Connecting, E>(
     offer: &Offer,
     parcel: &Parcel,
+    delta: Option<&Delta>,
     output: &Output,
     mut remote: Remote,
     mut connect: impl FnMut() -> Connecting,
@@ -150,12 +148,11 @@ where
     Connecting: Future<Output = Result<Remote, E>>,
 {
     let progress = Arc::new(output.progress("sending", 0));
-    let delta = offer.known.as_ref().and_then(|known| Delta::new(known, parcel.encoded()));
     let mut backoff = Backoff::new(PAUSE_MAX);
     let (mut retries, mut stuck_since) = (0, Instant::now());
     let (mut lacked_bytes, mut told) = (u64::MAX, false);
     loop {
-        let attempt = call::attempt(&remote, offer, parcel, delta.as_ref(), &progress).await;
+        let attempt = call::attempt(&remote, offer, parcel, delta, &progress).await;
         let failure = match attempt.outcome {
             Ok(receipt) => return Ok(receipt),
             Err(failure) => failure,

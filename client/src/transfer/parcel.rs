@@ -1,9 +1,8 @@
 //! What is handed off: a snapshot and where its content can be had.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::{ChunkId, ChunkIdSet};
 use handoff_proto::manifest::{SnapshotId, SnapshotManifest};
 
 use crate::capture::{self, Capture, ChangedSince};
@@ -54,7 +53,7 @@ impl Parcel {
     }
 
     /// The first file that is not what was captured, if that can be told.
-    pub(super) fn find_changed(&self, sent: HashSet<ChunkId>) -> Option<ChangedSince> {
+    pub(super) fn find_changed(&self, sent: ChunkIdSet) -> Option<ChangedSince> {
         match self {
             Self::Captured(capture) => capture.find_changed(sent),
             Self::Kept(kept) => kept.find_changed(sent),
@@ -62,7 +61,7 @@ impl Parcel {
     }
 
     /// The content of these chunks.
-    pub(super) fn chunks(&self, wanted: HashSet<ChunkId>) -> Chunks<'_> {
+    pub(super) fn chunks(&self, wanted: ChunkIdSet) -> Chunks<'_> {
         match self {
             Self::Captured(capture) => Chunks::Captured(capture.chunks(wanted)),
             Self::Kept(kept) => Chunks::Kept(kept.chunks(wanted)),

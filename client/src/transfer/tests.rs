@@ -52,7 +52,7 @@ async fn deliver(fake: &Fake, capture: &Arc<Capture>) -> anyhow::Result<Receipt>
     let offer = Offer::new("name".to_owned(), wire::Contract::default())?;
     let connect = async || Remote::plain("box", address).await.map_err(anyhow::Error::from);
     let (parcel, output) = (Parcel::Captured(Arc::clone(capture)), Output::new(Format::Json));
-    Ok(hand_off(&offer, &parcel, &output, connect().await?, connect).await?)
+    Ok(hand_off(&offer, &parcel, None, &output, connect().await?, connect).await?)
 }
 
 /// Everything arrived, and was asked for once.

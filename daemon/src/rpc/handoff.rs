@@ -139,9 +139,9 @@ impl Session {
         let lacking = self.lacking(&arrived.candidates).await?;
         offer::check_room(&self.registry, &arrived.snapshot.manifest, &lacking)?;
         // Held until all is stored, so that several uploads at once do not take the same room.
-        let manifest =
-            upload::Manifest { id: arrived.id, encoded: arrived.snapshot.encoded.clone() };
-        let _room = offer::reserve(&self.registry, &self.caller.user, &lacking, &manifest).await?;
+        let manifest = arrived.chunk.clone();
+        let _room =
+            offer::reserve(&self.registry, &self.caller.user, &lacking, manifest.as_ref()).await?;
         let ids: Vec<ChunkId> = lacking.iter().map(|chunk| chunk.id).collect();
         for ids in id_messages(&ids) {
             self.reply(handoff_reply::Part::Needs(wire::Needs { ids, needs_end: false })).await?;

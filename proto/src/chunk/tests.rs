@@ -173,7 +173,7 @@ fn a_change_moves_only_the_boundaries_near_it() {
     let before = check(&content);
     content.splice(5_000_000..5_000_000, *b"some inserted bytes");
     let after = check(&content);
-    let known: std::collections::HashSet<_> = before.iter().map(|chunk| chunk.id).collect();
+    let known: HashSet<_> = before.iter().map(|chunk| chunk.id).collect();
     let new = after.iter().filter(|chunk| !known.contains(&chunk.id)).count();
     assert!(new <= 3, "{new} of {} chunks are new", after.len());
 }

@@ -33,7 +33,7 @@ pub enum DeltaError {
 pub fn delta(base: &[u8], new: &[u8]) -> Vec<u8> {
     let mut steps = Steps::default();
     let mut compared = Compared { old: base, new };
-    while let Some(change) = compared.next() {
+    for change in &mut compared {
         match change {
             Change::Same(place) => steps.copy(place.encoded.len()),
             Change::Other(gone, come) => steps.replace(encoded(gone), encoded(come)),

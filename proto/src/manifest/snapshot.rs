@@ -59,6 +59,17 @@ impl SnapshotManifest {
         if is_canonical { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
 
+    /// The canonical encoding of a valid manifest, for whoever has made one.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, with the path.
+    pub fn encode_checked(&self, limits: &Limits) -> Result<Vec<u8>, ManifestError> {
+        let entries = self.entries.len();
+        let (encoded, valid) = parallel::both(entries, || self.encode(), || self.validate(limits));
+        valid.map(|()| encoded)
+    }
+
     /// Checks every rule of a snapshot, for whoever has made one.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ fn an_upload_of_what_was_made_can_go_on_until_it_is_confirmed() {
     let world = World::new("commit 1 2 3 4 5 6 7; git repack -adq");
     world.tree("commit 8; git -c pack.compression=0 repack -adqF");
     let captured = world.capture();
-    let made: HashSet<_> = captured
+    let made: handoff_proto::chunk::ChunkIdSet = captured
         .manifest
         .entries
         .iter()

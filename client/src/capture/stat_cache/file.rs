@@ -67,6 +67,12 @@ impl Loaded {
         take_entry(&mut &self.content[*self.entries.get(at)?..])
     }
 
+    /// Where the first entry is that does not come before.
+    pub(super) fn place(&self, is_before: impl Fn(&Remembered<'_>) -> bool) -> usize {
+        let entry = |at: &usize| take_entry(&mut &self.content[*at..]);
+        self.entries.partition_point(|at| entry(at).is_some_and(|entry| is_before(&entry)))
+    }
+
     pub(super) fn index_digest(&self, content: &[u8; 32]) -> Option<[u8; 32]> {
         let mut indexes = self.indexes.iter();
         indexes.find(|(known, _)| known == content).map(|(_, digest)| *digest)

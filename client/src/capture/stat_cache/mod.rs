@@ -25,7 +25,7 @@ use rustix::fs::Stat;
 
 use crate::settings::create_private_directory;
 
-use self::file::{Encoder, Loaded};
+use self::file::{Encoder, Loaded, Remembered};
 pub(super) use self::margin::{COARSE, Margins};
 
 /// What reading a file costs besides its content, in bytes of content.
@@ -102,9 +102,12 @@ impl StatCache {
         Self { path, root: root.clone(), loaded }
     }
 
-    /// Looks up files in the order of their paths.
-    pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor { loaded: &self.loaded, at: 0 }
+    /// Looks up files in the order of their paths, from this one on.
+    pub(super) fn cursor(&self, from: Option<&[u8]>) -> Cursor<'_> {
+        let is_before = |entry: &Remembered<'_>| {
+            from.is_some_and(|from| compare_by_components(entry.path, from).is_lt())
+        };
+        Cursor { loaded: &self.loaded, at: self.loaded.place(is_before) }
     }
 
     /// The digest of the index file with this BLAKE3.

@@ -31,17 +31,21 @@ fn what_was_remembered_is_found_with_the_same_stamp_only() {
     ];
     save(home.path(), &entries);
     let cache = StatCache::load(Some(home.path()), &root());
-    let mut cursor = cache.cursor();
+    let mut cursor = cache.cursor(None);
     assert_eq!(cursor.find(b"a", &stamp(10)), Recalled::Nothing);
     assert_eq!(cursor.find(b"a/b", &stamp(10)), Recalled::Same(vec![chunk(1), chunk(2)]));
     assert_eq!(cursor.find(b"a.b", &Stamp { inode: 6, ..stamp(10) }), Recalled::Changed(vec![]));
     assert_eq!(cursor.find(b"b", &stamp(10)), Recalled::Nothing);
     assert_eq!(cursor.find(b"c", &stamp(10)), Recalled::Same(vec![chunk(3)]));
     assert_eq!(cursor.find(b"d", &stamp(10)), Recalled::Nothing);
+    for from in ["a", "a/b", "a/c", "b", "c", "d"] {
+        let found = cache.cursor(Some(from.as_bytes())).find(b"c", &stamp(10));
+        assert_eq!(found != Recalled::Nothing, from != "d", "{from}");
+    }
     assert_eq!(cache.index_digest(&[3; 32]), Some([4; 32]));
     assert_eq!(cache.index_digest(&[4; 32]), None);
     let other = StatCache::load(Some(home.path()), &"/home/b".parse().unwrap());
-    assert_eq!(other.cursor().find(b"c", &stamp(10)), Recalled::Nothing);
+    assert_eq!(other.cursor(None).find(b"c", &stamp(10)), Recalled::Nothing);
 }
 
 #[test]
@@ -80,7 +84,8 @@ fn little_that_is_new_is_read_again_rather_than_written() {
     save(home.path(), &entries);
     let cache = StatCache::load(Some(home.path()), &root());
     cache.update(read_cost(10), &[], [].into_iter()).unwrap();
-    let first = || StatCache::load(Some(home.path()), &root()).cursor().find(b"0000", &stamp(1));
+    let first =
+        || StatCache::load(Some(home.path()), &root()).cursor(None).find(b"0000", &stamp(1));
     assert_eq!(first(), Recalled::Same(vec![chunk(1)]));
     cache.update(read_cost(1 << 20), &[], [].into_iter()).unwrap();
     assert_eq!(first(), Recalled::Nothing);
@@ -96,7 +101,7 @@ proptest! {
         let at = at % content.len();
         if cut { content.truncate(at) } else { content[at] ^= byte }
         std::fs::write(&file, &content).unwrap();
-        let found = StatCache::load(Some(home.path()), &root()).cursor().find(b"a", &stamp(1));
+        let found = StatCache::load(Some(home.path()), &root()).cursor(None).find(b"a", &stamp(1));
         prop_assert_eq!(found != Recalled::Nothing, !cut && byte == 0);
     }
 }

@@ -14,7 +14,7 @@ use crate::outbox::{Entry, Held, Outbox, Standing, fate, postpone, sent};
 use crate::remote::{self, Remote};
 use crate::runs::Ledger;
 use crate::settings::Settings;
-use crate::transfer::{Known, Offer, Parcel, Receipt, TransferError, hand_off};
+use crate::transfer::{Delta, Known, Offer, Parcel, Receipt, TransferError, hand_off};
 
 /// How often a tree that changes while it is sent is captured anew.
 const CAPTURES: usize = 3;
@@ -83,20 +83,22 @@ impl Sending {
 pub(super) async fn deliver(
     context: &Context,
     errand: &Errand,
-    mut offer: Offer,
+    offer: Offer,
     sending: &Sending,
     secrets: Secrets,
 ) -> anyhow::Result<(Arc<Capture>, Remote, Receipt)> {
     let (places, output) = (&context.settings.places, &context.output);
     let remote = context.remote_meant().unwrap_or(local::REMOTE_NAME);
     let packs = errand.packs(context, remote);
+    // Nobody waits for the rules then; whoever is faster makes them.
+    drop(tokio::task::spawn_blocking(crate::secrets::compile));
     let (way, mut capture, known) = tokio::try_join!(
         Way::find(context),
         errand.capture(output, Some(packs.clone())),
         known(context, errand, remote),
     )?;
-    offer.known = known;
-    refuse_secrets(&capture, secrets, offer.known.as_ref()).await?;
+    let known = known.as_ref();
+    let delta = cleared(&capture, secrets, known).await?;
     let entry = entry(context, errand, offer, way.remote_name(), &capture)?;
     let kept = Outbox::new(places).keep(entry.clone(), &capture.encoded);
     let remote = match (way, kept) {
@@ -116,7 +118,8 @@ pub(super) async fn deliver(
     };
     let (remote, mut held) = remote;
     sending.keeps(held.as_ref());
-    match send(context, errand, &entry.offer, &remote, &mut capture, &mut held, secrets).await {
+    let errand = Outgoing { errand, offer: &entry.offer, known, secrets };
+    match send(context, &errand, &remote, &mut capture, delta, &mut held).await {
         Ok(receipt) => {
             let entry = held.as_ref().map_or(&entry, Held::entry).clone();
             sending.keeps(None);
@@ -148,22 +151,45 @@ pub(super) async fn deliver(
     }
 }
 
+/// What is sent, however often it is captured.
+struct Outgoing<'a> {
+    errand: &'a Errand,
+    offer: &'a Offer,
+    known: Option<&'a Known>,
+    secrets: Secrets,
+}
+
+/// Makes sure that nothing is sent that should stay here; returns what of the manifest is to be
+/// sent.
+async fn cleared(
+    capture: &Arc<Capture>,
+    secrets: Secrets,
+    known: Option<&Known>,
+) -> anyhow::Result<Option<Delta>> {
+    let (compared, to) = (known.cloned(), Arc::clone(capture));
+    let delta = tokio::task::spawn_blocking(move || Delta::new(&compared?, &to.encoded));
+    refuse_secrets(capture, secrets, known).await?;
+    delta.await.context("the comparison with the last snapshot was interrupted")
+}
+
 async fn send(
     context: &Context,
-    errand: &Errand,
-    offer: &Offer,
+    outgoing: &Outgoing<'_>,
     remote: &Remote,
     capture: &mut Arc<Capture>,
+    mut delta: Option<Delta>,
     held: &mut Option<Held>,
-    secrets: Secrets,
 ) -> anyhow::Result<Receipt> {
+    let Outgoing { errand, offer, known, secrets } = *outgoing;
     let name = remote.name();
     let packs = errand.packs(context, name);
     let mut captures = 1;
     loop {
         let parcel = Parcel::Captured(Arc::clone(capture));
         let connect = || context.connect_to(name);
-        match hand_off(offer, &parcel, &context.output, remote.clone(), connect).await {
+        match hand_off(offer, &parcel, delta.as_ref(), &context.output, remote.clone(), connect)
+            .await
+        {
             Ok(receipt) => return Ok(receipt),
             Err(TransferError::Changed(changed)) if captures < CAPTURES => {
                 captures += 1;
@@ -174,7 +200,7 @@ async fn send(
             Err(error) => return Err(error.into()),
         }
         *capture = errand.capture(&context.output, Some(packs.clone())).await?;
-        refuse_secrets(capture, secrets, offer.known.as_ref()).await?;
+        delta = cleared(capture, secrets, known).await?;
         if let Some(held) = held {
             held.recaptured(capture)?;
         }

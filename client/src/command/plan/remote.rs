@@ -1,9 +1,7 @@
 //! What the remote says to the plan: which chunks it lacks, whether it knows the command, how much
 //! room there is. Sends hashes and the contract, no content.
 
-use std::collections::HashSet;
-
-use handoff_proto::chunk::ChunkId;
+use handoff_proto::chunk::ChunkIdSet;
 use handoff_proto::manifest::Entry;
 use handoff_proto::problem::Problem;
 use handoff_proto::wire::{self, UsageReply, UsageRequest};
@@ -31,7 +29,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) remote: String,
-    pub(super) lacking: HashSet<ChunkId>,
+    pub(super) lacking: ChunkIdSet,
     pub(super) command: Verdict,
     /// None from an older daemon.
     pub(super) usage: Option<UsageReply>,
@@ -47,7 +45,7 @@ pub(super) enum Verdict {
 }
 
 impl Answer {
-    pub(super) fn lacking(&self) -> Option<&HashSet<ChunkId>> {
+    pub(super) fn lacking(&self) -> Option<&ChunkIdSet> {
         match self {
             Self::Known(known) => Some(&known.lacking),
             Self::Unknown { .. } | Self::NoRemote => None,

@@ -1,10 +1,9 @@
 //! How much would travel: compressed as a transfer does it, into nothing.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 
 use handoff_proto::bundle::Writer;
-use handoff_proto::chunk::{ChunkId, ChunkRef};
+use handoff_proto::chunk::{ChunkIdSet, ChunkRef};
 use handoff_proto::frames::pack_manifest;
 use serde::Serialize;
 
@@ -43,11 +42,8 @@ pub(super) enum Measure {
 }
 
 /// Measures these chunks of a capture, or all. Blocks.
-pub(super) fn measure(
-    capture: &Capture,
-    wanted: Option<HashSet<ChunkId>>,
-) -> anyhow::Result<Sends> {
-    let mut unique = HashSet::new();
+pub(super) fn measure(capture: &Capture, wanted: Option<ChunkIdSet>) -> anyhow::Result<Sends> {
+    let mut unique = ChunkIdSet::default();
     let chunks: Vec<ChunkRef> = capture
         .manifest
         .chunks()
@@ -81,10 +77,10 @@ pub(super) fn measure(
 }
 
 /// Chunks from everywhere, of about as many bytes as a sample shall have.
-fn sample(chunks: &[ChunkRef], bytes: u64) -> HashSet<ChunkId> {
+fn sample(chunks: &[ChunkRef], bytes: u64) -> ChunkIdSet {
     let step = (bytes / SAMPLE_BYTES).max(1);
     let (mut passed, mut due) = (0, 0);
-    let mut sample = HashSet::new();
+    let mut sample = ChunkIdSet::default();
     for chunk in chunks {
         passed += u64::from(chunk.size);
         if passed >= due {
@@ -95,7 +91,7 @@ fn sample(chunks: &[ChunkRef], bytes: u64) -> HashSet<ChunkId> {
     sample
 }
 
-fn compressed(capture: &Capture, wanted: HashSet<ChunkId>) -> anyhow::Result<u64> {
+fn compressed(capture: &Capture, wanted: ChunkIdSet) -> anyhow::Result<u64> {
     let mut writer = Writer::new(Counter::default(), LEVEL)?;
     let mut chunks = capture.chunks(wanted);
     while let Some((id, content)) = chunks.next_chunk()? {
@@ -128,8 +124,12 @@ mod tests {
     #[test]
     fn a_sample_is_spread_and_bounded() {
         let sizes = (0..4000_u32).map(|number| 1 + (number * 7919) % (1 << 20));
-        let chunks: Vec<ChunkRef> =
-            sizes.map(|size| ChunkRef { id: ChunkId::of(&size.to_le_bytes()), size }).collect();
+        let chunks: Vec<ChunkRef> = sizes
+            .map(|size| ChunkRef {
+                id: handoff_proto::chunk::ChunkId::of(&size.to_le_bytes()),
+                size,
+            })
+            .collect();
         let bytes = chunks.iter().map(|chunk| u64::from(chunk.size)).sum();
         let sample = sample(&chunks, bytes);
         let size_of = |chunk: &&ChunkRef| sample.contains(&chunk.id);

@@ -1,10 +1,10 @@
 //! The manifest on its way in, whole or as a delta to one that the user has here.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use handoff_proto::{
-    chunk::{ChunkId, ChunkRef},
+    chunk::{Chunk, ChunkId, ChunkRef},
     frames::unpack_manifest,
     manifest::{SnapshotId, apply_delta, changed_chunks},
     wire::Frame,
@@ -64,6 +64,8 @@ pub(super) struct Arriving {
 pub(super) struct Arrived {
     pub(super) id: SnapshotId,
     pub(super) snapshot: Arc<Snapshot>,
+    /// Its encoding, as it is stored.
+    pub(super) chunk: Chunk<Bytes>,
     /// The chunks that the user may lack; perhaps some more than once.
     pub(super) candidates: Vec<ChunkRef>,
 }
@@ -100,14 +102,24 @@ impl Arriving {
             Some(base) => apply_delta(&base.encoded, &unpacked, self.manifest_bytes)
                 .map_err(|error| Status::invalid_argument(error.to_string()))?,
         };
-        if SnapshotId::of(&encoded) != self.id {
-            return Err(Status::invalid_argument("manifest is not the announced one"));
-        }
-        let snapshot = Snapshot::decode(encoded.into()).map_err(failed)?;
-        let candidates = match &self.base {
+        let chunk = Chunk::verify(ChunkId::from_bytes(*self.id.as_bytes()), Bytes::from(encoded))
+            .ok_or_else(|| Status::invalid_argument("manifest is not the announced one"))?;
+        let (snapshot, changed) = thread::scope(|scope| {
+            let changed = self.base.as_ref().map(|base| {
+                let encoded = chunk.content();
+                scope.spawn(|| changed_chunks(&base.encoded, encoded))
+            });
+            let snapshot = Snapshot::decode(chunk.as_owned().clone());
+            let join = |changed: thread::ScopedJoinHandle<'_, _>| {
+                changed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            (snapshot, changed.map(join))
+        });
+        let snapshot = snapshot.map_err(failed)?;
+        let candidates = match changed {
             None => snapshot.manifest.chunks().collect(),
-            Some(base) => changed_chunks(&base.encoded, &snapshot.encoded).map_err(failed)?,
+            Some(changed) => changed.map_err(failed)?,
         };
-        Ok(Arrived { id: self.id, snapshot: Arc::new(snapshot), candidates })
+        Ok(Arrived { id: self.id, chunk, snapshot: Arc::new(snapshot), candidates })
     }
 }

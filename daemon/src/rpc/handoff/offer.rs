@@ -1,7 +1,7 @@
 //! What an offer must be, checked before anything is uploaded. Changes nothing.
 
 use handoff_proto::{
-    chunk::{ChunkId, ChunkRef},
+    chunk::{Chunk, ChunkRef},
     manifest::{SnapshotId, SnapshotManifest},
     run::{Contract, RunName},
     wire,
@@ -106,13 +106,12 @@ pub(super) async fn reserve(
     registry: &Registry,
     user: &UserName,
     lacking: &[ChunkRef],
-    manifest: &super::upload::Manifest,
+    manifest: Chunk<&[u8]>,
 ) -> Result<Reservation, Status> {
     let stored = registry.store().blobs.usage(user).await?;
     let mut adds = Usage { bytes: bytes_of(lacking), blobs: lacking.len() as u64 };
-    let id = ChunkId::from_bytes(*manifest.id.as_bytes());
-    if !registry.store().blobs.lacks(user, &[id]).await?.is_empty() {
-        adds.bytes += manifest.encoded.len() as u64;
+    if !registry.store().blobs.lacks(user, &[manifest.id()]).await?.is_empty() {
+        adds.bytes += manifest.content().len() as u64;
         adds.blobs += 1;
     }
     let quota = registry.settings().config.store.quota();

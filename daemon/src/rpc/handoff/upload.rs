@@ -8,9 +8,8 @@ use std::{io, mem, sync::Arc, thread};
 use bytes::Bytes;
 use handoff_proto::{
     bundle,
-    chunk::{Chunk, ChunkId, ChunkRef},
+    chunk::{Chunk, ChunkRef},
     frames::FrameReader,
-    manifest::SnapshotId,
     wire::Frame,
 };
 use tokio::{
@@ -40,19 +39,14 @@ pub(super) struct Upload {
     worker: Option<JoinHandle<Result<(), Status>>>,
 }
 
-/// The manifest that is stored with the last of the chunks.
-pub(super) struct Manifest {
-    pub(super) id: SnapshotId,
-    pub(super) encoded: Bytes,
-}
-
 impl Upload {
-    /// Starts the receiving thread, which accepts exactly `lacking`.
+    /// Starts the receiving thread, which accepts exactly `lacking`; the manifest is stored with the
+    /// last of it.
     pub(super) fn start(
         registry: &Registry,
         user: &UserName,
         lacking: Vec<ChunkRef>,
-        manifest: Manifest,
+        manifest: Chunk<Bytes>,
     ) -> Self {
         let user = user.clone();
         let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
@@ -118,7 +112,7 @@ impl Receiving {
         self,
         mut frames: mpsc::Receiver<Frame>,
         expected: Vec<ChunkRef>,
-        manifest: &Manifest,
+        manifest: &Chunk<Bytes>,
     ) -> Result<(), Status> {
         let mut store = Storing::new(&self);
         // Whoever has nothing to send may leave even the empty bundle out.
@@ -133,7 +127,7 @@ impl Receiving {
                 return Err(status);
             }
         }
-        store.writer.put(&ChunkId::from_bytes(*manifest.id.as_bytes()), &manifest.encoded)?;
+        store.put(manifest.as_ref())?;
         Ok(store.finish()?)
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{Access, AtFlags, Dir, FileType, accessat, readlinkat, statat};
 use rustix::io::Errno;
 
@@ -26,7 +26,8 @@ const IGNORE_FILE_MAX: u64 = 4 * 1024 * 1024;
 
 /// A directory that is open.
 pub(super) struct Directory {
-    fd: OwnedFd,
+    /// Kept for its descriptor once it has been read.
+    dir: Dir,
     /// All names, one after the other.
     names: Vec<u8>,
     /// Sorted by name.
@@ -57,14 +58,15 @@ impl Directory {
         let fd = beneath::open_directory(root, path, Mounts::Crossed)?;
         let mut names = Vec::new();
         let mut children = Vec::new();
-        for item in Dir::read_from(&fd)? {
+        let mut dir = Dir::new(fd)?;
+        while let Some(item) = dir.read() {
             let item = item?;
             let name = item.file_name().to_bytes();
             if name == b"." || name == b".." {
                 continue;
             }
             let kind = match item.file_type() {
-                FileType::Unknown => match kind_of(&fd, name) {
+                FileType::Unknown => match kind_of(dir.fd()?, name) {
                     Err(Errno::NOENT) => continue,
                     kind => kind?,
                 },
@@ -75,7 +77,11 @@ impl Directory {
             children.push(Child { name: start..names.len(), kind });
         }
         children.sort_unstable_by(|a, b| names[a.name.clone()].cmp(&names[b.name.clone()]));
-        Ok(Self { fd, names, children })
+        Ok(Self { dir, names, children })
+    }
+
+    fn fd(&self) -> rustix::io::Result<BorrowedFd<'_>> {
+        self.dir.fd()
     }
 
     /// What it holds, sorted by name.
@@ -91,7 +97,8 @@ impl Directory {
 
     /// The one look at a carried file; `None` if it is gone.
     pub(super) fn look_at(&self, name: &[u8], path: &TreePath) -> Result<Option<Meta>, FileError> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let found = self.fd().and_then(|fd| statat(fd, name, AtFlags::SYMLINK_NOFOLLOW));
+        match found {
             Ok(stat) => Ok(Some(Meta::from_stat(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno).at("look at", Some(path)),
@@ -116,7 +123,9 @@ impl Directory {
             MetaKind::File => Ok(WalkKind::File { size: meta.size }),
             MetaKind::Directory => Ok(WalkKind::Directory),
             MetaKind::Symlink => Ok(WalkKind::Symlink {
-                target: readlinkat(&self.fd, name, Vec::new())
+                target: self
+                    .fd()
+                    .and_then(|fd| readlinkat(fd, name, Vec::new()))
                     .at("read the link", Some(path))?
                     .into_bytes(),
             }),
@@ -130,7 +139,10 @@ impl Directory {
     fn is_readable(&self, name: &[u8], meta: &Meta) -> bool {
         const READABLE_BY_ALL: u32 = 0o444;
         meta.mode & READABLE_BY_ALL == READABLE_BY_ALL
-            || accessat(&self.fd, name, Access::READ_OK, AtFlags::EACCESS).is_ok()
+            || self
+                .fd()
+                .and_then(|fd| accessat(fd, name, Access::READ_OK, AtFlags::EACCESS))
+                .is_ok()
     }
 
     /// The rules in an ignore file of this directory.
@@ -140,12 +152,13 @@ impl Directory {
         }
         let path = TreePath::child(None, name)
             .map_err(|_| FileError::NotRegular { path: crate::path::escaped(name) })?;
-        let content = ignore_file(self.fd.as_fd(), &path)?;
+        let fd = self.fd().at("open", Some(&path))?;
+        let content = ignore_file(fd, &path)?;
         Ok(content.map(|content| Patterns::parse(&content, case)))
     }
 }
 
-fn kind_of(fd: &OwnedFd, name: &[u8]) -> rustix::io::Result<MetaKind> {
+fn kind_of(fd: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<MetaKind> {
     let stat = statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(Meta::from_stat(&stat).kind)
 }

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// As much may always be on its way: a fast link with a short round trip needs no more.
-const BYTES_MIN: u64 = 1 << 20;
+/// As much may always be on its way: a fast link with a short round trip needs no more, and what is
+/// on its way before anything is known of the link got less effort than a slow one deserves.
+const BYTES_MIN: u64 = 256 << 10;
 
 /// As much is never exceeded: the window of the connection.
 const BYTES_MAX: u64 = 32 << 20;

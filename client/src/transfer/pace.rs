@@ -11,11 +11,15 @@ use handoff_proto::bundle::LEVEL_MIN;
 /// keeps up with a few megabytes a second.
 const LEVELS: [i32; 7] = [LEVEL_MIN, 1, 3, 6, 9, 12, 15];
 
-/// Where to begin: what suits a local network.
-const START: usize = 1;
+/// Where to begin: hardly slower than less, and a fair part of a small tree on a slow link.
+const START: usize = 2;
 
 /// Plain bytes between two decisions.
-const STEP_BYTES: u64 = 1 << 20;
+const STEP_BYTES: u64 = 512 << 10;
+
+/// Plain bytes after which a link that was never waited for is fast: before, it may only not have
+/// been full.
+const FILLED_BYTES: u64 = 8 << 20;
 
 /// A level that turned out to be too much is tried again after this many plain bytes: links change.
 const RETRY_BYTES: u64 = 64 << 20;
@@ -29,6 +33,8 @@ pub(super) struct Pace {
     waited: Duration,
     /// The place that the processor did not manage, and how many plain bytes ago that was.
     too_much: Option<(usize, u64)>,
+    /// Plain bytes until a link that was not waited for is taken for fast.
+    unknown: u64,
 }
 
 impl Pace {
@@ -39,6 +45,7 @@ impl Pace {
             busy: Duration::ZERO,
             waited: Duration::ZERO,
             too_much: None,
+            unknown: FILLED_BYTES,
         }
     }
 
@@ -60,17 +67,20 @@ impl Pace {
             .too_much
             .map(|(place, ago)| (place, ago + self.plain))
             .filter(|(_, ago)| *ago < RETRY_BYTES);
+        self.unknown = if self.waited.is_zero() { self.unknown.saturating_sub(self.plain) } else { 0 };
         self.decide();
         (self.plain, self.busy, self.waited) = (0, Duration::ZERO, Duration::ZERO);
     }
 
     fn decide(&mut self) {
-        let ceiling = self.too_much.map_or(LEVELS.len(), |(place, _)| place) - 1;
         if self.waited > 8 * self.busy {
-            self.place = (self.place + 2).min(ceiling.max(self.place));
+            // Whatever was too much before, the link is another now.
+            self.too_much = None;
+            self.place = (self.place + 2).min(LEVELS.len() - 1);
         } else if self.waited > self.busy {
+            let ceiling = self.too_much.map_or(LEVELS.len(), |(place, _)| place) - 1;
             self.place = (self.place + 1).min(ceiling.max(self.place));
-        } else if self.waited < self.busy / 8 && self.place > 0 {
+        } else if self.waited < self.busy / 8 && self.place > 0 && self.unknown == 0 {
             self.too_much = Some((self.place, 0));
             self.place -= 1;
         }
@@ -81,18 +91,22 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Sends this many MiB over a link of so many bytes a second; compression halves the size and
-    /// each level costs twice the one before. Returns the levels used.
-    fn levels(mebibytes: u64, bytes_per_second: f64) -> Vec<i32> {
+    /// Sends this many steps over a link of so many bytes a second that takes a quarter of a
+    /// megabyte at once; compression halves the size and each level costs twice the one before.
+    /// Returns the levels used.
+    fn levels(steps: u64, bytes_per_second: f64) -> Vec<i32> {
         let mut pace = Pace::new();
-        (0..mebibytes)
+        let mut queued = 0.0_f64;
+        (0..steps)
             .map(|_| {
                 let level = pace.level();
                 let place = LEVELS.iter().position(|known| *known == level).unwrap_or_default();
                 let speed = 2e9 / f64::from(1_u32 << (2 * place));
-                let size = if place == 0 { 1048576.0 } else { 524288.0 };
-                let busy = 1048576.0 / speed;
-                let waited = (size / bytes_per_second - busy).max(0.0);
+                let size = if place == 0 { 524288.0 } else { 262144.0 };
+                let busy = 524288.0 / speed;
+                queued = (queued - busy * bytes_per_second).max(0.0) + size;
+                let waited = (queued - 262144.0).max(0.0) / bytes_per_second;
+                queued = queued.min(262144.0);
                 let seconds = Duration::from_secs_f64;
                 pace.sent(STEP_BYTES, seconds(busy), seconds(waited));
                 level
@@ -102,14 +116,32 @@ mod tests {
 
     #[test]
     fn a_link_faster_than_compression_gets_none() {
-        let levels = levels(100, 5e9);
-        assert!(levels[2..].iter().filter(|level| **level == LEVEL_MIN).count() > 95, "{levels:?}");
+        let levels = levels(200, 5e9);
+        let least = levels.iter().filter(|level| **level == LEVEL_MIN).count();
+        assert!(least > 175, "{levels:?}");
     }
 
     #[test]
     fn a_slow_link_gets_the_most() {
         let levels = levels(100, 1e5);
         assert_eq!(levels[3..].iter().min(), Some(&15), "{levels:?}");
+    }
+
+    #[test]
+    fn a_link_that_is_not_full_yet_is_not_taken_for_a_fast_one() {
+        let levels = levels(100, 2.5e6);
+        assert!(levels.iter().all(|level| *level >= LEVELS[START]), "{levels:?}");
+        assert!(levels[5..].iter().all(|level| *level >= 6), "{levels:?}");
+    }
+
+    #[test]
+    fn a_link_that_becomes_slow_gets_more_at_once() {
+        let mut pace = Pace::new();
+        let (millisecond, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        (0..40).for_each(|_| pace.sent(STEP_BYTES, millisecond, Duration::ZERO));
+        assert_eq!(pace.level(), LEVEL_MIN);
+        (0..3).for_each(|_| pace.sent(STEP_BYTES, millisecond, second));
+        assert_eq!(pace.level(), 15);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub fn export<W: Write>(
     let mut writer = Writer::new(output, LEVEL).map_err(ExportError::Write)?;
     writer.manifest(&capture.encoded).map_err(ExportError::Write)?;
     let wanted = capture.manifest.chunks().map(|chunk| chunk.id).collect();
-    let mut chunks = capture.chunks(wanted);
+    let mut chunks = capture.verified_chunks(wanted);
     while let Some((id, content)) = chunks.next_chunk().map_err(ExportError::Changed)? {
         writer.chunk(&id, content).map_err(ExportError::Write)?;
         on_written(content.len() as u64);

@@ -19,6 +19,8 @@ pub struct ChangedSince {
     /// Why it cannot be read any more, if that is what changed.
     #[source]
     pub source: Option<std::io::Error>,
+    /// Whether only its hash tells: the next capture must not rely on the file's times either.
+    pub unnoticed: bool,
 }
 
 /// Chunks of a capture in order of first use, each once, with their content.
@@ -52,6 +54,12 @@ impl Capture {
         self.chunks_by(Check::Stamps, wanted)
     }
 
+    /// The same, checked against their hashes here: for what nobody reads back soon.
+    #[must_use]
+    pub fn verified_chunks(&self, wanted: ChunkIdSet) -> Chunks<'_> {
+        self.chunks_by(Check::Hashes, wanted)
+    }
+
     fn chunks_by(&self, check: Check, wanted: ChunkIdSet) -> Chunks<'_> {
         Chunks {
             capture: self,
@@ -69,12 +77,12 @@ impl Capture {
     /// compares hashes, as a program that writes through a mapping may leave a file's times alone.
     #[must_use]
     pub fn find_changed(&self, wanted: ChunkIdSet) -> Option<ChangedSince> {
-        let mut chunks = self.chunks_by(Check::Hashes, wanted);
+        let mut chunks = self.verified_chunks(wanted);
         loop {
             match chunks.next_chunk() {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
-                Err(changed) => return Some(changed),
+                Err(changed) => return Some(ChangedSince { unnoticed: true, ..changed }),
             }
         }
     }
@@ -128,7 +136,7 @@ impl Chunks<'_> {
     fn read(&mut self, chunk: ChunkRef, offset: u64) -> Result<(), ChangedSince> {
         let Capture { manifest, sources, directory, stamps, .. } = self.capture;
         let path = &manifest.entries[self.entry].path;
-        let changed = |source| ChangedSince { path: path.clone(), source };
+        let changed = |source| ChangedSince { path: path.clone(), source, unnoticed: false };
         let content = match &mut self.open {
             Some(content) => content,
             none => {

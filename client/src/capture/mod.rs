@@ -27,7 +27,7 @@ mod stat_cache;
 mod unsupported;
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 
@@ -136,6 +136,12 @@ pub fn capture(
 
 /// A stat cache that may still be on its way into memory.
 type LazyCache<'a> = LazyLock<StatCache, Box<dyn FnOnce() -> StatCache + Send + 'a>>;
+
+/// Forgets what earlier captures of a tree have read.
+pub fn forget(stat_caches: &Path, root: &AbsolutePath) {
+    // One that cannot be removed is as hard to read.
+    drop(std::fs::remove_file(stat_cache::place(stat_caches, root)));
+}
 
 /// What became of one attempt.
 enum Attempt {

@@ -296,7 +296,7 @@ impl FileReader<'_> {
         if Stamp::from_stat(&before) != stamp || stamp.size != size {
             return Ok(None);
         }
-        let margin = self.margins.of(file, after.st_dev);
+        let margin = self.margins.of(file, after.st_dev, &stamp);
         let meta = FileMeta {
             mode: widen(after.st_mode) & MODE_MASK,
             stamp,

@@ -17,7 +17,7 @@ use crate::capture::{self, Capture, Options, Reading};
 use crate::context::Context;
 use crate::contract::{ContractFile, Flags, TimeLimit, compose};
 use crate::output::Output;
-use crate::secrets::{self, Scan, SecretsFound};
+use crate::secrets::{self, Asking, Scan, SecretsFound};
 use crate::transfer::Known;
 
 /// What is carried besides and instead of the usual.
@@ -98,6 +98,11 @@ impl Errand {
         PackMemory::new(&context.settings.places.packs(remote), &self.root)
     }
 
+    /// Has the next capture read everything again.
+    pub fn distrust_times(&self) {
+        capture::forget(&self.stat_cache, &self.root);
+    }
+
     /// Captures the tree, without packs that this remote needs no more.
     ///
     /// # Errors
@@ -170,7 +175,7 @@ pub async fn refuse_secrets(
     let passed = move |chunks: &[ChunkRef]| {
         new.as_ref().is_some_and(|new| chunks.iter().all(|chunk| !new.contains(&chunk.id)))
     };
-    let findings = scan_but(capture, passed).await?.findings;
+    let findings = scan_but(capture, Asking::AboutFindings, passed).await?.findings;
     if findings.is_empty() { Ok(()) } else { Err(SecretsFound(findings).into()) }
 }
 
@@ -180,15 +185,16 @@ pub async fn refuse_secrets(
 ///
 /// Where that is not possible.
 pub async fn scan(capture: &Arc<Capture>) -> anyhow::Result<Scan> {
-    scan_but(capture, |_| false).await
+    scan_but(capture, Asking::First, |_| false).await
 }
 
 async fn scan_but(
     capture: &Arc<Capture>,
+    asking: Asking,
     passed: impl Fn(&[ChunkRef]) -> bool + Send + Sync + 'static,
 ) -> anyhow::Result<Scan> {
     let capture = Arc::clone(capture);
-    let scanned = tokio::task::spawn_blocking(move || secrets::scan(&capture, &passed));
+    let scanned = tokio::task::spawn_blocking(move || secrets::scan(&capture, asking, &passed));
     Ok(scanned.await.context("the scan for secrets was interrupted")??)
 }
 

@@ -78,7 +78,7 @@ impl Kept {
             entry.chunks().iter().any(|chunk| chunks.contains(&chunk.id))
         };
         let path = self.manifest.entries.iter().find(uses)?.path.clone();
-        Some(ChangedSince { path, source })
+        Some(ChangedSince { path, source, unnoticed: false })
     }
 }
 

@@ -132,7 +132,7 @@ fn fill(file: &mut File, capture: &Capture, ids: ChunkIdSet) -> Result<(), Write
         other => WriteError::Io(io::Error::other(other)),
     };
     let mut writer = Writer::new(BufWriter::new(file), LEVEL).map_err(failed)?;
-    let mut chunks = capture.chunks(ids);
+    let mut chunks = capture.verified_chunks(ids);
     while let Some((id, content)) = chunks.next_chunk().map_err(WriteError::Changed)? {
         writer.chunk(&id, content).map_err(failed)?;
     }

@@ -59,6 +59,15 @@ pub struct Scan {
     pub too_large: Vec<TreePath>,
 }
 
+/// When git is asked which tracked files are committed as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Before anything is scanned: for whoever tells what was.
+    First,
+    /// Where there are only a few, about those in which something was found.
+    AboutFindings,
+}
+
 /// Secrets would leave this machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", describe(.0))]
@@ -98,14 +107,14 @@ fn describe(findings: &[Finding]) -> String {
 }
 
 /// Scans what was captured. `passed` says of a file's content that it need not be looked at again,
-/// because it was scanned before or has left this machine already; such files are not read. Where
-/// only a few are left, git is asked only about those in which something is found.
+/// because it was scanned before or has left this machine already; such files are not read.
 ///
 /// # Errors
 ///
 /// Where git cannot be asked or a file has changed since it was captured.
 pub fn scan(
     capture: &Capture,
+    asking: Asking,
     passed: &(dyn Fn(&[ChunkRef]) -> bool + Sync),
 ) -> Result<Scan, ScanError> {
     let manifest = &capture.manifest;
@@ -119,7 +128,8 @@ pub fn scan(
     let tracked: Vec<&Entry> = tracked.map(|(_, entry, _)| *entry).collect();
     let bytes: u64 = tracked.iter().map(|entry| entry.size().min(SCANNED_BYTES_MAX)).sum();
     let paths = tracked.iter().map(|entry| &entry.path);
-    let changed = if tracked.len() <= UNASKED_FILES_MAX && bytes <= UNASKED_BYTES_MAX {
+    let few = tracked.len() <= UNASKED_FILES_MAX && bytes <= UNASKED_BYTES_MAX;
+    let changed = if asking == Asking::AboutFindings && few {
         paths.cloned().collect()
     } else {
         changed::changed(manifest, &paths.collect::<Vec<_>>())?

@@ -61,7 +61,7 @@ impl Tree {
     }
 
     fn scan(&self, include: &[&str]) -> Scan {
-        scan(&self.capture(include), &|_| false).unwrap()
+        scan(&self.capture(include), Asking::First, &|_| false).unwrap()
     }
 }
 
@@ -167,7 +167,7 @@ fn what_has_passed_before_is_not_read_again() {
     tree.write("a", &token());
     let capture = tree.capture(&[]);
     fs::remove_file(tree.path().join("a")).unwrap();
-    let scan = scan(&capture, &|_| true).unwrap();
+    let scan = scan(&capture, Asking::First, &|_| true).unwrap();
     assert_eq!((scan.files, scan.findings.len()), (0, 0));
 }
 
@@ -196,7 +196,7 @@ fn a_file_that_changed_since_is_an_error_and_never_a_pass() {
     tree.write("a", "harmless");
     let capture = tree.capture(&[]);
     tree.write("a", &token());
-    assert!(matches!(scan(&capture, &|_| false), Err(ScanError::Changed(_))));
+    assert!(matches!(scan(&capture, Asking::First, &|_| false), Err(ScanError::Changed(_))));
 }
 
 #[test]

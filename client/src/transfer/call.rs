@@ -6,6 +6,7 @@ use bytes::Bytes;
 use handoff_proto::chunk::{ChunkId, ChunkIdSet};
 use handoff_proto::frames::{frames, pack_manifest};
 use handoff_proto::manifest::{Entry, SnapshotManifest};
+use handoff_proto::problem::Code;
 use handoff_proto::run::RunId;
 use handoff_proto::wire::handoff_reply::Part as Reply;
 use handoff_proto::wire::handoff_request::Part;
@@ -65,7 +66,7 @@ pub(super) async fn attempt(
         }
     }
     if let Err(TransferError::Remote { source, .. }) = &outcome
-        && !source.is_transient()
+        && source.problem_code() == Some(Code::Refused)
         && let Some(sent) = call.sent.take()
     {
         // Content that is not what its hash says would have been refused.

@@ -60,7 +60,7 @@ impl From<io::Error> for CopyError {
 ///
 /// Where the stream fails or a file has changed since it was collected.
 pub fn write(collection: &Collection, output: impl Write) -> Result<(), WriteError> {
-    let mut writer = bundle::Writer::for_link(output, LEVEL)?;
+    let mut writer = bundle::Writer::new(output, LEVEL)?;
     writer.manifest(&collection.manifest.encode())?;
     let mut written = collection.known.clone();
     for entry in &collection.manifest.entries {

@@ -21,7 +21,10 @@ use super::{
     outcome,
     registry::Shared,
 };
-use crate::{store::UserName, workspace::Layout};
+use crate::{
+    store::UserName,
+    workspace::{Layout, WorkspaceError},
+};
 
 /// One run's driver.
 pub(super) struct Driver {
@@ -39,6 +42,8 @@ pub(super) struct Driver {
 enum DriveError {
     #[error("cannot record what happened")]
     Record(#[from] RecordError),
+    #[error("cannot prepare or take in its harvest")]
+    Harvest(#[from] WorkspaceError),
     #[error("cannot follow its job")]
     Supervisor(#[from] crate::supervisor::AttachError),
     #[error("cannot make room for another harvest")]

@@ -88,13 +88,10 @@ pub trait BlobWriter: Send {
     /// When the hash is wrong, the blob too large, or the store fails; the writer stays usable
     /// after the first two.
     fn put(&mut self, id: &ChunkId, bytes: &[u8]) -> Result<(), BlobError> {
-        if bytes.len() > BLOB_BYTES_MAX {
-            return Err(BlobError::TooLarge { id: *id, bytes: bytes.len() });
-        }
         self.put_verified(Chunk::verify(*id, bytes).ok_or(BlobError::WrongHash { id: *id })?)
     }
 
-    /// The same for content whose hash was checked.
+    /// The same for content whose hash was checked. Whoever implements this checks the size.
     ///
     /// # Errors
     /// When the blob is too large or the store fails.

@@ -48,8 +48,8 @@ impl<W: Write> Writer<W> {
         Self::with(output, level, Checksum::Written)
     }
 
-    /// Begins a bundle for a link that lets nothing be damaged, or between processes: without
-    /// checksums, which cost as much as encryption.
+    /// Begins a bundle for a link that lets nothing be damaged: without checksums, which cost as much
+    /// as encryption.
     ///
     /// # Errors
     ///

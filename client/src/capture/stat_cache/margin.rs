@@ -3,6 +3,8 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::Stamp;
+
 /// The coarsest step in use (FAT). Also allows for the clock of another machine, which network file
 /// systems keep times by.
 pub(in crate::capture) const COARSE: Duration = Duration::from_secs(2);
@@ -12,8 +14,9 @@ pub(in crate::capture) const COARSE: Duration = Duration::from_secs(2);
 #[cfg(target_os = "linux")]
 const FINE: Duration = Duration::from_millis(20);
 
-/// The numbers of local file systems that keep nanoseconds: ext2 to ext4, Btrfs, XFS, tmpfs, F2FS,
-/// ZFS, bcachefs (`statfs(2)` and `linux/magic.h`; ZFS has its own in `sys/fs/zfs.h`).
+/// The numbers of local file systems that keep nanoseconds, or else whole seconds: ext2 to ext4,
+/// Btrfs, XFS, tmpfs, F2FS, ZFS, bcachefs (`statfs(2)` and `linux/magic.h`; ZFS has its own in
+/// `sys/fs/zfs.h`).
 #[cfg(target_os = "linux")]
 const FINE_GRAINED: [i64; 7] =
     [0xef53, 0x9123_683e, 0x5846_5342, 0x0102_1994, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e];
@@ -25,8 +28,12 @@ pub(in crate::capture) struct Margins {
 }
 
 impl Margins {
-    /// The margin for a file, which is on this device.
-    pub(in crate::capture) fn of(&mut self, file: impl AsFd, device: u64) -> Duration {
+    /// The margin for a file, which has this stamp and is on this device.
+    pub(in crate::capture) fn of(&mut self, file: impl AsFd, device: u64, stamp: &Stamp) -> Duration {
+        // ext2, ext3 and ext4 with small inodes keep whole seconds.
+        if stamp.mtime.nanos == 0 || stamp.ctime.nanos == 0 {
+            return COARSE;
+        }
         if let Some((_, margin)) = self.known.iter().find(|(known, _)| *known == device) {
             return *margin;
         }

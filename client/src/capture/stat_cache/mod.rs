@@ -16,7 +16,7 @@ mod margin;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use handoff_proto::chunk::ChunkRef;
 use handoff_proto::manifest::Timestamp;
@@ -66,9 +66,19 @@ impl Stamp {
 pub(super) struct Moment(Timestamp);
 
 impl Moment {
+    /// Now, by the kernel's last tick: files are stamped with nothing earlier from here on.
+    #[cfg(target_os = "linux")]
+    pub(super) fn now() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        Self(Timestamp { secs: now.tv_sec, nanos: u32::try_from(now.tv_nsec).unwrap_or_default() })
+    }
+
+    /// Now.
+    #[cfg(not(target_os = "linux"))]
     pub(super) fn now() -> Self {
         // Before 1970 nothing is trusted, which is right whatever time it is.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let since = since.unwrap_or_default();
         let secs = i64::try_from(since.as_secs()).unwrap_or_default();
         Self(Timestamp { secs, nanos: since.subsec_nanos() })
     }
@@ -95,8 +105,7 @@ pub(super) struct StatCache {
 impl StatCache {
     /// What is remembered of the tree at `root` in this directory.
     pub(super) fn load(directory: Option<&Path>, root: &AbsolutePath) -> Self {
-        let name = |root: &AbsolutePath| blake3::hash(root.as_bytes()).to_hex();
-        let path = directory.map(|directory| directory.join(name(root).as_str()));
+        let path = directory.map(|directory| place(directory, root));
         let content = path.as_ref().and_then(|path| std::fs::read(path).ok());
         let loaded = content.and_then(|content| Loaded::parse(content, root)).unwrap_or_default();
         Self { path, root: root.clone(), loaded }
@@ -144,6 +153,11 @@ impl StatCache {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+/// Where what is remembered of a tree is kept.
+pub(super) fn place(directory: &Path, root: &AbsolutePath) -> PathBuf {
+    directory.join(blake3::hash(root.as_bytes()).to_hex().as_str())
 }
 
 /// What it costs to read a file of this size again.

@@ -65,14 +65,16 @@ fn what_changed_a_moment_before_is_not_trusted() {
 #[test]
 fn each_file_system_has_its_own_margin() {
     let (file, mut margins) = (tempfile::tempfile().unwrap(), Margins::default());
-    let margin = margins.of(&file, 1);
+    let margin = margins.of(&file, 1, &stamp(1));
     assert!(margin <= COARSE && margin > Duration::from_millis(10), "{margin:?}");
-    assert_eq!(margins.of(&file, 1), margin);
+    assert_eq!(margins.of(&file, 1, &stamp(1)), margin);
+    let whole_seconds = Stamp { ctime: Timestamp { secs: 1, nanos: 0 }, ..stamp(1) };
+    assert_eq!(margins.of(&file, 1, &whole_seconds), COARSE);
     #[cfg(target_os = "linux")]
     {
         // The kernel's own files have no times to rely on.
         let proc = File::open("/proc/self/stat").unwrap();
-        assert_eq!(margins.of(&proc, 2), COARSE);
+        assert_eq!(margins.of(&proc, 2, &stamp(1)), COARSE);
     }
 }
 

@@ -193,6 +193,9 @@ async fn send(
             Ok(receipt) => return Ok(receipt),
             Err(TransferError::Changed(changed)) if captures < CAPTURES => {
                 captures += 1;
+                if changed.unnoticed {
+                    errand.distrust_times();
+                }
                 if capture.is_remembered(&changed.path) {
                     packs.forget().context("cannot forget what the remote has lost")?;
                 }

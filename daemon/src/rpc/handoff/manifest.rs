@@ -106,14 +106,18 @@ impl Arriving {
             .ok_or_else(|| Status::invalid_argument("manifest is not the announced one"))?;
         let (snapshot, changed) = thread::scope(|scope| {
             let changed = self.base.as_ref().map(|base| {
-                let encoded = chunk.content();
-                scope.spawn(|| changed_chunks(&base.encoded, encoded))
+                let compare = || changed_chunks(&base.encoded, chunk.content());
+                (thread::Builder::new().spawn_scoped(scope, compare).ok(), compare)
             });
             let snapshot = Snapshot::decode(chunk.as_owned().clone());
-            let join = |changed: thread::ScopedJoinHandle<'_, _>| {
-                changed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            (snapshot, changed.map(join))
+            let changed = changed.map(|(other, compare)| match other {
+                Some(other) => {
+                    other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                // The system allows no more threads.
+                None => compare(),
+            });
+            (snapshot, changed)
         });
         let snapshot = snapshot.map_err(failed)?;
         let candidates = match changed {

@@ -18,7 +18,7 @@ use crate::{
         self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE, Remains, Step,
         output::{Position, Reader, Stream},
     },
-    workspace::{self, Owner, PolicyInput},
+    workspace::{self, Owner, PolicyInput, View, WorkspaceError},
 };
 
 /// How often a harvest whose supervisor vanished is tried: once more than can be bad luck.
@@ -56,7 +56,8 @@ impl Driver {
         self.journal.record(Event::ResultRecorded(record)).await?;
         // Needed by nobody from here on; what stays after a crash goes with the run.
         let base = self.layout.base();
-        self.shared.tracker.spawn_blocking(move || drop(workspace::remove(base.directory())));
+        let remove = move || drop(workspace::remove(base.directory()));
+        drop(self.shared.tracker.spawn_blocking(remove).await);
         Ok(())
     }
 
@@ -69,7 +70,8 @@ impl Driver {
                 Err(AttachError::NotRunning(Remains::Exited(exit))) => Some(exit),
                 Err(AttachError::NotRunning(Remains::Vanished)) => None,
                 Err(AttachError::NotRunning(Remains::NeverSpawned)) => {
-                    if let Err(failure) = self.start_harvest(&job).await {
+                    let view = self.prepare_harvest().await?;
+                    if let Err(failure) = self.start_harvest(&job, view).await {
                         return Ok(Err(failure));
                     }
                     last_word(supervisor::attach(&job).await?).await?
@@ -88,15 +90,26 @@ impl Driver {
         Ok(Err("harvest vanished twice: the machine went down or it was killed".to_owned()))
     }
 
-    async fn start_harvest(&self, job: &Path) -> Result<(), Failure> {
+    /// Writes what the harvest compares with. Where that fails, for want of room perhaps, nothing is
+    /// recorded: what the run made is still there, and is harvested after a restart.
+    async fn prepare_harvest(&self) -> Result<View, DriveError> {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
-        let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
-        let spec = self.shared.tracker.spawn_blocking(move || {
+        let (layout, user) = (self.layout.clone(), self.user()?);
+        let prepared = self.shared.tracker.spawn_blocking(move || {
             let view = shared.view(&run, &user, &layout)?;
             let blobs = &*shared.store.blobs;
             let snapshot = shared.snapshots.read(blobs, &user, run.snapshot)?;
             workspace::write_base(blobs, &user, &snapshot, &layout)?;
-            Ok::<_, anyhow::Error>(harvest::job_spec(&PolicyInput {
+            Ok::<_, WorkspaceError>(view)
+        });
+        Ok(prepared.await.map_err(|_panicked| DriveError::Stopping)??)
+    }
+
+    async fn start_harvest(&self, job: &Path, view: View) -> Result<(), Failure> {
+        let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
+        let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
+        let spec = self.shared.tracker.spawn_blocking(move || {
+            harvest::job_spec(&PolicyInput {
                 config: &shared.settings.config,
                 state: &shared.settings.state,
                 tools: &shared.settings.tools,
@@ -106,7 +119,7 @@ impl Driver {
                 layout: &layout,
                 view: &view,
                 owner: Owner::of(&run),
-            })?)
+            })
         });
         let spec = spec.await.map_err(chain)?.map_err(chain)?;
         let limits = &self.shared.settings.config.runs;
@@ -129,15 +142,11 @@ impl Driver {
             let blobs = &*shared.store.blobs;
             let base = &shared.snapshots.read(blobs, &user, id)?.manifest;
             let limits = IngestLimits::of_run(base, shared.settings.config.runs.disk_bytes);
-            Ok::<_, anyhow::Error>(harvest::ingest(
-                BufReader::new(stdout),
-                blobs,
-                &user,
-                base,
-                &limits,
-            )?)
+            let taken = harvest::ingest(BufReader::new(stdout), blobs, &user, base, &limits);
+            Ok::<_, WorkspaceError>(taken)
         });
-        let outcome: HarvestOutcome = match taken.await.map_err(|_panicked| DriveError::Stopping)? {
+        let taken = taken.await.map_err(|_panicked| DriveError::Stopping)?;
+        let outcome: HarvestOutcome = match taken? {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Err(chain(error))),
         };

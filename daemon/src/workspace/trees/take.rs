@@ -7,6 +7,9 @@
 //! before a file is touched: content may get there sooner than names do. What lost its name goes
 //! on as a part of the new tree, whose own layer has all that was taken; as a part of none it is
 //! garbage.
+//!
+//! What stays of a file is not read and not hashed: it is trusted, as every tree is, that nobody
+//! but the daemon writes there.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
@@ -188,8 +191,9 @@ fn provider(of_user: &OfUser<'_>, earlier: &Earlier, was: &Entry) -> Option<Stri
     for name in &earlier.chain {
         let tree = open_tree(&of_user.path(name)).ok()?;
         if let Some(found) = lstat(&tree, &was.path).ok()? {
-            let Meta { kind, links, size, .. } = found;
-            let fits = (kind, links, size) == (MetaKind::File, 1, was.size());
+            let Meta { kind, links, size, mtime, .. } = found;
+            let fits = (kind, links) == (MetaKind::File, 1)
+                && (size, mtime, found.permissions()) == (was.size(), was.mtime, was.mode);
             return fits.then(|| name.clone());
         }
     }

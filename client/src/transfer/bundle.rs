@@ -8,7 +8,7 @@ use bytes::Bytes;
 use handoff_proto::bundle::{BundleError, Writer};
 use handoff_proto::chunk::ChunkIdSet;
 use handoff_proto::wire::handoff_request::Part;
-use handoff_proto::wire::{Empty, FRAME_BYTES_MAX, Frame, HandoffRequest};
+use handoff_proto::wire::{Empty, Frame, HandoffRequest};
 use tokio::sync::mpsc;
 
 use super::Parcel;
@@ -42,7 +42,8 @@ pub(super) fn send(
     let mut pace = Pace::new();
     let mut writer = Writer::for_link(frames, pace.level()).map_err(closed)?;
     let mut chunks = parcel.chunks(wanted);
-    let (mut sent, mut waited, mut since) = (0, Duration::ZERO, Instant::now());
+    let (mut sent, mut since) = (0, Instant::now());
+    let (mut waited, mut pieces) = (Duration::ZERO, 0);
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {
         let size = content.len() as u64;
         writer.set_level(pace.level()).map_err(closed)?;
@@ -51,10 +52,12 @@ pub(super) fn send(
         progress.set(sent);
 
         let now = Instant::now();
-        let waited_in_all = writer.get_mut().map_or(waited, |frames| frames.waited);
+        let in_all = writer.get_mut().map(|frames| (frames.waited, frames.pieces));
+        let (waited_in_all, pieces_in_all) = in_all.unwrap_or((waited, pieces));
         let waited_now = waited_in_all.saturating_sub(waited);
-        pace.sent(size, now.duration_since(since).saturating_sub(waited_now), waited_now);
-        (waited, since) = (waited_in_all, now);
+        let busy = now.duration_since(since).saturating_sub(waited_now);
+        pace.sent(size, pieces_in_all - pieces, busy, waited_now);
+        (waited, pieces, since) = (waited_in_all, pieces_in_all, now);
     }
     let mut frames = writer.finish().map_err(closed)?;
     frames.flush().map_err(|_| SendError::Closed)?;
@@ -67,14 +70,19 @@ struct Frames<'a> {
     flight: &'a Flight,
     /// How long the link did not take more.
     waited: Duration,
+    /// How often it was given something.
+    pieces: u64,
     offset: u64,
     buffer: Vec<u8>,
+    /// Bytes at which the buffer is sent.
+    piece: usize,
 }
 
 impl<'a> Frames<'a> {
     fn new(requests: mpsc::Sender<HandoffRequest>, flight: &'a Flight) -> Self {
-        let buffer = Vec::with_capacity(FRAME_BYTES_MAX);
-        Self { requests, flight, waited: Duration::ZERO, offset: 0, buffer }
+        let piece = flight.piece();
+        let buffer = Vec::with_capacity(piece);
+        Self { requests, flight, waited: Duration::ZERO, pieces: 0, offset: 0, buffer, piece }
     }
 
     fn send(&self, part: Part) -> io::Result<()> {
@@ -85,10 +93,10 @@ impl<'a> Frames<'a> {
 
 impl Write for Frames<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = FRAME_BYTES_MAX - self.buffer.len();
+        let room = self.piece - self.buffer.len();
         let taken = bytes.len().min(room);
         self.buffer.extend_from_slice(&bytes[..taken]);
-        if self.buffer.len() == FRAME_BYTES_MAX {
+        if self.buffer.len() == self.piece {
             self.flush()?;
         }
         Ok(taken)
@@ -98,7 +106,8 @@ impl Write for Frames<'_> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(FRAME_BYTES_MAX));
+        self.piece = self.flight.piece();
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(self.piece));
         let data = Bytes::from(full);
         let (offset, length) = (self.offset, data.len() as u64);
         self.offset += length;
@@ -106,6 +115,7 @@ impl Write for Frames<'_> {
         self.flight.take_off(length).map_err(|Closed| io::ErrorKind::BrokenPipe)?;
         self.send(Part::Bundle(Frame { offset, data }))?;
         self.waited += began.elapsed();
+        self.pieces += 1;
         Ok(())
     }
 }

@@ -7,12 +7,20 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use handoff_proto::wire::FRAME_BYTES_MAX;
+
 /// As much may always be on its way: a fast link with a short round trip needs no more, and what is
 /// on its way before anything is known of the link got less effort than a slow one deserves.
 const BYTES_MIN: u64 = 256 << 10;
 
 /// As much is never exceeded: the window of the connection.
 const BYTES_MAX: u64 = 32 << 20;
+
+/// What is on its way is in about so many pieces.
+const PIECES: usize = 4;
+
+/// The smallest piece: what one message costs besides is little next to it.
+const PIECE_BYTES_MIN: usize = 64 << 10;
 
 /// How much time what is on its way may take.
 const AHEAD: Duration = Duration::from_secs(1);
@@ -49,6 +57,12 @@ impl Flight {
         }
         state.sent += bytes;
         Ok(())
+    }
+
+    /// In what pieces to send: small ones tell early how fast a slow link is.
+    pub(super) fn piece(&self) -> usize {
+        let limit = usize::try_from(self.lock().limit()).unwrap_or(usize::MAX);
+        (limit / PIECES).clamp(PIECE_BYTES_MIN, FRAME_BYTES_MAX)
     }
 
     /// So many bytes have arrived in all.
@@ -123,6 +137,14 @@ mod tests {
         }
         assert!(limits.is_sorted(), "{limits:?}");
         assert_eq!(limits.last(), Some(&BYTES_MAX));
+    }
+
+    #[test]
+    fn pieces_grow_with_the_link() {
+        let flight = Flight::default();
+        assert_eq!(flight.piece(), PIECE_BYTES_MIN);
+        flight.landed(BYTES_MAX);
+        assert_eq!(flight.piece(), FRAME_BYTES_MAX);
     }
 
     #[test]

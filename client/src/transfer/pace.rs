@@ -11,15 +11,16 @@ use handoff_proto::bundle::LEVEL_MIN;
 /// keeps up with a few megabytes a second.
 const LEVELS: [i32; 7] = [LEVEL_MIN, 1, 3, 6, 9, 12, 15];
 
-/// Where to begin: hardly slower than less, and a fair part of a small tree on a slow link.
-const START: usize = 2;
+/// Where to begin: what is sent before anything is known of a slow link is a good part of a small
+/// tree, and on a fast one it takes milliseconds.
+const START: usize = 3;
 
 /// Plain bytes between two decisions.
 const STEP_BYTES: u64 = 512 << 10;
 
 /// Plain bytes after which a link that was never waited for is fast: before, it may only not have
 /// been full.
-const FILLED_BYTES: u64 = 8 << 20;
+const FILLED_BYTES: u64 = 2 << 20;
 
 /// A level that turned out to be too much is tried again after this many plain bytes: links change.
 const RETRY_BYTES: u64 = 64 << 20;
@@ -29,6 +30,7 @@ const RETRY_BYTES: u64 = 64 << 20;
 pub(super) struct Pace {
     place: usize,
     plain: u64,
+    pieces: u64,
     busy: Duration,
     waited: Duration,
     /// The place that the processor did not manage, and how many plain bytes ago that was.
@@ -42,6 +44,7 @@ impl Pace {
         Self {
             place: START,
             plain: 0,
+            pieces: 0,
             busy: Duration::ZERO,
             waited: Duration::ZERO,
             too_much: None,
@@ -54,22 +57,27 @@ impl Pace {
         LEVELS[self.place]
     }
 
-    /// Takes note of a part that was sent: its plain size, how long the processor worked on it, and
-    /// how long the link did not take it.
-    pub(super) fn sent(&mut self, plain: u64, busy: Duration, waited: Duration) {
+    /// Takes note of a part that was sent: its plain size, how many pieces the link was given, how
+    /// long the processor worked on it, and how long the link did not take it.
+    pub(super) fn sent(&mut self, plain: u64, pieces: u64, busy: Duration, waited: Duration) {
         self.plain += plain;
+        self.pieces += pieces;
         self.busy += busy;
         self.waited += waited;
-        if self.plain < STEP_BYTES {
+        // Only who gives the link something waits for it.
+        let is_step = self.plain >= STEP_BYTES && self.pieces > 0;
+        if !is_step && self.plain < FILLED_BYTES {
             return;
         }
         self.too_much = self
             .too_much
             .map(|(place, ago)| (place, ago + self.plain))
             .filter(|(_, ago)| *ago < RETRY_BYTES);
-        self.unknown = if self.waited.is_zero() { self.unknown.saturating_sub(self.plain) } else { 0 };
+        self.unknown =
+            if self.waited.is_zero() { self.unknown.saturating_sub(self.plain) } else { 0 };
         self.decide();
-        (self.plain, self.busy, self.waited) = (0, Duration::ZERO, Duration::ZERO);
+        (self.plain, self.pieces) = (0, 0);
+        (self.busy, self.waited) = (Duration::ZERO, Duration::ZERO);
     }
 
     fn decide(&mut self) {
@@ -77,7 +85,8 @@ impl Pace {
             // Whatever was too much before, the link is another now.
             self.too_much = None;
             self.place = (self.place + 2).min(LEVELS.len() - 1);
-        } else if self.waited > self.busy {
+        } else if self.waited > self.busy / 3 {
+            // Bytes are dearer than idle time, as long as the link does not wait.
             let ceiling = self.too_much.map_or(LEVELS.len(), |(place, _)| place) - 1;
             self.place = (self.place + 1).min(ceiling.max(self.place));
         } else if self.waited < self.busy / 8 && self.place > 0 && self.unknown == 0 {
@@ -108,7 +117,7 @@ mod tests {
                 let waited = (queued - 262144.0).max(0.0) / bytes_per_second;
                 queued = queued.min(262144.0);
                 let seconds = Duration::from_secs_f64;
-                pace.sent(STEP_BYTES, seconds(busy), seconds(waited));
+                pace.sent(STEP_BYTES, 1, seconds(busy), seconds(waited));
                 level
             })
             .collect()
@@ -135,12 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_counts_for_all_that_the_link_was_given() {
+        // One piece in four parts, and half of the time is waited for it.
+        let mut pace = Pace::new();
+        let millisecond = Duration::from_millis(1);
+        for number in 1..=400 {
+            let (pieces, waited) =
+                if number % 4 == 0 { (1, 4 * millisecond) } else { (0, Duration::ZERO) };
+            pace.sent(STEP_BYTES / 2, pieces, millisecond, waited);
+            assert!(pace.level() >= LEVELS[START], "{number}");
+        }
+    }
+
+    #[test]
     fn a_link_that_becomes_slow_gets_more_at_once() {
         let mut pace = Pace::new();
         let (millisecond, second) = (Duration::from_millis(1), Duration::from_secs(1));
-        (0..40).for_each(|_| pace.sent(STEP_BYTES, millisecond, Duration::ZERO));
+        (0..40).for_each(|_| pace.sent(STEP_BYTES, 1, millisecond, Duration::ZERO));
         assert_eq!(pace.level(), LEVEL_MIN);
-        (0..3).for_each(|_| pace.sent(STEP_BYTES, millisecond, second));
+        (0..3).for_each(|_| pace.sent(STEP_BYTES, 1, millisecond, second));
         assert_eq!(pace.level(), 15);
     }
 

@@ -29,7 +29,12 @@ pub(in crate::capture) struct Margins {
 
 impl Margins {
     /// The margin for a file, which has this stamp and is on this device.
-    pub(in crate::capture) fn of(&mut self, file: impl AsFd, device: u64, stamp: &Stamp) -> Duration {
+    pub(in crate::capture) fn of(
+        &mut self,
+        file: impl AsFd,
+        device: u64,
+        stamp: &Stamp,
+    ) -> Duration {
         // ext2, ext3 and ext4 with small inodes keep whole seconds.
         if stamp.mtime.nanos == 0 || stamp.ctime.nanos == 0 {
             return COARSE;

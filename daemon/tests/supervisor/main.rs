@@ -1,0 +1,9 @@
+//! Supervisors as processes: a job goes on whatever happens to who started it, ends when it has to,
+//! and leaves nothing behind. Needs bubblewrap, and does as root what it does for anybody.
+
+mod death;
+mod ending;
+mod job;
+mod output;
+mod scene;
+mod steps;

@@ -14,7 +14,7 @@ use handoff_proto::{
 use thiserror::Error;
 use tokio::sync::OwnedRwLockReadGuard;
 
-use super::registry::{Registry, Shared};
+use super::{registry::Registry, shared::Shared};
 use crate::{
     store::{BlobError, StoreError, UserName},
     workspace::WorkspaceError,

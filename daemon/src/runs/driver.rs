@@ -19,7 +19,7 @@ use super::{
     admission::{Claims, HeldLease},
     journal::{Journal, RecordError},
     outcome,
-    registry::Shared,
+    shared::Shared,
 };
 use crate::{
     store::UserName,

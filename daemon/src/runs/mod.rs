@@ -19,14 +19,17 @@ mod journal;
 
 mod admission;
 mod collect;
+mod error;
+mod recovery;
 mod registry;
 mod select;
+mod shared;
 
 mod driver;
 
 pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
+pub use error::{CreateError, RegistryError, RemoveError, StopError};
 pub use live::{Live, OutputEnd, Request};
-pub use registry::{
-    CreateError, NewRun, Registry, RegistryError, RemoveError, RunSettings, StopError,
-};
+pub use registry::{NewRun, Registry};
 pub use select::{SelectError, Selector};
+pub use shared::RunSettings;

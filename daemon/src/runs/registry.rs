@@ -1,53 +1,31 @@
 //! The runs of this daemon: made, found, stopped, removed; each has one driver.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    num::NonZeroU32,
-    path::PathBuf,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, PoisonError},
     time::SystemTime,
 };
 
 use handoff_proto::{
     manifest::SnapshotId,
-    run::{Contract, Event, IllegalEvent, RUN_ID_LEN, Record, Run, RunId, RunName, State},
+    run::{Contract, Event, RUN_ID_LEN, Record, Run, RunId, RunName, State},
 };
-use thiserror::Error;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Live, Request, SelectError, Selector,
     admission::{self, CLASS, Claim},
     driver::Driver,
+    error::{CreateError, RegistryError, RemoveError, StopError},
     journal::{Journal, now_unix_nanos},
+    recovery::fold,
     select::select,
+    shared::{Entry, RunSettings, Shared},
 };
 use crate::{
-    config::Config,
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
-    workspace::{self, Layout, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
+    workspace::{self, Layout, Sharing, Snapshots, Trees},
 };
-
-/// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
-/// ranges and systemd's containers (which end at 0x6FFFFFFF) use.
-const HOST_UID_FIRST: u32 = 0x7000_0000;
-
-/// How many records are read at once on recovery.
-const RECOVERY_BATCH: usize = 1000;
-
-/// Everything about this daemon that runs depend on.
-#[derive(Debug)]
-pub struct RunSettings {
-    /// The operator's settings.
-    pub config: Config,
-    /// Where the daemon keeps its state.
-    pub state: PathBuf,
-    /// What this worker is called in claims.
-    pub worker: String,
-    /// Programs beside the system's.
-    pub tools: workspace::Tools,
-}
 
 /// What a new run starts from.
 #[derive(Debug)]
@@ -68,92 +46,6 @@ pub struct NewRun {
 #[derive(Clone, Debug)]
 pub struct Registry(Arc<Shared>);
 
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) store: Store,
-    pub(super) settings: RunSettings,
-    pub(super) tracker: TaskTracker,
-    pub(super) stopping: CancellationToken,
-    pub(super) slots: Arc<Semaphore>,
-    quotas: Quotas,
-    pub(super) trees: Trees,
-    pub(super) snapshots: Snapshots,
-    /// Why runs get copies, if they do; found out when the first one starts.
-    sharing: OnceLock<Sharing>,
-    runs: RwLock<BTreeMap<RunId, Entry>>,
-    /// Read while content is stored that no run needs yet, written while content is removed.
-    pub(super) storing: Arc<tokio::sync::RwLock<()>>,
-    /// Held by whoever removes content: one after the other.
-    pub(super) collecting: Mutex<()>,
-    /// Held while a run is made or claimed, so that names, keys and uids stay unique.
-    making: Mutex<()>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    live: Arc<Live>,
-    claims: mpsc::Sender<Claim>,
-}
-
-/// The registry could not start.
-#[derive(Debug, Error)]
-pub enum RegistryError {
-    /// The log cannot be read.
-    #[error("cannot read the runs' log")]
-    Store(#[from] StoreError),
-    /// What a crash left of a tree cannot be removed.
-    #[error("cannot clean up the trees")]
-    Trees(#[from] WorkspaceError),
-    /// The log contradicts itself.
-    #[error("log of run {run} is damaged")]
-    Damaged {
-        /// The run.
-        run: RunId,
-        /// What is wrong.
-        #[source]
-        source: IllegalEvent,
-    },
-}
-
-/// A run was not made; nothing has changed.
-#[derive(Debug, Error)]
-pub enum CreateError {
-    /// Another run of this user has the name.
-    #[error("a run called {0} exists already")]
-    NameTaken(RunName),
-    /// The event could not be recorded.
-    #[error("cannot record the run")]
-    Append(#[from] AppendError),
-    /// The kernel gave no random bytes.
-    #[error("no random bytes: {0}")]
-    Random(getrandom::Error),
-}
-
-/// A run was not stopped.
-#[derive(Debug, Error)]
-pub enum StopError {
-    /// It has finished already.
-    #[error("run {0} has finished already")]
-    Finished(RunName),
-    /// Its driver is gone; the daemon is stopping or its store failed.
-    #[error("run {0} is not driven right now; restart the daemon")]
-    NotDriven(RunName),
-}
-
-/// A run was not removed.
-#[derive(Debug, Error)]
-pub enum RemoveError {
-    /// It has not finished.
-    #[error("run {0} has not finished")]
-    Unfinished(RunName),
-    /// Its files are still there.
-    #[error("cannot remove the run's files")]
-    Files(#[from] workspace::RemoveError),
-    /// Its records are still there.
-    #[error("cannot remove the run's records")]
-    Store(#[from] StoreError),
-}
-
 impl Registry {
     /// Folds the log, takes up every unfinished run, and starts admission.
     ///
@@ -165,25 +57,11 @@ impl Registry {
         tracker: TaskTracker,
         stopping: CancellationToken,
     ) -> Result<Self, RegistryError> {
-        let slots = Arc::new(Semaphore::new(settings.config.runs.concurrent as usize));
-        let folded = fold_all(&store).await?;
+        let folded = fold(&store).await?;
         let trees = Trees::new(&settings.state);
         trees.clean()?;
-        let registry = Self(Arc::new(Shared {
-            store,
-            settings,
-            tracker,
-            stopping,
-            slots: Arc::clone(&slots),
-            quotas: Quotas::default(),
-            trees,
-            snapshots: Snapshots::default(),
-            sharing: OnceLock::new(),
-            runs: RwLock::default(),
-            storing: Arc::default(),
-            collecting: Mutex::default(),
-            making: Mutex::default(),
-        }));
+        let shared = Shared::new(store, settings, tracker, stopping, trees);
+        let registry = Self(Arc::new(shared));
         let mut drivers = Vec::new();
         for (run, rev) in folded.into_values() {
             if matches!(run.state, State::Queued) {
@@ -198,7 +76,7 @@ impl Registry {
         let shared = Arc::clone(&registry.0);
         // The first run need not wait for it.
         registry.0.tracker.spawn_blocking(move || drop(shared.sharing().clone()));
-        let worker = registry.0.settings.worker.clone();
+        let (slots, worker) = (Arc::clone(&registry.0.slots), registry.0.settings.worker.clone());
         registry.0.tracker.spawn(admission::admit(registry.clone(), slots, worker));
         Ok(registry)
     }
@@ -264,12 +142,7 @@ impl Registry {
     /// A user's runs, oldest first.
     #[must_use]
     pub fn list(&self, user: &UserName) -> Vec<Run> {
-        let mut runs: Vec<Run> = self
-            .entries()
-            .iter()
-            .filter(|entry| entry.live.with(|run| run.user == user.as_str()))
-            .map(|entry| entry.live.run())
-            .collect();
+        let mut runs = self.0.runs_of(user);
         runs.sort_by_key(|run| (run.created_at_unix_nanos, run.id.clone()));
         runs
     }
@@ -479,128 +352,5 @@ impl Registry {
 
     fn entries(&self) -> Vec<Entry> {
         self.0.entries()
-    }
-}
-
-impl Shared {
-    pub(super) fn layout(&self, id: &RunId) -> Layout {
-        Layout::new(self.settings.state.join("runs").join(id.as_str()))
-    }
-
-    /// Whose trees have to stay: every run's, as it can be pulled or go on until it is removed.
-    pub(super) fn snapshots_in_use(&self) -> HashSet<(UserName, SnapshotId)> {
-        let entries = self.entries();
-        let used = entries.iter().filter_map(|entry| {
-            entry.live.with(|run| Some((UserName::parse(&run.user).ok()?, run.snapshot)))
-        });
-        used.collect()
-    }
-
-    /// Whose trees have to stay as they are: those of runs that have not finished.
-    fn snapshots_of_active(&self) -> HashSet<(UserName, SnapshotId)> {
-        let entries = self.entries();
-        let active = entries.iter().filter_map(|entry| {
-            let used = |run: &Run| Some((UserName::parse(&run.user).ok()?, run.snapshot));
-            entry.live.with(|run| if run.is_finished() { None } else { used(run) })
-        });
-        active.collect()
-    }
-
-    /// All runs of a user, as they are now.
-    pub(super) fn runs_of(&self, user: &UserName) -> Vec<Run> {
-        let entries = self.entries();
-        let runs = entries.iter().map(|entry| entry.live.run());
-        runs.filter(|run| run.user == user.as_str()).collect()
-    }
-
-    fn sharing(&self) -> &Sharing {
-        self.sharing.get_or_init(|| {
-            let found = Sharing::find(&self.settings.state);
-            if let Sharing::Copy { why } = &found {
-                tracing::info!("each run gets a copy of its tree: {why}");
-            }
-            found
-        })
-    }
-
-    /// A new run's tree, as cheaply as this machine can make it. Blocks.
-    pub(super) fn fresh_view(
-        &self,
-        run: &Run,
-        user: &UserName,
-        layout: &Layout,
-    ) -> Result<View, WorkspaceError> {
-        let blobs = &*self.store.blobs;
-        let owner = Owner::of(run);
-        if matches!(self.sharing(), Sharing::Overlay) {
-            let in_use = || self.snapshots_of_active();
-            let tree = self.trees.prepare(blobs, &self.snapshots, user, run.snapshot, in_use)?;
-            return View::fresh(layout, tree, owner);
-        }
-        let snapshot = self.snapshots.read(blobs, user, run.snapshot)?;
-        workspace::materialise(blobs, user, &snapshot.manifest, layout, owner)?;
-        Ok(View::Copy)
-    }
-
-    /// The tree of a run that was prepared before. Blocks.
-    pub(super) fn view(
-        &self,
-        run: &Run,
-        user: &UserName,
-        layout: &Layout,
-    ) -> Result<View, WorkspaceError> {
-        if !layout.changes().exists() {
-            return Ok(View::Copy);
-        }
-        let in_use = || self.snapshots_of_active();
-        // Made again if the machine went down before it had reached the disk.
-        let (blobs, snapshots) = (&*self.store.blobs, &self.snapshots);
-        Ok(View::Overlay(self.trees.prepare(blobs, snapshots, user, run.snapshot, in_use)?))
-    }
-
-    /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.
-    pub(super) fn free_host_uid(&self) -> Option<NonZeroU32> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
-        }
-        let used: HashSet<u32> = self
-            .entries()
-            .iter()
-            .filter_map(|entry| entry.live.with(|run| run.host_uid))
-            .map(NonZeroU32::get)
-            .collect();
-        (HOST_UID_FIRST..).find(|uid| !used.contains(uid)).and_then(NonZeroU32::new)
-    }
-
-    /// Holds off other claims while a uid is chosen and recorded.
-    pub(super) async fn making(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.making.lock().await
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        runs.values().cloned().collect()
-    }
-}
-
-/// Folds the whole log into its runs.
-async fn fold_all(store: &Store) -> Result<BTreeMap<RunId, (Run, Rev)>, RegistryError> {
-    let mut runs: BTreeMap<RunId, (Run, Rev)> = BTreeMap::new();
-    let mut after = Rev::ZERO;
-    loop {
-        let batch = store.log.scan(after, RECOVERY_BATCH).await?;
-        if batch.is_empty() {
-            return Ok(runs);
-        }
-        for (rev, id, record) in batch {
-            let folded = match runs.get_mut(&id) {
-                None => Run::open(&record).map(|run| {
-                    runs.insert(id.clone(), (run, rev));
-                }),
-                Some((run, at)) => run.apply(&record).map(|()| *at = rev),
-            };
-            folded.map_err(|source| RegistryError::Damaged { run: id, source })?;
-            after = rev;
-        }
     }
 }

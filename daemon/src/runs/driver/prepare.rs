@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{DriveError, Driver};
 use crate::{
-    runs::{Request, registry::Shared},
+    runs::{Request, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, Job, KILL_GRACE, Remains, StartError, Step},
     workspace::{self, Layout, Owner, PolicyInput, Purpose},

@@ -1,0 +1,194 @@
+//! What the registry, the drivers and collections share: stores, limits, the runs there are.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
+
+use handoff_proto::{
+    manifest::SnapshotId,
+    run::{Run, RunId},
+};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Live, admission::Claim};
+use crate::{
+    config::Config,
+    store::{Quotas, Store, UserName},
+    workspace::{self, Layout, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
+};
+
+/// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
+/// ranges and systemd's containers (which end at 0x6FFFFFFF) use.
+const HOST_UID_FIRST: u32 = 0x7000_0000;
+
+/// Everything about this daemon that runs depend on.
+#[derive(Debug)]
+pub struct RunSettings {
+    /// The operator's settings.
+    pub config: Config,
+    /// Where the daemon keeps its state.
+    pub state: PathBuf,
+    /// What this worker is called in claims.
+    pub worker: String,
+    /// Programs beside the system's.
+    pub tools: workspace::Tools,
+}
+
+/// What all of them hold one of.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) settings: RunSettings,
+    pub(super) tracker: TaskTracker,
+    pub(super) stopping: CancellationToken,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) quotas: Quotas,
+    pub(super) trees: Trees,
+    pub(super) snapshots: Snapshots,
+    /// Why runs get copies, if they do; found out when the first one starts.
+    pub(super) sharing: OnceLock<Sharing>,
+    pub(super) runs: RwLock<BTreeMap<RunId, Entry>>,
+    /// Read while content is stored that no run needs yet, written while content is removed.
+    pub(super) storing: Arc<tokio::sync::RwLock<()>>,
+    /// Held by whoever removes content: one after the other.
+    pub(super) collecting: Mutex<()>,
+    /// Held while a run is made or claimed, so that names, keys and uids stay unique.
+    pub(super) making: Mutex<()>,
+}
+
+/// A run, and where its driver takes claims.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) live: Arc<Live>,
+    pub(super) claims: mpsc::Sender<Claim>,
+}
+
+impl Shared {
+    /// With no run yet.
+    pub(super) fn new(
+        store: Store,
+        settings: RunSettings,
+        tracker: TaskTracker,
+        stopping: CancellationToken,
+        trees: Trees,
+    ) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(settings.config.runs.concurrent as usize)),
+            store,
+            settings,
+            tracker,
+            stopping,
+            quotas: Quotas::default(),
+            trees,
+            snapshots: Snapshots::default(),
+            sharing: OnceLock::new(),
+            runs: RwLock::default(),
+            storing: Arc::default(),
+            collecting: Mutex::default(),
+            making: Mutex::default(),
+        }
+    }
+
+    pub(super) fn layout(&self, id: &RunId) -> Layout {
+        Layout::new(self.settings.state.join("runs").join(id.as_str()))
+    }
+
+    /// Whose trees have to stay: every run's, as it can be pulled or go on until it is removed.
+    pub(super) fn snapshots_in_use(&self) -> HashSet<(UserName, SnapshotId)> {
+        self.snapshots_of(|_| true)
+    }
+
+    /// Whose trees have to stay as they are: those of runs that have not finished.
+    fn snapshots_of_active(&self) -> HashSet<(UserName, SnapshotId)> {
+        self.snapshots_of(|run| !run.is_finished())
+    }
+
+    fn snapshots_of(&self, wanted: impl Fn(&Run) -> bool) -> HashSet<(UserName, SnapshotId)> {
+        let used = |run: &Run| Some((UserName::parse(&run.user).ok()?, run.snapshot));
+        let entries = self.entries();
+        let found = entries
+            .iter()
+            .filter_map(|entry| entry.live.with(|run| if wanted(run) { used(run) } else { None }));
+        found.collect()
+    }
+
+    /// All runs of a user, as they are now.
+    pub(super) fn runs_of(&self, user: &UserName) -> Vec<Run> {
+        let mut entries = self.entries();
+        entries.retain(|entry| entry.live.with(|run| run.user == user.as_str()));
+        entries.iter().map(|entry| entry.live.run()).collect()
+    }
+
+    pub(super) fn sharing(&self) -> &Sharing {
+        self.sharing.get_or_init(|| {
+            let found = Sharing::find(&self.settings.state);
+            if let Sharing::Copy { why } = &found {
+                tracing::info!("each run gets a copy of its tree: {why}");
+            }
+            found
+        })
+    }
+
+    /// A new run's tree, as cheaply as this machine can make it. Blocks.
+    pub(super) fn fresh_view(
+        &self,
+        run: &Run,
+        user: &UserName,
+        layout: &Layout,
+    ) -> Result<View, WorkspaceError> {
+        let blobs = &*self.store.blobs;
+        let owner = Owner::of(run);
+        if matches!(self.sharing(), Sharing::Overlay) {
+            let in_use = || self.snapshots_of_active();
+            let tree = self.trees.prepare(blobs, &self.snapshots, user, run.snapshot, in_use)?;
+            return View::fresh(layout, tree, owner);
+        }
+        let snapshot = self.snapshots.read(blobs, user, run.snapshot)?;
+        workspace::materialise(blobs, user, &snapshot.manifest, layout, owner)?;
+        Ok(View::Copy)
+    }
+
+    /// The tree of a run that was prepared before. Blocks.
+    pub(super) fn view(
+        &self,
+        run: &Run,
+        user: &UserName,
+        layout: &Layout,
+    ) -> Result<View, WorkspaceError> {
+        if !layout.changes().exists() {
+            return Ok(View::Copy);
+        }
+        let in_use = || self.snapshots_of_active();
+        // Made again if the machine went down before it had reached the disk.
+        let (blobs, snapshots) = (&*self.store.blobs, &self.snapshots);
+        Ok(View::Overlay(self.trees.prepare(blobs, snapshots, user, run.snapshot, in_use)?))
+    }
+
+    /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.
+    pub(super) fn free_host_uid(&self) -> Option<NonZeroU32> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let used: HashSet<u32> = self
+            .entries()
+            .iter()
+            .filter_map(|entry| entry.live.with(|run| run.host_uid))
+            .map(NonZeroU32::get)
+            .collect();
+        (HOST_UID_FIRST..).find(|uid| !used.contains(uid)).and_then(NonZeroU32::new)
+    }
+
+    /// Holds off other claims while a uid is chosen and recorded.
+    pub(super) async fn making(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.making.lock().await
+    }
+
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        runs.values().cloned().collect()
+    }
+}

@@ -3,14 +3,19 @@
 //! The command is the user's own, so nothing here judges what it does. What is checked is that the
 //! values mean what they seem to mean to a kernel, a sandbox and a `PATH`.
 
+mod error;
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use handoff_proto::path::{AbsolutePath, PathError, escaped};
+use handoff_proto::path::{AbsolutePath, escaped};
 use handoff_proto::run::Contract;
 use handoff_proto::wire;
-use thiserror::Error;
+
+pub use error::TermsError;
 
 /// The kernel refuses to execute with one argument or variable longer than this (`MAX_ARG_STRLEN`).
 const TEXT_MAX: usize = 128 * 1024 - 1;
@@ -92,78 +97,6 @@ pub struct Account {
     pub gid: u32,
     /// The login shell, as the laptop has it.
     pub shell: String,
-}
-
-/// A contract that cannot be kept as it is written.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TermsError {
-    /// Nothing to run.
-    #[error("contract names no command")]
-    NoCommand,
-    /// The account is missing.
-    #[error("contract names no account")]
-    NoAccount,
-    /// A path is no absolute path in normal form.
-    #[error("contract's {what} cannot be used")]
-    Path {
-        /// Which path.
-        what: &'static str,
-        /// The rule that it breaks.
-        #[source]
-        source: PathError,
-    },
-    /// A path lies where the system's or the sandbox's own files are.
-    #[error(
-        "contract's {what} `{path}` lies beneath /{top}, which belongs to the sandbox's system: move it elsewhere"
-    )]
-    Reserved {
-        /// Which path.
-        what: &'static str,
-        /// The path.
-        path: AbsolutePath,
-        /// The reserved directory.
-        top: String,
-    },
-    /// A path that must be in the tree is not.
-    #[error("contract's {what} `{path}` is not beneath the root `{root}`")]
-    OutsideRoot {
-        /// Which path.
-        what: &'static str,
-        /// The path.
-        path: AbsolutePath,
-        /// The root.
-        root: AbsolutePath,
-    },
-    /// A cache would hide the tree or the home.
-    #[error("cache `{cache}` would hide `{hidden}`: name a directory beneath it")]
-    HidingCache {
-        /// The cache.
-        cache: AbsolutePath,
-        /// What it would hide.
-        hidden: AbsolutePath,
-    },
-    /// A character that would be read as something else.
-    #[error("contract's {what} `{text}` holds a character that cannot stand there")]
-    Character {
-        /// What holds it.
-        what: &'static str,
-        /// The escaped text.
-        text: String,
-    },
-    /// A list, a text or all texts together are over their limit.
-    #[error("contract has {count} {what}, the limit is {limit}")]
-    TooMany {
-        /// What there is too much of, as a plural.
-        what: &'static str,
-        /// How much there is.
-        count: usize,
-        /// How much there may be.
-        limit: usize,
-    },
-    /// Extra bits in the umask.
-    #[error("contract's umask {0:o} has bits outside 777")]
-    Umask(u32),
 }
 
 impl Terms {
@@ -337,95 +270,4 @@ fn text(what: &'static str, bytes: &[u8]) -> Result<OsString, TermsError> {
         return Err(TermsError::Character { what, text: escaped(bytes) });
     }
     Ok(OsString::from_vec(bytes.to_vec()))
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    pub(in crate::workspace) fn contract() -> Contract {
-        Contract {
-            command: vec![b"make".to_vec(), b"-j8".to_vec()],
-            root: b"/home/alice/src/app".to_vec(),
-            directory: b"/home/alice/src/app/sub".to_vec(),
-            umask: 0o022,
-            account: Some(wire::Account {
-                name: "alice".to_owned(),
-                home: b"/home/alice".to_vec(),
-                uid: 501,
-                gid: 20,
-                shell: "/bin/zsh".to_owned(),
-            }),
-            ..Contract::default()
-        }
-    }
-
-    fn refused(change: impl FnOnce(&mut Contract)) -> TermsError {
-        let mut contract = contract();
-        Terms::parse(&contract).expect("fine before the change");
-        change(&mut contract);
-        Terms::parse(&contract).expect_err("refused after the change")
-    }
-
-    #[test]
-    fn an_ordinary_contract_keeps_its_values() {
-        let terms = Terms::parse(&contract()).expect("fine");
-        assert_eq!(terms.command, ["make", "-j8"]);
-        assert_eq!((terms.account.uid, terms.account.gid), (501, 20));
-        assert!(!terms.home_is_in_tree());
-    }
-
-    #[test]
-    fn root_on_the_laptop_is_an_ordinary_user_inside() {
-        let mut contract = contract();
-        let account = contract.account.as_mut().expect("account");
-        (account.uid, account.gid, account.name) = (0, 0, "a b".to_owned());
-        let terms = Terms::parse(&contract).expect("fine");
-        assert_eq!((terms.account.uid, terms.account.gid), (1000, 1000));
-        assert_eq!(terms.account.name, "user");
-    }
-
-    #[test]
-    fn values_that_mean_something_else_are_refused() {
-        use TermsError as E;
-        assert_eq!(refused(|c| c.command.clear()), E::NoCommand);
-        assert_eq!(refused(|c| c.command = vec![Vec::new()]), E::NoCommand);
-        assert_eq!(refused(|c| c.account = None), E::NoAccount);
-        assert_eq!(refused(|c| c.umask = 0o1022), E::Umask(0o1022));
-        assert!(matches!(refused(|c| c.root = b"src".to_vec()), E::Path { .. }));
-        assert!(matches!(refused(|c| c.root = b"/home/../etc".to_vec()), E::Path { .. }));
-        assert!(matches!(refused(|c| c.root = b"/usr/src/app".to_vec()), E::Reserved { .. }));
-        assert!(matches!(refused(|c| c.root = b"/handoff/app".to_vec()), E::Reserved { .. }));
-        assert!(matches!(
-            refused(|c| c.directory = b"/home/alice".to_vec()),
-            E::OutsideRoot { .. }
-        ));
-        assert!(matches!(
-            refused(|c| c.directory = b"/home/alice/src/app2".to_vec()),
-            E::OutsideRoot { .. }
-        ));
-        assert!(matches!(
-            refused(|c| c.path_in_tree = vec![b"/home/alice/src/app/a:b".to_vec()]),
-            E::Character { .. }
-        ));
-        assert!(matches!(refused(|c| c.command.push(b"a\0b".to_vec())), E::Character { .. }));
-        assert!(matches!(
-            refused(|c| c.caches = vec![b"/home/alice".to_vec()]),
-            E::HidingCache { .. }
-        ));
-        assert!(matches!(refused(|c| c.command = vec![vec![b'x'; 1 << 18]]), E::TooMany { .. }));
-        assert!(matches!(refused(|c| c.caches = vec![b"/c".to_vec(); 65]), E::TooMany { .. }));
-    }
-
-    #[test]
-    fn a_refused_variable_is_named_and_its_value_is_not() {
-        let error = refused(|c| {
-            c.environment = vec![wire::EnvironmentVariable {
-                name: b"TOKEN".to_vec(),
-                value: b"hidden\0".to_vec(),
-            }];
-        });
-        let message = error.to_string();
-        assert!(message.contains("TOKEN") && !message.contains("hidden"), "{message}");
-    }
 }

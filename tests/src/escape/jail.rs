@@ -1,0 +1,123 @@
+//! A jail that is about to be started.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
+
+use super::{Caller, INSIDE, Lab, Live, Outcome, RUN};
+
+/// A jail that is about to be started.
+#[derive(Debug)]
+pub struct Jail<'a> {
+    lab: &'a Lab,
+    /// The policy, to be changed at will.
+    pub spec: Spec,
+    variables: Vec<(OsString, OsString)>,
+    until_eof: bool,
+    prefix: Vec<OsString>,
+}
+
+impl Lab {
+    /// Describes a jail with an empty home, an empty workspace and no network.
+    #[must_use]
+    pub fn jail(&self, name: &str) -> Jail<'_> {
+        let mount = |what: &str, target: &str| Mount {
+            source: self.directory_of_run(&format!("{name}-{what}")),
+            target: target.into(),
+            access: Access::ReadWrite,
+        };
+        let spec = Spec {
+            name: format!("escape-{}-{}-{name}", std::process::id(), self.host_uid()),
+            argv: Vec::new(),
+            env: vec![
+                ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
+                ("HOME".into(), "/home/alice".into()),
+            ],
+            cwd: "/home/alice/src/app".into(),
+            account: Account {
+                uid: INSIDE,
+                gid: INSIDE,
+                user: "alice".into(),
+                home: "/home/alice".into(),
+            },
+            host_uid: (self.caller() == Caller::Root).then_some(RUN),
+            hostname: "handoff".into(),
+            mounts: vec![mount("home", "/home/alice"), mount("ws", "/home/alice/src/app")],
+            overlays: Vec::new(),
+            network: Network::None,
+            limits: Limits {
+                memory_bytes: 512 << 20,
+                processes: 128,
+                open_files: 1024,
+                file_size_bytes: None,
+                tmp_bytes: 16 << 20,
+                shm_bytes: 4 << 20,
+            },
+            umask: 0o022,
+            require: Vec::new(),
+        };
+        Jail { lab: self, spec, variables: Vec::new(), until_eof: false, prefix: Vec::new() }
+    }
+}
+
+impl Jail<'_> {
+    /// Sets a variable of the caller, not of the command.
+    #[must_use]
+    pub fn caller_variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the jail program through another one, whose arguments come first.
+    #[must_use]
+    pub fn started_by<T: Into<OsString>>(mut self, prefix: impl IntoIterator<Item = T>) -> Self {
+        self.prefix = prefix.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Shows something more.
+    #[must_use]
+    pub fn mount(mut self, source: &Path, target: &str, access: Access) -> Self {
+        self.spec.mounts.push(Mount { source: source.into(), target: target.into(), access });
+        self
+    }
+
+    /// Runs a command inside to its end.
+    pub fn run<T: AsRef<OsStr>>(mut self, command: &[T]) -> Outcome {
+        let (mut program, report) = self.command(command);
+        let output = program.stdin(Stdio::null()).output().expect("run the jail program");
+        Outcome::of(output, Some(&report))
+    }
+
+    /// Starts a command inside; the run is killed when [`Live::kill`] is called.
+    #[must_use]
+    pub fn start<T: AsRef<OsStr>>(mut self, command: &[T]) -> Live {
+        self.until_eof = true;
+        let (mut program, report) = self.command(command);
+        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Live::new(program.spawn().expect("start the jail program"), report)
+    }
+
+    fn command<T: AsRef<OsStr>>(&mut self, command: &[T]) -> (Command, PathBuf) {
+        self.spec.argv = command.iter().map(|word| word.as_ref().to_owned()).collect();
+        let reports = self.lab.path("reports");
+        fs::create_dir_all(&reports).expect("make a directory");
+        chown(&reports, Some(self.lab.caller_uid()), Some(self.lab.caller_uid())).expect("chown");
+        let (spec, report) = (
+            self.lab.path(&format!("{}.spec", self.spec.name)),
+            reports.join(format!("{}.json", self.spec.name)),
+        );
+        fs::write(&spec, serde_json::to_vec(&self.spec).expect("serialise")).expect("write");
+        let mut words = self.prefix.clone();
+        words.extend([self.lab.program().into(), spec.into(), report.clone().into()]);
+        words.extend(self.until_eof.then(|| "--until-eof".into()));
+        let mut program = Command::new(&words[0]);
+        program.args(&words[1..]).env_clear().envs(self.variables.iter().cloned());
+        self.lab.become_caller(&mut program);
+        (program, report)
+    }
+}

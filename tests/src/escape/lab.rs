@@ -1,0 +1,130 @@
+//! A laboratory on the host.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use handoff_sandbox::Layer;
+use tempfile::TempDir;
+
+use super::{Caller, Outcome, RUN, USER};
+
+/// A directory of the host, reachable for everybody, with a copy of the jail program in it.
+#[derive(Debug)]
+pub struct Lab {
+    directory: TempDir,
+    caller: Caller,
+}
+
+impl Lab {
+    /// Makes a laboratory.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tests do not run as root: only root can play both callers.
+    #[must_use]
+    pub fn new(jail: &str, caller: Caller) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "escape attempts need root to play both callers"
+        );
+        let directory = tempfile::Builder::new()
+            .prefix("handoff-escape-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .expect("make a laboratory");
+        let lab = Self { directory, caller };
+        lab.install(Path::new(jail), "jail", 0o755);
+        lab
+    }
+
+    /// Returns who starts the jails of this laboratory.
+    #[must_use]
+    pub const fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// Returns the uid that runs have on the host.
+    #[must_use]
+    pub const fn host_uid(&self) -> u32 {
+        match self.caller {
+            Caller::Root => RUN,
+            Caller::User => USER,
+        }
+    }
+
+    /// Returns the uid of the caller.
+    #[must_use]
+    pub const fn caller_uid(&self) -> u32 {
+        match self.caller {
+            Caller::Root => 0,
+            Caller::User => USER,
+        }
+    }
+
+    /// Returns a path in the laboratory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Makes a directory that belongs to the run.
+    #[must_use]
+    pub fn directory_of_run(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).expect("make a directory");
+        chown(&path, Some(self.host_uid()), Some(self.host_uid())).expect("give it to the run");
+        path
+    }
+
+    /// Copies a program, in a process of its own: as long as this one had the copy open, any
+    /// child of another test's would keep it from being executed.
+    pub fn install(&self, program: &Path, name: &str, mode: u32) {
+        let copied = Command::new("/usr/bin/install")
+            .args(["-m", &format!("{mode:o}")])
+            .args([program, &self.path(name)])
+            .status()
+            .expect("run install");
+        assert!(copied.success(), "install {}", program.display());
+    }
+
+    /// Runs a command outside, as the caller.
+    pub fn outside<T: AsRef<OsStr>>(&self, command: &[T]) -> Outcome {
+        let mut outside = Command::new(&command[0]);
+        outside.args(&command[1..]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        outside.current_dir("/").stdin(Stdio::null());
+        self.become_caller(&mut outside);
+        Outcome::of(outside.output().expect("run the control"), None)
+    }
+
+    /// Asks for what this machine can do, as the caller, with one variable set.
+    pub fn probe(&self, variable: (&str, &str)) -> Vec<Layer> {
+        let mut program = Command::new(self.program());
+        program.arg("--probe").env_clear().env(variable.0, variable.1);
+        self.become_caller(&mut program);
+        let output = program.output().expect("run the jail program");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("layers")
+    }
+
+    /// Runs a command outside, as somebody who may do anything in namespaces of its own: what the
+    /// kernel of this machine gives to everybody who is not in a jail.
+    pub fn outside_with_namespaces<T: AsRef<OsStr>>(&self, command: &[T]) -> Outcome {
+        let mut all: Vec<&OsStr> = ["/usr/bin/unshare", "-Urmnpf"].map(OsStr::new).to_vec();
+        all.extend(command.iter().map(AsRef::as_ref));
+        self.outside(&all)
+    }
+
+    pub(super) fn become_caller(&self, command: &mut Command) {
+        if self.caller == Caller::User {
+            command.gid(USER).uid(USER);
+        }
+    }
+
+    pub(super) fn program(&self) -> PathBuf {
+        self.path("jail")
+    }
+}

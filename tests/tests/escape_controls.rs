@@ -52,14 +52,14 @@ fn places(lab: &Lab) {
     let file = lab.directory_of_run("one").join("file");
     fs::write(&file, "text").expect("write");
     let targets =
-        ["/tmp/deep/ws", "/opt/x/ws", "/Users/al/ws", "/root/ws", "/work/ws", "/var/tmp/ws"];
+        ["/tmp/deep/ws", "/opt/x/ws", "/Users/al/ws", "/root/ws", "/builds/ws", "/var/tmp/ws"];
     let mut jail = lab.jail("places").mount(&file, "/srv/one/file", Access::ReadOnly);
     for target in targets {
         jail = jail.mount(&workspace, target, Access::ReadWrite);
     }
-    let script = "cat /srv/one/file; for d in /tmp/deep/ws /opt/x/ws /Users/al/ws /root/ws /work/ws \
-                  /var/tmp/ws; do echo $d > $d/last || exit 9; done; touch /tmp/mine /var/tmp/mine \
-                  || exit 8; stat -c %u:%a /tmp/deep /opt/x; stat -c %a /tmp /var/tmp";
+    let script = "cat /srv/one/file; for d in /tmp/deep/ws /opt/x/ws /Users/al/ws /root/ws \
+                  /builds/ws /var/tmp/ws; do echo $d > $d/last || exit 9; done; touch /tmp/mine \
+                  /var/tmp/mine || exit 8; stat -c %u:%a /tmp/deep /opt/x; stat -c %a /tmp /var/tmp";
     let outcome = jail.run(&bash(script));
     let outside = match lab.caller() {
         Caller::Root => 65_534,

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn any_top_level_but_the_reserved_ones_may_be_used() {
         for target in
-            ["/home/alice/src", "/root", "/tmp/x/y", "/Users/al", "/opt/t", "/work", "/library2"]
+            ["/home/alice/src", "/root", "/tmp/x/y", "/Users/al", "/opt/t", "/builds", "/library2"]
                 .iter()
                 .filter(|target| !target.starts_with("/lib"))
         {

@@ -13,7 +13,7 @@ fn committed_staged_and_unstaged_work_comes_back() {
         |world| world.write("notes.txt", "untracked\n"),
         |world| {
             let run = world.remote();
-            write(&run.join("src/main.rs"), b"fn main() { todo!() }\n");
+            write(&run.join("src/main.rs"), b"fn main() { work(); }\n");
             write(&run.join("src/new.rs"), b"// new\n");
             world.git(&run, &["add", "src"]);
             world.git(&run, &["commit", "-q", "-m", "second"]);
@@ -26,27 +26,27 @@ fn committed_staged_and_unstaged_work_comes_back() {
     );
 }
 
+/// Leaves two branches, `main` and `other`, whose merge has a conflict.
+fn commit_on_two_branches(world: &World) {
+    let local = world.local();
+    world.git(&local, &["checkout", "-q", "-b", "other"]);
+    world.write("README.md", "other\n");
+    world.git(&local, &["commit", "-q", "-a", "-m", "other"]);
+    world.git(&local, &["checkout", "-q", "main"]);
+    world.write("README.md", "main\n");
+    world.git(&local, &["commit", "-q", "-a", "-m", "main"]);
+}
+
 #[test]
 fn a_merge_with_conflicts_comes_back_in_progress() {
-    let (world, _) = check(
-        |world| {
-            let local = world.local();
-            world.git(&local, &["checkout", "-q", "-b", "other"]);
-            world.write("README.md", "other\n");
-            world.git(&local, &["commit", "-q", "-a", "-m", "other"]);
-            world.git(&local, &["checkout", "-q", "main"]);
-            world.write("README.md", "main\n");
-            world.git(&local, &["commit", "-q", "-a", "-m", "main"]);
-        },
-        |world| {
-            let run = world.remote();
-            world.git(&run, &["merge", "-q", "other"]);
-            // What git says in words about a merge is not brought back.
-            for name in ["MERGE_MSG", "MERGE_MODE"] {
-                fs::remove_file(run.join(".git").join(name)).unwrap();
-            }
-        },
-    );
+    let (world, _) = check(commit_on_two_branches, |world| {
+        let run = world.remote();
+        world.git(&run, &["merge", "-q", "other"]);
+        // What git says in words about a merge is not brought back.
+        for name in ["MERGE_MSG", "MERGE_MODE"] {
+            fs::remove_file(run.join(".git").join(name)).unwrap();
+        }
+    });
     assert!(world.git(&world.local(), &["status", "--porcelain"]).contains("UU README.md"));
 }
 
@@ -54,14 +54,8 @@ fn a_merge_with_conflicts_comes_back_in_progress() {
 fn a_merge_that_the_run_finished_is_finished_here() {
     check(
         |world| {
-            let local = world.local();
-            world.git(&local, &["checkout", "-q", "-b", "other"]);
-            world.write("README.md", "other\n");
-            world.git(&local, &["commit", "-q", "-a", "-m", "other"]);
-            world.git(&local, &["checkout", "-q", "main"]);
-            world.write("README.md", "main\n");
-            world.git(&local, &["commit", "-q", "-a", "-m", "main"]);
-            world.git(&local, &["merge", "-q", "other"]);
+            commit_on_two_branches(world);
+            world.git(&world.local(), &["merge", "-q", "other"]);
         },
         |world| {
             let run = world.remote();

@@ -90,8 +90,10 @@ pub(super) async fn deliver(
     let (places, output) = (&context.settings.places, &context.output);
     let remote = context.remote_meant().unwrap_or(local::REMOTE_NAME);
     let packs = errand.packs(context, remote);
-    // Nobody waits for the rules then; whoever is faster makes them.
-    drop(tokio::task::spawn_blocking(crate::secrets::compile));
+    if secrets == Secrets::Refused {
+        // Nobody waits for the rules then; whoever is faster makes them.
+        drop(tokio::task::spawn_blocking(crate::secrets::compile));
+    }
     let (way, mut capture, known) = tokio::try_join!(
         Way::find(context),
         errand.capture(output, Some(packs.clone())),

@@ -12,15 +12,7 @@ use super::*;
 use crate::capture::{Capture, Options, capture};
 
 fn captured(tree: &Path) -> Capture {
-    let options = Options {
-        root: AbsolutePath::try_from(tree).unwrap(),
-        include: Vec::new(),
-        exclude: Vec::new(),
-        excludes_file: Vec::new(),
-        ignore_case: false,
-        stat_cache: None,
-        packs: None,
-    };
+    let options = Options::new(AbsolutePath::try_from(tree).unwrap());
     capture(&options, &|_| {}).unwrap()
 }
 

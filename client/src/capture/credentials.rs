@@ -158,15 +158,7 @@ mod tests {
     }
 
     fn captured(root: &Path) -> Capture {
-        let options = Options {
-            root: AbsolutePath::try_from(root).unwrap(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            excludes_file: Vec::new(),
-            ignore_case: false,
-            stat_cache: None,
-            packs: None,
-        };
+        let options = Options::new(AbsolutePath::try_from(root).unwrap());
         capture(&options, &|_| {}).unwrap()
     }
 

@@ -75,6 +75,22 @@ pub struct Options {
     pub packs: Option<repacked::PackMemory>,
 }
 
+impl Options {
+    /// All of a tree that its own rules carry, read as it is now.
+    #[must_use]
+    pub fn new(root: AbsolutePath) -> Self {
+        Self {
+            root,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            excludes_file: Vec::new(),
+            ignore_case: false,
+            stat_cache: None,
+            packs: None,
+        }
+    }
+}
+
 /// A captured tree.
 #[derive(Debug)]
 pub struct Capture {

@@ -61,15 +61,7 @@ impl Tree {
     }
 
     fn options(&self, at: &str) -> Options {
-        Options {
-            root: AbsolutePath::try_from(self.path(at).as_path()).unwrap(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            excludes_file: Vec::new(),
-            ignore_case: false,
-            stat_cache: None,
-            packs: None,
-        }
+        Options::new(AbsolutePath::try_from(self.path(at).as_path()).unwrap())
     }
 
     fn try_capture(&self, at: &str) -> Result<Capture, CaptureError> {
@@ -357,7 +349,7 @@ fn what_cannot_be_carried_is_refused_by_name() {
     let error = tree.try_capture("tree").unwrap_err();
     assert!(matches!(error, CaptureError::Walk { source: WalkError::Refused { .. }, .. }));
     assert!(crate::exit::chain_text(&error).contains("`socket` is a socket"), "{error}");
-    let options = Options { root: "/usr/share".parse().unwrap(), ..tree.options("tree") };
+    let options = Options::new("/usr/share".parse().unwrap());
     let error = capture(&options, &|_| {}).unwrap_err();
     assert!(matches!(error, CaptureError::Reserved { .. }), "{error}");
 }
@@ -559,9 +551,8 @@ fn what_has_not_changed_is_not_read_again() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").canonicalize().unwrap();
     let cache = tempfile::tempdir().unwrap();
     let options = Options {
-        root: AbsolutePath::try_from(sources.as_path()).unwrap(),
         stat_cache: Some(cache.path().join("trees")),
-        ..Tree::new().options("tree")
+        ..Options::new(AbsolutePath::try_from(sources.as_path()).unwrap())
     };
     let bytes = Mutex::new(Vec::new());
     let count = |reading| {

@@ -301,7 +301,6 @@ fn capture_options(root: AbsolutePath, context: &Context) -> anyhow::Result<capt
         excludes_file: git.excludes,
         ignore_case: git.ignore_case,
         stat_cache: Some(context.settings.places.stat_caches()),
-        packs: None,
-        root,
+        ..capture::Options::new(root)
     })
 }

@@ -13,15 +13,8 @@ use crate::capture::{Capture, Options, capture};
 use crate::transfer::Offer;
 
 fn captured(tree: &std::path::Path) -> Arc<Capture> {
-    let options = Options {
-        root: AbsolutePath::try_from(tree.canonicalize().unwrap().as_path()).unwrap(),
-        include: Vec::new(),
-        exclude: Vec::new(),
-        excludes_file: Vec::new(),
-        ignore_case: false,
-        stat_cache: None,
-        packs: None,
-    };
+    let options =
+        Options::new(AbsolutePath::try_from(tree.canonicalize().unwrap().as_path()).unwrap());
     Arc::new(capture(&options, &|_| {}).unwrap())
 }
 

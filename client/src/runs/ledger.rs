@@ -56,13 +56,11 @@ pub fn capture_options(
     let bytes = |globs: &[String]| globs.iter().map(|glob| glob.clone().into_bytes()).collect();
     let git = user_git(&Git::new(root.as_os_path()))?;
     Ok(Options {
-        root: root.clone(),
         include: bytes(include),
         exclude: bytes(exclude),
         excludes_file: git.excludes,
         ignore_case: git.ignore_case,
-        stat_cache: None,
-        packs: None,
+        ..Options::new(root.clone())
     })
 }
 

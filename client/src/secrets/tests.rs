@@ -49,13 +49,8 @@ impl Tree {
 
     fn capture(&self, include: &[&str]) -> Capture {
         let options = Options {
-            root: AbsolutePath::try_from(self.path().as_path()).unwrap(),
             include: include.iter().map(|glob| glob.as_bytes().to_vec()).collect(),
-            exclude: Vec::new(),
-            excludes_file: Vec::new(),
-            ignore_case: false,
-            stat_cache: None,
-            packs: None,
+            ..Options::new(AbsolutePath::try_from(self.path().as_path()).unwrap())
         };
         capture(&options, &|_| {}).unwrap()
     }

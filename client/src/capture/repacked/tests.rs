@@ -59,15 +59,8 @@ impl World {
     }
 
     fn capture(&self) -> Capture {
-        let options = Options {
-            root: AbsolutePath::try_from(self.tree.as_path()).unwrap(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            excludes_file: Vec::new(),
-            ignore_case: false,
-            stat_cache: None,
-            packs: Some(self.memory()),
-        };
+        let root = AbsolutePath::try_from(self.tree.as_path()).unwrap();
+        let options = Options { packs: Some(self.memory()), ..Options::new(root) };
         capture(&options, &|_| {}).unwrap()
     }
 }

@@ -15,8 +15,9 @@ use crate::outbox::{NotSent, OutboxError};
 use crate::output::{Output, WriteError};
 use crate::remote::enroll::EnrollError;
 use crate::secrets::{ScanError, SecretsFound};
+use crate::settings::FileError;
 use crate::transfer::TransferError;
-use crate::{cli, context, contract, local, notifier, remote, settings};
+use crate::{cli, context, local, notifier, remote, settings};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +124,8 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     if let Some(error) = cause.downcast_ref::<settings::Error>() {
         return Some((of_settings(error), error.hint()));
     }
-    if let Some(error) = cause.downcast_ref::<contract::Error>() {
-        return Some((of_contract(error), error.hint()));
+    if let Some(error) = cause.downcast_ref::<FileError>() {
+        return Some((of_file(error), error.hint()));
     }
     if cause.is::<context::NoDefault>() {
         let hint = "name one with `--remote NAME`, or `handoff remote default NAME`";
@@ -184,21 +185,18 @@ fn as_error<'a, E: Error + 'static>(cause: &'a (dyn Error + 'static)) -> Option<
 
 fn of_settings(error: &settings::Error) -> Exit {
     match error {
-        settings::Error::NoHome | settings::Error::Read { .. } | settings::Error::Write { .. } => {
-            Exit::Failed
-        }
-        settings::Error::Invalid { .. }
-        | settings::Error::Key { .. }
-        | settings::Error::BadName { .. } => Exit::Usage,
+        settings::Error::NoHome | settings::Error::Write { .. } => Exit::Failed,
+        settings::Error::File(error) => of_file(error),
+        settings::Error::BadName { .. } => Exit::Usage,
         settings::Error::UnknownRemote { .. } => Exit::NotFound,
         settings::Error::NameTaken { .. } => Exit::Conflict,
     }
 }
 
-fn of_contract(error: &contract::Error) -> Exit {
+fn of_file(error: &FileError) -> Exit {
     match error {
-        contract::Error::Read { .. } => Exit::Failed,
-        contract::Error::Invalid { .. } | contract::Error::Key { .. } => Exit::Usage,
+        FileError::Read { .. } => Exit::Failed,
+        FileError::Invalid { .. } | FileError::Key { .. } => Exit::Usage,
     }
 }
 

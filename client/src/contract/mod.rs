@@ -4,14 +4,13 @@
 
 mod compose;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use crate::settings::{KeyError, Schema, check_keys};
+use crate::settings::{FileError, Schema, toml_file};
 
 pub use compose::{ComposeError, Flags, compose};
 
@@ -123,70 +122,14 @@ impl TryFrom<String> for TimeLimit {
     }
 }
 
-/// The contract cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not TOML or a value has the wrong type.
-    #[error("{path} is not valid: {what}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and in which line.
-        what: String,
-    },
-    /// A key is not known or not built yet.
-    #[error("{path}: {source}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Which key.
-        source: KeyError,
-    },
-}
-
-impl Error {
-    /// What to do next.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Key { source, .. } => source.hint(),
-            Self::Invalid { .. } => Some("correct the file".to_owned()),
-            Self::Read { .. } => None,
-        }
-    }
-}
-
 impl ContractFile {
     /// Reads the contract of the tree at `root`; a file that is missing asks for nothing.
     ///
     /// # Errors
     ///
     /// Where the file cannot be read, is not valid, or holds a key without effect.
-    pub fn load(root: &Path) -> Result<Self, Error> {
-        let path = root.join(FILE_NAME);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(Error::Read { path, source }),
-        }
-    }
-
-    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let invalid = |error: toml::de::Error| Error::Invalid {
-            path: path.to_owned(),
-            what: error.to_string().trim_end().to_owned(),
-        };
-        let table: toml::Table = toml::from_str(text).map_err(invalid)?;
-        check_keys(&table, &KEYS).map_err(|source| Error::Key { path: path.to_owned(), source })?;
-        toml::from_str(text).map_err(invalid)
+    pub fn load(root: &Path) -> Result<Self, FileError> {
+        toml_file::read(&root.join(FILE_NAME), &KEYS)
     }
 }
 
@@ -194,8 +137,8 @@ impl ContractFile {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<ContractFile, Error> {
-        ContractFile::parse(Path::new("/tree/.handoff.toml"), text)
+    fn parse(text: &str) -> Result<ContractFile, FileError> {
+        toml_file::parse(Path::new("/tree/.handoff.toml"), text, &KEYS)
     }
 
     #[test]
@@ -243,6 +186,6 @@ mod tests {
         }
         assert_eq!("2h".parse::<TimeLimit>().unwrap().seconds(), 7200);
         assert_eq!("1500ms".parse::<TimeLimit>().unwrap().seconds(), 2);
-        assert!(matches!(parse("[run]\ntime_limit = \"x\""), Err(Error::Invalid { .. })));
+        assert!(matches!(parse("[run]\ntime_limit = \"x\""), Err(FileError::Invalid { .. })));
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{KeyError, REMOTE_NAME_LEN_MAX};
+use super::{FileError, REMOTE_NAME_LEN_MAX};
 
 /// The settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -11,14 +11,9 @@ pub enum Error {
     /// The environment names no home directory.
     #[error("there is no home directory")]
     NoHome,
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file cannot be written.
     #[error("cannot write {path}")]
     Write {
@@ -26,22 +21,6 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// The file is not TOML or a value has the wrong type.
-    #[error("{path} is not valid: {what}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and in which line.
-        what: String,
-    },
-    /// A key is not known or not built yet.
-    #[error("{path}: {source}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Which key.
-        source: KeyError,
     },
     /// No remote of this name.
     #[error("there is no remote named {name:?}")]
@@ -73,7 +52,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoHome => Some("set HOME".to_owned()),
-            Self::Key { source, .. } => source.hint(),
+            Self::File(error) => error.hint(),
             Self::UnknownRemote { known, .. } if known.is_empty() => {
                 Some("`handoff remote add NAME INVITATION` pairs one".to_owned())
             }
@@ -81,8 +60,7 @@ impl Error {
             Self::NameTaken { name } => {
                 Some(format!("choose another name, or `handoff remote rm {name}` first"))
             }
-            Self::Invalid { .. } => Some("correct the file".to_owned()),
-            Self::Read { .. } | Self::Write { .. } | Self::BadName { .. } => None,
+            Self::Write { .. } | Self::BadName { .. } => None,
         }
     }
 }

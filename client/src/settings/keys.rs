@@ -55,7 +55,7 @@ impl KeyError {
 /// # Errors
 ///
 /// That key.
-pub fn check_keys(table: &Table, schema: &Schema) -> Result<(), KeyError> {
+pub(super) fn check_keys(table: &Table, schema: &Schema) -> Result<(), KeyError> {
     check(table, schema, "")
 }
 

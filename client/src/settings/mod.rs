@@ -7,19 +7,20 @@ mod error;
 mod keys;
 mod places;
 mod private_file;
+pub(crate) mod toml_file;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::Error;
-pub use keys::{KeyError, Schema, check_keys, nearest};
+pub use keys::{KeyError, Schema, nearest};
 pub use places::Places;
 pub use private_file::{
     Durability, FileLock, create_private_directory, replace_private, write_private,
 };
+pub use toml_file::FileError;
 
 /// The keys of `config.toml`.
 const KEYS: Schema = Schema::Table(&[
@@ -76,7 +77,7 @@ impl RemoteSettings {
     pub fn daemon(&self) -> Result<String, Error> {
         match std::fs::read(&self.ca) {
             Ok(ca) => Ok(blake3::hash(&ca).to_string()),
-            Err(source) => Err(Error::Read { path: self.ca.clone(), source }),
+            Err(source) => Err(FileError::Read { path: self.ca.clone(), source }.into()),
         }
     }
 }
@@ -88,13 +89,7 @@ impl Settings {
     ///
     /// Where the file cannot be read, is no TOML, or holds a key that is not known.
     pub fn load(places: Places) -> Result<Self, Error> {
-        let path = places.config_file();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Error::Read { path, source }),
-        };
-        let file = parse(&path, &text)?;
+        let file = toml_file::read(&places.config_file(), &KEYS)?;
         Ok(Self { places, file })
     }
 
@@ -209,25 +204,17 @@ impl Settings {
         let mut fresh = Self::load(self.places.clone())?;
         change(&mut fresh)?;
         let text = toml::to_string_pretty(&fresh.file)
-            .map_err(|error| Error::Invalid { path: path.clone(), what: error.to_string() })?;
+            .map_err(|error| FileError::Invalid { path: path.clone(), what: error.to_string() })?;
         write_private(&path, text.as_bytes()).map_err(write)?;
         *self = fresh;
         Ok(())
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<ConfigFile, Error> {
-    let invalid = |error: toml::de::Error| Error::Invalid {
-        path: path.to_owned(),
-        what: error.to_string().trim_end().to_owned(),
-    };
-    let table: toml::Table = toml::from_str(text).map_err(invalid)?;
-    check_keys(&table, &KEYS).map_err(|source| Error::Key { path: path.to_owned(), source })?;
-    toml::from_str(text).map_err(invalid)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn remote() -> RemoteSettings {
@@ -288,7 +275,8 @@ mod tests {
     #[test]
     fn an_unknown_key_names_file_key_and_the_nearest_known_one() {
         let text = "[remotes.box]\naddreses = []\n";
-        let error = parse(Path::new("/c/config.toml"), text).unwrap_err();
+        let path = Path::new("/c/config.toml");
+        let error = Error::from(toml_file::parse::<ConfigFile>(path, text, &KEYS).unwrap_err());
         assert_eq!(error.to_string(), "/c/config.toml: unknown key remotes.box.addreses");
         assert_eq!(error.hint().unwrap(), "did you mean remotes.box.addresses?");
     }

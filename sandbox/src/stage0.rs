@@ -29,7 +29,7 @@ use crate::handover::{self, Descriptors, ForInit, ForStage0};
 use crate::report::{Refusal, Refuse as _, Report, Step};
 use crate::seccomp;
 
-pub(crate) use self::executable::PATH as INIT_PATH;
+pub use self::executable::PATH as INIT_PATH;
 pub(crate) use self::mapping::run as hold_mapping;
 
 /// Runs stage-0; returns only if it refuses.

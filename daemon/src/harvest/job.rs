@@ -5,13 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
+use handoff_sandbox::{Access, Account, INIT_PATH, Limits, Mount, Network, Spec};
 
 use super::arguments::{Arguments, SUBCOMMAND};
 use crate::workspace::{self, Base, PolicyError, PolicyInput, Rules, Terms};
-
-/// Where the sandbox shows this very executable.
-const EXECUTABLE: &str = "/handoff/init";
 
 /// Where the jail shows what there is of the snapshot.
 const BASE: &str = "/harvest-base";
@@ -59,7 +56,7 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
     }
     Ok(Spec {
         name: format!("{}-harvest", input.run),
-        argv: [EXECUTABLE.into(), SUBCOMMAND.into()].into_iter().chain(arguments.write()).collect(),
+        argv: [INIT_PATH.into(), SUBCOMMAND.into()].into_iter().chain(arguments.write()).collect(),
         env: vec![
             ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
             ("LC_ALL".into(), "C".into()),

@@ -10,8 +10,8 @@ use super::source::{self, Source};
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::Access;
 
-/// Where the executable is inside.
-pub(crate) const PATH: &str = "/handoff/init";
+/// Where a jail shows this very executable.
+pub const PATH: &str = "/handoff/init";
 
 /// What anybody must be allowed to do with a file to run it.
 const EVERYONE_READS_AND_RUNS: u32 = 0o005;

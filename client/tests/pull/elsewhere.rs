@@ -218,13 +218,7 @@ fn a_run_that_ended_without_a_commit_or_branch_gets_a_worktree() {
 #[test]
 fn a_conflict_in_the_run_is_one_in_the_worktree() {
     let world = World::with_repository();
-    let local = world.local();
-    world.git(&local, &["checkout", "-q", "-b", "other"]);
-    world.write("README.md", "other\n");
-    world.git(&local, &["commit", "-q", "-a", "-m", "other"]);
-    world.git(&local, &["checkout", "-q", "main"]);
-    world.write("README.md", "main\n");
-    world.git(&local, &["commit", "-q", "-a", "-m", "main"]);
+    world.commit_on_two_branches();
     let base = world.hand_off();
     world.git(&world.remote(), &["merge", "-q", "other"]);
     let returned = world.harvest(&base);
@@ -232,7 +226,7 @@ fn a_conflict_in_the_run_is_one_in_the_worktree() {
     world.pull_elsewhere(&returned).unwrap();
     assert_eq!(world.git(&world.beside(), &["status", "--porcelain"]), "UU README.md\n");
     let merging = world.git(&world.beside(), &["rev-parse", "MERGE_HEAD"]);
-    assert_eq!(merging, world.git(&local, &["rev-parse", "other"]));
+    assert_eq!(merging, world.git(&world.local(), &["rev-parse", "other"]));
 }
 
 #[test]

@@ -26,20 +26,9 @@ fn committed_staged_and_unstaged_work_comes_back() {
     );
 }
 
-/// Leaves two branches, `main` and `other`, whose merge has a conflict.
-fn commit_on_two_branches(world: &World) {
-    let local = world.local();
-    world.git(&local, &["checkout", "-q", "-b", "other"]);
-    world.write("README.md", "other\n");
-    world.git(&local, &["commit", "-q", "-a", "-m", "other"]);
-    world.git(&local, &["checkout", "-q", "main"]);
-    world.write("README.md", "main\n");
-    world.git(&local, &["commit", "-q", "-a", "-m", "main"]);
-}
-
 #[test]
 fn a_merge_with_conflicts_comes_back_in_progress() {
-    let (world, _) = check(commit_on_two_branches, |world| {
+    let (world, _) = check(World::commit_on_two_branches, |world| {
         let run = world.remote();
         world.git(&run, &["merge", "-q", "other"]);
         // What git says in words about a merge is not brought back.
@@ -54,7 +43,7 @@ fn a_merge_with_conflicts_comes_back_in_progress() {
 fn a_merge_that_the_run_finished_is_finished_here() {
     check(
         |world| {
-            commit_on_two_branches(world);
+            world.commit_on_two_branches();
             world.git(&world.local(), &["merge", "-q", "other"]);
         },
         |world| {

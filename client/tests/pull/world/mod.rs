@@ -101,6 +101,17 @@ impl World {
         git(&self.home(), directory, words)
     }
 
+    /// Commits on two branches, `main` and `other`, so that their merge has a conflict.
+    pub(crate) fn commit_on_two_branches(&self) {
+        let local = self.local();
+        self.git(&local, &["checkout", "-q", "-b", "other"]);
+        self.write("README.md", "other\n");
+        self.git(&local, &["commit", "-q", "-a", "-m", "other"]);
+        self.git(&local, &["checkout", "-q", "main"]);
+        self.write("README.md", "main\n");
+        self.git(&local, &["commit", "-q", "-a", "-m", "main"]);
+    }
+
     /// Hands off: from here on the run works on a copy.
     pub(crate) fn hand_off(&self) -> SnapshotManifest {
         let status = Command::new("cp").arg("-a").arg(self.local()).arg(self.remote()).status();

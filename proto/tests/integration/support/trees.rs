@@ -183,20 +183,12 @@ fn format() -> impl Strategy<Value = ObjectFormat> {
 }
 
 fn state() -> impl Strategy<Value = RepositoryState> {
-    format().prop_flat_map(|object_format| {
-        let parts = (
-            head(object_format),
-            refs(object_format),
-            index(object_format),
-            in_progress(object_format),
-        );
-        parts.prop_map(move |(head, refs, index, in_progress)| RepositoryState {
-            object_format,
-            head,
-            refs,
-            index_digest: index_digest(&index),
-            in_progress,
-        })
+    repository_result().prop_map(|result| RepositoryState {
+        object_format: result.object_format,
+        head: result.head,
+        refs: result.refs,
+        index_digest: index_digest(&result.index),
+        in_progress: result.in_progress,
     })
 }
 

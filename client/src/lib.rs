@@ -40,6 +40,8 @@ pub mod follow;
 pub mod notifier;
 pub mod pull;
 
+mod index_file;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -96,12 +96,14 @@ pub fn prepare<'a>(
     let refs = git.prepare_refs(&updates, why)?;
     let index = match &steps.index {
         Some(step) => {
-            let now = index_digest(&git.staged()?);
-            let there =
-                *to.of(&step.before, &step.after).0.as_bytes() == now && step.before != step.after;
             // What was in use when the other side was built must be in use now.
             let old = entry.index(number, to.other());
             let new = entry.index(number, to);
+            let now = match git.has_index(&old)? {
+                true => to.other().of(step.before.0, step.after.0),
+                false => blake3::Hash::from_bytes(index_digest(&git.staged()?)),
+            };
+            let there = to.of(step.before.0, step.after.0) == now && step.before != step.after;
             match (there, to) {
                 (true, _) => None,
                 (false, Side::After) => Some(git.lock_index(Some(&old), &new)?),

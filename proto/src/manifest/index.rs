@@ -68,7 +68,8 @@ impl IndexEntry {
     }
 
     /// git's order: by the plain bytes of the path, then by stage.
-    pub(super) fn sort_key(&self) -> (&[u8], u8) {
+    #[must_use]
+    pub fn sort_key(&self) -> (&[u8], u8) {
         (self.path.as_bytes(), self.stage)
     }
 

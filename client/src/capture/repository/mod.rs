@@ -5,7 +5,6 @@
 //! of the user's git, which decides and explains. Both ways give the same answer.
 
 mod asked;
-mod index_file;
 mod listing;
 mod plain;
 mod refs;

@@ -6,8 +6,8 @@ use handoff_proto::manifest::{Head, RepositoryState, index_digest};
 use handoff_proto::tree::TrackedPaths;
 
 use crate::capture::git::Git;
+use crate::index_file::IndexFile;
 
-use super::index_file::IndexFile;
 use super::refs::{self, Content, References};
 use super::settings::{self, Plain};
 use super::witness::Witnesses;

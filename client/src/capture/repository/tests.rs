@@ -248,7 +248,7 @@ proptest! {
         let mut index = fs::read(world.path("tree/.git/index")).unwrap();
         let at = at % index.len();
         if cut { index.truncate(at) } else { index[at] = byte }
-        if let Some(file) = index_file::IndexFile::parse(index, ObjectFormat::Sha1) {
+        if let Some(file) = crate::index_file::IndexFile::parse(index, ObjectFormat::Sha1) {
             let entries = file.entries();
             prop_assert!(file.into_tracked().iter().len() >= entries.map_or(0, |all| all.len()));
         }

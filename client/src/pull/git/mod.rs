@@ -48,6 +48,7 @@ pub struct Git {
     worktree: PathBuf,
     git_dir: PathBuf,
     objects: PathBuf,
+    index: PathBuf,
     format: ObjectFormat,
 }
 
@@ -149,7 +150,17 @@ impl Git {
         if worktree.join(".git").symlink_metadata().is_err() {
             return Ok(None);
         }
-        let words = ["rev-parse", "--show-object-format", "--absolute-git-dir", "--show-toplevel"];
+        let words = [
+            "rev-parse",
+            "--path-format=absolute",
+            "--show-object-format",
+            "--absolute-git-dir",
+            "--show-toplevel",
+            "--git-path",
+            "objects",
+            "--git-path",
+            "index",
+        ];
         let mut command = hardened(worktree);
         // Nothing above this directory is meant.
         if let Some(parent) = worktree.parent() {
@@ -160,24 +171,20 @@ impl Git {
         let senseless =
             || GitError::Answer { command: words.join(" "), directory: worktree.to_owned() };
         let lines: Vec<&[u8]> = answer.split(|&byte| byte == b'\n').collect();
-        let [format, git_dir, toplevel, b""] = lines[..] else { return Err(senseless()) };
+        let [format, git_dir, toplevel, objects, index, b""] = lines[..] else {
+            return Err(senseless());
+        };
         let format = match format {
             b"sha1" => ObjectFormat::Sha1,
             b"sha256" => ObjectFormat::Sha256,
             _ => return Err(senseless()),
         };
-        let same = Path::new(OsStr::from_bytes(toplevel)) == worktree;
-        if !same && !is_same_directory(Path::new(OsStr::from_bytes(toplevel)), worktree) {
+        let [git_dir, toplevel, objects, index] =
+            [git_dir, toplevel, objects, index].map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        if toplevel != worktree && !is_same_directory(&toplevel, worktree) {
             return Ok(None);
         }
-        let mut git = Self {
-            worktree: worktree.to_owned(),
-            git_dir: PathBuf::from(OsStr::from_bytes(git_dir)),
-            objects: PathBuf::new(),
-            format,
-        };
-        git.objects = git.path_of("objects")?;
-        Ok(Some(git))
+        Ok(Some(Self { worktree: worktree.to_owned(), git_dir, objects, index, format }))
     }
 
     /// The directory of the working tree.

@@ -114,7 +114,7 @@ fn an_index_is_built_with_stat_data_for_what_stays() {
     wanted[1].path = path("dir/c");
     wanted.push(IndexEntry { path: path("new\n\"name"), mode: 0o100_755, ..staged[0].clone() });
     let (old, new) = (home.path().join("old"), home.path().join("new"));
-    git.build_index(Some(&wanted), &BTreeSet::new(), &old, &new).unwrap();
+    git.build_index(Some(&wanted), &BTreeSet::new(), &old, &new).unwrap().unwrap();
     assert_eq!(git.staged().unwrap(), staged);
     git.lock_index(Some(&old), &new).unwrap().swap().unwrap();
     assert_eq!(git.staged().unwrap(), wanted);
@@ -151,7 +151,10 @@ fn entries_that_replace_each_other_are_staged_in_any_order() {
 fn a_lock_is_respected_and_only_our_own_is_broken() {
     let (home, git) = repository();
     let (old, new) = (home.path().join("old"), home.path().join("new"));
-    git.build_index(None, &BTreeSet::new(), &old, &new).unwrap();
+    assert_eq!(git.build_index(None, &BTreeSet::new(), &old, &new).unwrap(), None);
+    assert!(!old.exists() && !new.exists());
+    let touched = BTreeSet::from([TreePath::parse(b"a").unwrap()]);
+    assert!(git.build_index(None, &touched, &old, &new).unwrap().is_some());
     let lock = home.path().join(".git/index.lock");
 
     let held = git.lock_index(Some(&old), &new).unwrap();

@@ -6,7 +6,7 @@ use handoff_proto::manifest::Operation;
 use handoff_proto::path::TreePath;
 
 use super::PrepareError;
-use crate::pull::git::{Git, GitError, GitFile, RefTarget, merge_head};
+use crate::pull::git::{Git, GitFile, RefTarget, merge_head};
 use crate::pull::journal::{
     Entry, FileStep, HeadStep, IndexStep, RefStep, RepositorySteps, Side, Text,
 };
@@ -45,17 +45,12 @@ pub(super) fn repository_steps(
         }
     }
     let wanted = planned.and_then(|planned| planned.index.as_deref());
-    let stale = || -> Result<bool, GitError> {
-        Ok(git.staged()?.iter().any(|staged| touched.contains(&staged.path)))
-    };
-    if wanted.is_some() || stale()? {
-        let (old, new) = (entry.index(number, Side::Before), entry.index(number, Side::After));
-        let built = git.build_index(wanted, touched, &old, &new)?;
-        steps.index = Some(IndexStep {
-            before: Text(blake3::Hash::from_bytes(built.before)),
-            after: Text(blake3::Hash::from_bytes(built.after)),
-        });
-    }
+    let (old, new) = (entry.index(number, Side::Before), entry.index(number, Side::After));
+    let built = git.build_index(wanted, touched, &old, &new)?;
+    steps.index = built.map(|built| IndexStep {
+        before: Text(blake3::Hash::from_bytes(built.before)),
+        after: Text(blake3::Hash::from_bytes(built.after)),
+    });
     let nothing = steps.refs.is_empty()
         && steps.head.is_none()
         && steps.files.is_empty()

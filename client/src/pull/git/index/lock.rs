@@ -24,7 +24,7 @@ impl Git {
     ///
     /// Where another process holds the lock, or the index is not what `old` holds any more.
     pub fn lock_index(&self, old: Option<&Path>, new: &Path) -> Result<IndexLock, GitError> {
-        let index = self.index_path()?;
+        let index = self.index.clone();
         let lock = lock_of(&index);
         let mode = fs::metadata(&index).map_or(0o644, |found| found.permissions().mode() & 0o777);
         let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(&lock);
@@ -36,7 +36,7 @@ impl Git {
         };
         let held = IndexLock { lock: lock.clone(), index: index.clone(), swapped: false };
         if let Some(old) = old
-            && read_if_there(&index)? != read_if_there(old)?
+            && !self.has_index(old)?
         {
             return Err(GitError::IndexChanged(index));
         }
@@ -51,7 +51,7 @@ impl Git {
     ///
     /// Where the lock cannot be read or removed.
     pub fn break_stale_index_lock(&self, contents: &[PathBuf]) -> Result<(), GitError> {
-        let lock = lock_of(&self.index_path()?);
+        let lock = lock_of(&self.index);
         let Some(held) = read_if_there(&lock)? else { return Ok(()) };
         for content in contents {
             if read_if_there(content)?.is_some_and(|content| content.starts_with(&held)) {
@@ -100,7 +100,7 @@ fn lock_of(index: &Path) -> PathBuf {
     PathBuf::from(OsString::from_vec(name))
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) => ignore_missing(error).map(|()| None).map_err(at(path)),

@@ -26,7 +26,7 @@ const SPARSE_DIRECTORY: u32 = 0o040_000;
 
 /// An index file.
 #[derive(Debug)]
-pub(super) struct IndexFile {
+pub(crate) struct IndexFile {
     /// The paths, and where they are in `bytes`: the file itself if it holds them in full.
     bytes: Vec<u8>,
     paths: Vec<Range<usize>>,
@@ -44,7 +44,7 @@ struct Fields {
 
 impl IndexFile {
     /// Reads a file; `None` to ask git.
-    pub(super) fn parse(content: Vec<u8>, format: ObjectFormat) -> Option<Self> {
+    pub(crate) fn parse(content: Vec<u8>, format: ObjectFormat) -> Option<Self> {
         let end = content.len().checked_sub(format.oid_len())?;
         let mut reader = Reader { content: &content[..end], at: 0 };
         if reader.take::<4>()? != b"DIRC" {
@@ -77,7 +77,7 @@ impl IndexFile {
     }
 
     /// Every entry by itself.
-    pub(super) fn entries(&self) -> Option<Vec<IndexEntry>> {
+    pub(crate) fn entries(&self) -> Option<Vec<IndexEntry>> {
         let each = self.paths.iter().zip(&self.entries);
         each.map(|(path, fields)| {
             let &Fields { mode, oid, stage, flags } = fields;
@@ -88,7 +88,7 @@ impl IndexFile {
     }
 
     /// What is tracked.
-    pub(super) fn into_tracked(self) -> TrackedPaths {
+    pub(crate) fn into_tracked(self) -> TrackedPaths {
         TrackedPaths::from_spans(self.bytes, self.paths)
     }
 }

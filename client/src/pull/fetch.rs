@@ -50,7 +50,7 @@ pub enum FetchError {
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     /// The reading thread ended.
-    #[error("reading the contents was interrupted")]
+    #[error("reading what arrived was interrupted")]
     Interrupted,
 }
 
@@ -68,7 +68,7 @@ pub async fn snapshot(
     if SnapshotId::of(&encoded) != id {
         return Err(FetchError::OtherManifest);
     }
-    Ok(SnapshotManifest::decode(&encoded, &Limits::DEFAULT)?)
+    decode(move || SnapshotManifest::decode(&encoded, &Limits::DEFAULT)).await
 }
 
 /// The result of this id, which the run returned.
@@ -85,7 +85,15 @@ pub async fn result(
     if ResultId::of(&encoded) != id {
         return Err(FetchError::OtherManifest);
     }
-    Ok(ResultManifest::decode(&encoded, &Limits::DEFAULT)?)
+    decode(move || ResultManifest::decode(&encoded, &Limits::DEFAULT)).await
+}
+
+/// Decodes on a thread that may be busy for a while.
+async fn decode<M: Send + 'static>(
+    decode: impl FnOnce() -> Result<M, ManifestError> + Send + 'static,
+) -> Result<M, FetchError> {
+    let decoded = tokio::task::spawn_blocking(decode).await;
+    Ok(decoded.map_err(|_| FetchError::Interrupted)??)
 }
 
 /// Adds the contents that `chunks` lacks of those wanted. `on_bytes` is told how many bytes of

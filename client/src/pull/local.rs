@@ -12,6 +12,8 @@ use handoff_proto::manifest::{Entry, Kind, SnapshotManifest, Timestamp};
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::{FileError, MetaKind, lstat, open_regular, read_link};
 
+use super::pairs::{Pair, outside_git, pairs};
+
 /// Adjusts the manifest of the local tree; `handed_off_at` is when the handoff began to read it.
 ///
 /// # Errors
@@ -23,37 +25,43 @@ pub fn comparable(
     mut local: SnapshotManifest,
     handed_off_at: Option<Timestamp>,
 ) -> Result<SnapshotManifest, FileError> {
-    let mut added = Vec::new();
-    for entry in base.entries.iter().filter(|entry| !entry.path.has_git_component()) {
-        if local.entry(&entry.path).is_none() {
-            added.extend(read(root, &entry.path)?);
+    let (mut carried, mut new) = (Vec::new(), Vec::new());
+    for pair in pairs(outside_git(&base.entries), outside_git(&local.entries)) {
+        match pair {
+            Pair::Removed(entry) => carried.extend(read(root, &entry.path)?),
+            Pair::Added(entry) if !entry.is_directory() => new.push(entry.path.clone()),
+            Pair::Added(_) | Pair::Modified(..) => {}
         }
     }
-    local.entries.extend(added);
-    local.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    if !carried.is_empty() {
+        local.entries.extend(carried);
+        local.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    }
     if let Some(moment) = handed_off_at {
-        leave_out_older(root, base, &mut local, moment)?;
+        leave_out_older(root, base, &mut local, new, moment)?;
     }
     Ok(local)
 }
 
-/// Drops what has been here unchanged since before the handoff and was not carried, and the
-/// directories that hold nothing else.
+/// Drops what of the new paths has been here unchanged since before the handoff and was not carried,
+/// and the directories that hold nothing else.
 fn leave_out_older(
     root: BorrowedFd<'_>,
     base: &SnapshotManifest,
     local: &mut SnapshotManifest,
+    new: Vec<TreePath>,
     moment: Timestamp,
 ) -> Result<(), FileError> {
     let mut dropped: BTreeSet<TreePath> = BTreeSet::new();
     let mut emptied: BTreeSet<TreePath> = BTreeSet::new();
-    let new = |entry: &&Entry| !entry.path.has_git_component() && base.entry(&entry.path).is_none();
-    for entry in local.entries.iter().filter(new).filter(|entry| !entry.is_directory()) {
-        let older = lstat(root, &entry.path)?.is_some_and(|meta| meta.ctime < moment);
-        if older {
-            dropped.insert(entry.path.clone());
-            emptied.extend(std::iter::successors(entry.path.parent(), TreePath::parent));
+    for path in new {
+        if lstat(root, &path)?.is_some_and(|meta| meta.ctime < moment) {
+            emptied.extend(std::iter::successors(path.parent(), TreePath::parent));
+            dropped.insert(path);
         }
+    }
+    if dropped.is_empty() {
+        return Ok(());
     }
     // From the inside out: a directory goes if it was not carried and nothing in it stays.
     let mut held: BTreeSet<TreePath> = BTreeSet::new();

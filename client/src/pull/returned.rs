@@ -58,6 +58,12 @@ pub enum ReturnedError {
         /// What it names.
         what: &'static str,
     },
+    /// The result says that it was made from something else.
+    #[error("the result of run {name} was not made from what was handed off")]
+    OtherBase {
+        /// The run's name.
+        name: String,
+    },
     /// A manifest cannot be had.
     #[error("cannot get what run {name} returned")]
     Fetch {
@@ -93,13 +99,35 @@ pub async fn returned(
     // What is remembered only saves a call: whatever is wrong with it, the remote has it too.
     let known = RunId::parse(&run.id).ok().and_then(|id| ledger.recall(&id).ok().flatten());
     let known = known.filter(|known| known.snapshot == snapshot_id);
-    let base = match known.as_ref().and_then(|known| ledger.snapshot(known).ok()) {
-        Some(base) => base,
-        None => fetch::snapshot(remote, &run.id, snapshot_id).await.map_err(failed)?,
-    };
-    let result = fetch::result(remote, &run.id, result_id).await.map_err(failed)?;
     let handed_off_at = known.as_ref().map(moment);
+    let base = async {
+        match remembered(ledger, known).await {
+            Some(base) => Ok(base),
+            None => fetch::snapshot(remote, &run.id, snapshot_id).await,
+        }
+    };
+    let result = fetch::result(remote, &run.id, result_id);
+    let (base, result) = tokio::try_join!(base, result).map_err(failed)?;
+    check_base(&result, snapshot_id, &run.name)?;
     Ok(Returned { base, result, result_id, handed_off_at, run })
+}
+
+/// Refuses a result that was not made from this snapshot.
+fn check_base(
+    result: &ResultManifest,
+    snapshot: SnapshotId,
+    run: &str,
+) -> Result<(), ReturnedError> {
+    if result.base == snapshot {
+        return Ok(());
+    }
+    Err(ReturnedError::OtherBase { name: run.to_owned() })
+}
+
+/// The snapshot of a run as it was sent from here.
+async fn remembered(ledger: &Ledger, known: Option<HandedOff>) -> Option<SnapshotManifest> {
+    let (ledger, known) = (ledger.clone(), known?);
+    tokio::task::spawn_blocking(move || ledger.snapshot(&known).ok()).await.ok().flatten()
 }
 
 fn no_result(run: &RunView) -> ReturnedError {
@@ -118,4 +146,27 @@ fn moment(known: &HandedOff) -> Timestamp {
     const SECOND: i64 = 1_000_000_000;
     let nanos = u32::try_from(known.at_unix_nanos.rem_euclid(SECOND)).unwrap_or_default();
     Timestamp { secs: known.at_unix_nanos.div_euclid(SECOND), nanos }
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff_proto::manifest::VERSION;
+
+    use super::*;
+
+    #[test]
+    fn a_result_of_another_snapshot_is_refused() {
+        let [ours, other] = [1, 2].map(|byte| SnapshotId::from_bytes([byte; 32]));
+        let result = ResultManifest {
+            version: VERSION,
+            base: ours,
+            root: "/home/ada".parse().unwrap(),
+            entries: Vec::new(),
+            repositories: Vec::new(),
+            new_repositories: Vec::new(),
+        };
+        check_base(&result, ours, "fix").unwrap();
+        let refused = check_base(&result, other, "fix").unwrap_err().to_string();
+        assert_eq!(refused, "the result of run fix was not made from what was handed off");
+    }
 }

@@ -52,6 +52,7 @@ fn of_returned(error: &ReturnedError) -> Option<(Verdict, Option<String>)> {
             Some((Verdict::Failed, Some(format!("`handoff show {name}` tells more"))))
         }
         ReturnedError::Senseless { .. } => Some((Verdict::Failed, None)),
+        ReturnedError::OtherBase { .. } => Some((Verdict::Refused, None)),
         // Its cause tells: the remote cannot be reached, or a manifest is refused.
         ReturnedError::Fetch { .. } => None,
     }
@@ -62,8 +63,7 @@ fn of_plan(error: &PlanError) -> (Verdict, Option<String>) {
         PlanError::Occupied(_) | PlanError::Held { .. } => {
             (Verdict::Conflict, Some("move it away, or pull with `--into worktree`".to_owned()))
         }
-        PlanError::OtherBase
-        | PlanError::Refused { .. }
+        PlanError::Refused { .. }
         | PlanError::RefName { .. }
         | PlanError::Head { .. }
         | PlanError::ObjectFormat(_) => (Verdict::Refused, None),

@@ -14,7 +14,7 @@ use handoff_proto::{
     bundle,
     chunk::ChunkId,
     frames,
-    manifest::{Limits, ResultManifest, SnapshotManifest},
+    manifest::{Limits, ResultManifest, SnapshotId},
     wire,
 };
 use tokio::sync::mpsc;
@@ -25,6 +25,7 @@ use super::{identity::Caller, runs::Replies, status::failed};
 use crate::{
     runs::{Live, Registry},
     store::UserName,
+    workspace::Snapshot,
 };
 
 /// Frames made ahead of a slow reader.
@@ -120,18 +121,14 @@ pub(super) async fn chunks(
     live: &Live,
     wanted: Vec<ChunkId>,
 ) -> Result<Replies<wire::Frame>, Status> {
-    let held = held(registry, &caller.user, live).await?;
-    if let Some(foreign) = wanted.iter().find(|id| !held.contains(id)) {
-        return Err(Status::not_found(format!("chunk {foreign} is not this run's")));
-    }
+    let wanted = held(registry, &caller.user, live, wanted).await?;
     let (sender, receiver) = mpsc::channel(FRAMES_AHEAD);
     let (blobs, user) = (Arc::clone(&registry.store().blobs), caller.user.clone());
     registry.tracker().spawn_blocking(move || {
         let out = FrameWriter { sender: sender.clone(), buffer: Vec::new(), offset: 0 };
         let written = (|| -> Result<(), Status> {
             let mut bundle = bundle::Writer::for_link(out, LEVEL).map_err(failed)?;
-            let mut sent = HashSet::new();
-            for id in wanted.iter().filter(|id| sent.insert(**id)) {
+            for id in &wanted {
                 let bytes = blobs.read_blocking(&user, id)?;
                 bundle.chunk(id, &bytes).map_err(failed)?;
             }
@@ -149,26 +146,50 @@ pub(super) async fn chunks(
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// Every chunk of the run's snapshot and result.
+/// The wanted chunks, each once, if all of them are the run's: in its result, where a client looks
+/// first, or in its snapshot.
 async fn held(
     registry: &Registry,
     user: &UserName,
     live: &Live,
-) -> Result<HashSet<ChunkId>, Status> {
-    let blobs = &registry.store().blobs;
-    let snapshot = blobs.get(user, &live.with(snapshot_id)).await?;
-    let snapshot = SnapshotManifest::decode(&snapshot, &Limits::DEFAULT).map_err(failed)?;
-    let mut held: HashSet<ChunkId> = snapshot.chunks().map(|chunk| chunk.id).collect();
-    if let Some(id) = live.with(result_id) {
-        let result = blobs.get(user, &id).await?;
-        let result = ResultManifest::decode(&result, &Limits::DEFAULT).map_err(failed)?;
-        held.extend(result.chunks().map(|chunk| chunk.id));
-    }
-    Ok(held)
+    wanted: Vec<ChunkId>,
+) -> Result<Vec<ChunkId>, Status> {
+    let (result, snapshot) = live.with(|run| (result_id(run), run.snapshot));
+    let (registry, user) = (registry.clone(), user.clone());
+    let checked = registry.clone().tracker().spawn_blocking(move || {
+        let blobs = &registry.store().blobs;
+        let mut foreign: HashSet<ChunkId> = wanted.iter().copied().collect();
+        if let Some(id) = result {
+            let result = blobs.read_blocking(&user, &id)?;
+            let result = ResultManifest::decode(&result, &Limits::DEFAULT).map_err(failed)?;
+            result.chunks().for_each(|chunk| _ = foreign.remove(&chunk.id));
+        }
+        if !foreign.is_empty() {
+            let recent = registry.snapshots().recent(&user, snapshot);
+            let snapshot = match recent {
+                Some(recent) => recent,
+                None => {
+                    let encoded = blobs.read_blocking(&user, &blob_of(&snapshot))?;
+                    Arc::new(Snapshot::decode(encoded).map_err(failed)?)
+                }
+            };
+            snapshot.manifest.chunks().for_each(|chunk| _ = foreign.remove(&chunk.id));
+        }
+        if let Some(id) = foreign.iter().next() {
+            return Err(Status::not_found(format!("chunk {id} is not this run's")));
+        }
+        let mut once = HashSet::new();
+        Ok(wanted.into_iter().filter(|id| once.insert(*id)).collect())
+    });
+    checked.await.map_err(|_| Status::internal("looking for the chunks was interrupted"))?
 }
 
 fn snapshot_id(run: &handoff_proto::run::Run) -> ChunkId {
-    ChunkId::from_bytes(*run.snapshot.as_bytes())
+    blob_of(&run.snapshot)
+}
+
+fn blob_of(snapshot: &SnapshotId) -> ChunkId {
+    ChunkId::from_bytes(*snapshot.as_bytes())
 }
 
 fn result_id(run: &handoff_proto::run::Run) -> Option<ChunkId> {

@@ -10,6 +10,7 @@ use super::id::{ResultId, SnapshotId};
 use super::index::IndexEntry;
 use super::limits::Limits;
 use super::oid::{ObjectFormat, Oid};
+use super::parallel;
 use super::ref_name::RefName;
 use super::repository::{Head, Operation};
 use super::stored;
@@ -68,15 +69,18 @@ impl ResultManifest {
     /// Anything that `encode` would not have written for a valid manifest, or that exceeds a limit.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
         let manifest = stored::decode_result(bytes, limits)?;
-        manifest.validate(limits)?;
-        let mut rest = Some(bytes);
-        stored::result_pieces(&manifest, |piece| {
-            rest = rest.and_then(|rest| rest.strip_prefix(piece));
-        });
-        match rest {
-            Some([]) => Ok(manifest),
-            Some(_) | None => Err(ManifestError::NotCanonical),
-        }
+        let is_canonical = || {
+            let mut rest = Some(bytes);
+            stored::result_pieces(&manifest, |piece| {
+                rest = rest.and_then(|rest| rest.strip_prefix(piece));
+            });
+            rest == Some(&[])
+        };
+        let entries = manifest.entries.len();
+        let (is_canonical, valid) =
+            parallel::both(entries, is_canonical, || manifest.validate(limits));
+        valid?;
+        if is_canonical { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
 
     /// Checks every rule of a result, for whoever has made one.

@@ -12,6 +12,10 @@ pub fn is_git_spelling(component: &[u8]) -> bool {
 }
 
 fn is_hfs_spelling(component: &[u8]) -> bool {
+    // Nearly every name is none: one begins with the dot, or with the first byte of what is ignored.
+    if !matches!(component.first(), Some(b'.' | 0xe2 | 0xef)) {
+        return false;
+    }
     let Ok(text) = std::str::from_utf8(component) else {
         // Broken UTF-8 names cannot exist on HFS+, the other rule sees plain ASCII.
         return false;

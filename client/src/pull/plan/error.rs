@@ -10,9 +10,6 @@ use crate::pull::unchanged::RepositoryPath;
 /// Why nothing can be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The result belongs to another snapshot.
-    #[error("the result was not made from this snapshot")]
-    OtherBase,
     /// The result has a file where there is one that was never handed off.
     #[error("`{0}` is here already and was not handed off")]
     Occupied(TreePath),

@@ -153,9 +153,6 @@ pub fn decide(
     name: &str,
     surroundings: &impl Surroundings,
 ) -> Result<Decision, PlanError> {
-    if result.base != base.id() {
-        return Err(PlanError::OtherBase);
-    }
     check_result(base, result)?;
     let mut obstacles = Vec::new();
     let mut plan = Plan {

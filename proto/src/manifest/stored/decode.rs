@@ -77,14 +77,14 @@ pub(in crate::manifest) fn decode_result(
     limits: &Limits,
 ) -> Result<ResultManifest, ManifestError> {
     check_size(bytes, limits)?;
-    let mut entries = Vec::new();
+    let mut entries: Vec<&[u8]> = Vec::new();
     let mut repositories = Vec::new();
     let mut new_repositories = Vec::new();
     let mut budget = Budget::new(limits);
     let header: wire::StoredResult = decode_rest(bytes, |field| match field.number {
         number::result::ENTRIES => {
             at_most("entries", entries.len() + 1, limits.entries_max)?;
-            entries.push(record::entry(field.bytes()?)?);
+            entries.push(field.bytes()?);
             Ok(Taken::Yes)
         }
         number::result::REPOSITORIES => {
@@ -106,7 +106,7 @@ pub(in crate::manifest) fn decode_result(
             header.base.as_slice().try_into().map_err(|_| ManifestError::Base)?,
         ),
         root: root(&header.root)?,
-        entries,
+        entries: parallel::each(&entries, |entry| record::entry(entry))?,
         repositories,
         new_repositories,
     })

@@ -43,7 +43,7 @@ pub(super) fn send(
     let mut writer = Writer::for_link(frames, pace.level()).map_err(closed)?;
     let mut chunks = parcel.chunks(wanted);
     let (mut sent, mut since) = (0, Instant::now());
-    let (mut waited, mut pieces) = (Duration::ZERO, 0);
+    let (mut waited, mut given) = (Duration::ZERO, 0);
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {
         let size = content.len() as u64;
         writer.set_level(pace.level()).map_err(closed)?;
@@ -52,12 +52,12 @@ pub(super) fn send(
         progress.set(sent);
 
         let now = Instant::now();
-        let in_all = writer.get_mut().map(|frames| (frames.waited, frames.pieces));
-        let (waited_in_all, pieces_in_all) = in_all.unwrap_or((waited, pieces));
+        let in_all = writer.get_mut().map(|frames| (frames.waited, frames.offset));
+        let (waited_in_all, given_in_all) = in_all.unwrap_or((waited, given));
         let waited_now = waited_in_all.saturating_sub(waited);
         let busy = now.duration_since(since).saturating_sub(waited_now);
-        pace.sent(size, pieces_in_all - pieces, busy, waited_now);
-        (waited, pieces, since) = (waited_in_all, pieces_in_all, now);
+        pace.sent(size, given_in_all - given, busy, waited_now);
+        (waited, given, since) = (waited_in_all, given_in_all, now);
     }
     let mut frames = writer.finish().map_err(closed)?;
     frames.flush().map_err(|_| SendError::Closed)?;
@@ -70,8 +70,7 @@ struct Frames<'a> {
     flight: &'a Flight,
     /// How long the link did not take more.
     waited: Duration,
-    /// How often it was given something.
-    pieces: u64,
+    /// How many bytes it was given.
     offset: u64,
     buffer: Vec<u8>,
     /// Bytes at which the buffer is sent.
@@ -82,7 +81,7 @@ impl<'a> Frames<'a> {
     fn new(requests: mpsc::Sender<HandoffRequest>, flight: &'a Flight) -> Self {
         let piece = flight.piece();
         let buffer = Vec::with_capacity(piece);
-        Self { requests, flight, waited: Duration::ZERO, pieces: 0, offset: 0, buffer, piece }
+        Self { requests, flight, waited: Duration::ZERO, offset: 0, buffer, piece }
     }
 
     fn send(&self, part: Part) -> io::Result<()> {
@@ -115,7 +114,6 @@ impl Write for Frames<'_> {
         self.flight.take_off(length).map_err(|Closed| io::ErrorKind::BrokenPipe)?;
         self.send(Part::Bundle(Frame { offset, data }))?;
         self.waited += began.elapsed();
-        self.pieces += 1;
         Ok(())
     }
 }

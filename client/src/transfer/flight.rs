@@ -1,7 +1,7 @@
 //! What is on its way: sent, and not yet said to have arrived.
 //!
-//! Holding it to about a second's worth keeps memory flat, tells early how fast the link is, and
-//! leaves what is not on its way to whatever effort the link then deserves.
+//! Holding it to what the link takes in a round trip and a little more keeps memory flat, tells early
+//! how fast the link is, and leaves what is not on its way to whatever effort the link then deserves.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use handoff_proto::wire::FRAME_BYTES_MAX;
 
 /// As much may always be on its way: a fast link with a short round trip needs no more, and what is
 /// on its way before anything is known of the link got less effort than a slow one deserves.
-const BYTES_MIN: u64 = 256 << 10;
+pub(super) const BYTES_MIN: u64 = 256 << 10;
 
 /// As much is never exceeded: the window of the connection.
 const BYTES_MAX: u64 = 32 << 20;
@@ -22,8 +22,12 @@ const PIECES: usize = 4;
 /// The smallest piece: what one message costs besides is little next to it.
 const PIECE_BYTES_MIN: usize = 64 << 10;
 
-/// How much time what is on its way may take.
-const AHEAD: Duration = Duration::from_secs(1);
+/// How much time what is on its way may take besides a round trip: as long as it may take to make
+/// the next piece with the most effort.
+const AHEAD: Duration = Duration::from_millis(250);
+
+/// No round trip counts for longer: what takes longer was held up.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);
 
 /// Nobody takes anything any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,11 @@ pub(super) struct Flight {
 struct State {
     sent: u64,
     arrived: u64,
-    /// When how much had arrived, for the last second.
+    /// What was sent when, up to where, and has not arrived yet.
+    airborne: VecDeque<(Instant, u64)>,
+    /// The shortest time after which something was said to have arrived.
+    round_trip: Option<Duration>,
+    /// When how much had arrived, for as long as what is on its way may take.
     history: VecDeque<(Instant, u64)>,
     closed: bool,
 }
@@ -55,7 +63,7 @@ impl Flight {
         if state.closed {
             return Err(Closed);
         }
-        state.sent += bytes;
+        state.send(bytes, Instant::now());
         Ok(())
     }
 
@@ -90,17 +98,30 @@ impl State {
         airborne == 0 || airborne + bytes <= self.limit()
     }
 
-    /// What arrived within the last second, which doubles with each round trip until the link is
-    /// full.
+    /// What arrived within the time that what is on its way may take, which doubles with each round
+    /// trip until the link is full.
     fn limit(&self) -> u64 {
         let before = self.history.front().map_or(0, |(_, arrived)| *arrived);
         (BYTES_MIN + self.arrived.saturating_sub(before)).min(BYTES_MAX)
     }
 
+    fn send(&mut self, bytes: u64, now: Instant) {
+        self.sent += bytes;
+        self.airborne.push_back((now, self.sent));
+    }
+
     fn land(&mut self, arrived: u64, now: Instant) {
         self.history.push_back((now, self.arrived));
         self.arrived = self.arrived.max(arrived);
-        while self.history.front().is_some_and(|(then, _)| now.duration_since(*then) > AHEAD) {
+        while let Some((then, end)) = self.airborne.front()
+            && *end <= self.arrived
+        {
+            let took = now.duration_since(*then).min(ROUND_TRIP_MAX);
+            self.round_trip = Some(self.round_trip.map_or(took, |least| least.min(took)));
+            self.airborne.pop_front();
+        }
+        let ahead = AHEAD + self.round_trip.unwrap_or_default();
+        while self.history.front().is_some_and(|(then, _)| now.duration_since(*then) > ahead) {
             self.history.pop_front();
         }
     }
@@ -111,17 +132,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn about_a_second_is_on_its_way() {
-        let mut state = State::default();
-        let mut now = Instant::now();
-        // 4 MiB a second, in frames of 512 KiB.
-        for _ in 0..40 {
-            now += Duration::from_millis(125);
-            let arrived = state.arrived + (512 << 10);
-            state.land(arrived, now);
+    fn a_round_trip_and_a_quarter_second_are_on_their_way() {
+        // 4 MiB a second, in frames of 128 KiB.
+        let frame = 128 << 10;
+        for (round_trip, at_most) in [(1_u32, 1536 << 10), (600, 4 << 20)] {
+            let round_trip = Duration::from_millis(round_trip.into());
+            let mut state = State::default();
+            let mut now = Instant::now();
+            for _ in 0..200 {
+                state.send(frame, now);
+                now += Duration::from_micros(31_250);
+                let arrived = state.arrived + frame;
+                state.airborne.back_mut().expect("sent").0 = now - round_trip;
+                state.land(arrived, now);
+            }
+            let least = if round_trip > AHEAD { 3 << 20 } else { 1 << 20 };
+            assert!((least..=at_most).contains(&state.limit()), "{}", state.limit());
+            assert!(state.history.len() < 40 && state.airborne.is_empty());
         }
-        assert!((4 << 20..=6 << 20).contains(&state.limit()), "{}", state.limit());
-        assert!(state.history.len() < 20);
     }
 
     #[test]

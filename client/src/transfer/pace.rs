@@ -7,9 +7,27 @@ use std::time::Duration;
 
 use handoff_proto::bundle::LEVEL_MIN;
 
-/// Levels of zstd, each about twice the work of the one before, from copying to the most that
-/// keeps up with a few megabytes a second.
-const LEVELS: [i32; 7] = [LEVEL_MIN, 1, 3, 6, 9, 12, 15];
+use super::flight::BYTES_MIN;
+
+/// An effort of zstd.
+#[derive(Debug)]
+struct Effort {
+    level: i32,
+    /// Processor time for the same bytes, in times of the least effort; measured with `zstd -b` on
+    /// source code.
+    cost: u32,
+}
+
+/// From copying to the most that keeps up with half a megabyte a second.
+const EFFORTS: [Effort; 7] = [
+    Effort { level: LEVEL_MIN, cost: 1 },
+    Effort { level: 1, cost: 2 },
+    Effort { level: 3, cost: 3 },
+    Effort { level: 6, cost: 10 },
+    Effort { level: 9, cost: 16 },
+    Effort { level: 12, cost: 31 },
+    Effort { level: 15, cost: 160 },
+];
 
 /// Where to begin: what is sent before anything is known of a slow link is a good part of a small
 /// tree, and on a fast one it takes milliseconds.
@@ -18,9 +36,9 @@ const START: usize = 3;
 /// Plain bytes between two decisions.
 const STEP_BYTES: u64 = 512 << 10;
 
-/// Plain bytes after which a link that was never waited for is fast: before, it may only not have
+/// A link that took this many bytes and was not waited for is fast. Before, it may only not have
 /// been full.
-const FILLED_BYTES: u64 = 2 << 20;
+const FILLED_BYTES: u64 = BYTES_MIN + BYTES_MIN / 2;
 
 /// A level that turned out to be too much is tried again after this many plain bytes: links change.
 const RETRY_BYTES: u64 = 64 << 20;
@@ -30,12 +48,12 @@ const RETRY_BYTES: u64 = 64 << 20;
 pub(super) struct Pace {
     place: usize,
     plain: u64,
-    pieces: u64,
+    given: u64,
     busy: Duration,
     waited: Duration,
     /// The place that the processor did not manage, and how many plain bytes ago that was.
     too_much: Option<(usize, u64)>,
-    /// Plain bytes until a link that was not waited for is taken for fast.
+    /// Bytes that the link has still to take until one that was not waited for is fast.
     unknown: u64,
 }
 
@@ -44,7 +62,7 @@ impl Pace {
         Self {
             place: START,
             plain: 0,
-            pieces: 0,
+            given: 0,
             busy: Duration::ZERO,
             waited: Duration::ZERO,
             too_much: None,
@@ -54,45 +72,50 @@ impl Pace {
 
     /// The level for what comes next.
     pub(super) const fn level(&self) -> i32 {
-        LEVELS[self.place]
+        EFFORTS[self.place].level
     }
 
-    /// Takes note of a part that was sent: its plain size, how many pieces the link was given, how
+    /// Takes note of a part that was sent: its plain size, how many bytes the link was given, how
     /// long the processor worked on it, and how long the link did not take it.
-    pub(super) fn sent(&mut self, plain: u64, pieces: u64, busy: Duration, waited: Duration) {
+    pub(super) fn sent(&mut self, plain: u64, given: u64, busy: Duration, waited: Duration) {
         self.plain += plain;
-        self.pieces += pieces;
+        self.given += given;
         self.busy += busy;
         self.waited += waited;
         // Only who gives the link something waits for it.
-        let is_step = self.plain >= STEP_BYTES && self.pieces > 0;
-        if !is_step && self.plain < FILLED_BYTES {
+        if self.plain < STEP_BYTES || self.given == 0 {
             return;
         }
         self.too_much = self
             .too_much
             .map(|(place, ago)| (place, ago + self.plain))
             .filter(|(_, ago)| *ago < RETRY_BYTES);
-        self.unknown =
-            if self.waited.is_zero() { self.unknown.saturating_sub(self.plain) } else { 0 };
         self.decide();
-        (self.plain, self.pieces) = (0, 0);
+        (self.plain, self.given) = (0, 0);
         (self.busy, self.waited) = (Duration::ZERO, Duration::ZERO);
     }
 
     fn decide(&mut self) {
-        if self.waited > 8 * self.busy {
-            // Whatever was too much before, the link is another now.
+        let was_waited_for = self.waited >= self.busy / 8;
+        self.unknown = if was_waited_for { 0 } else { self.unknown.saturating_sub(self.given) };
+        if self.waited > 2 * self.busy {
+            // Whatever was too much before, the link is another now, or was not full then.
             self.too_much = None;
-            self.place = (self.place + 2).min(LEVELS.len() - 1);
-        } else if self.waited > self.busy / 3 {
-            // Bytes are dearer than idle time, as long as the link does not wait.
-            let ceiling = self.too_much.map_or(LEVELS.len(), |(place, _)| place) - 1;
-            self.place = (self.place + 1).min(ceiling.max(self.place));
-        } else if self.waited < self.busy / 8 && self.place > 0 && self.unknown == 0 {
+        }
+        if was_waited_for {
+            let ceiling = self.too_much.map_or(EFFORTS.len(), |(place, _)| place);
+            self.place = self.fitting().min(ceiling.saturating_sub(1)).max(self.place);
+        } else if self.place > 0 && self.unknown == 0 {
             self.too_much = Some((self.place, 0));
             self.place -= 1;
         }
+    }
+
+    /// The most effort that would have kept the processor just as long as the link.
+    fn fitting(&self) -> usize {
+        let affordable = (self.busy + self.waited) * EFFORTS[self.place].cost;
+        let fits = |effort: &Effort| self.busy * effort.cost <= affordable;
+        EFFORTS.iter().rposition(fits).unwrap_or_default()
     }
 }
 
@@ -101,7 +124,7 @@ mod tests {
     use super::*;
 
     /// Sends this many steps over a link of so many bytes a second that takes a quarter of a
-    /// megabyte at once; compression halves the size and each level costs twice the one before.
+    /// megabyte at once; compression halves the size.
     /// Returns the levels used.
     fn levels(steps: u64, bytes_per_second: f64) -> Vec<i32> {
         let mut pace = Pace::new();
@@ -109,15 +132,15 @@ mod tests {
         (0..steps)
             .map(|_| {
                 let level = pace.level();
-                let place = LEVELS.iter().position(|known| *known == level).unwrap_or_default();
-                let speed = 2e9 / f64::from(1_u32 << (2 * place));
-                let size = if place == 0 { 524288.0 } else { 262144.0 };
+                let speed = 2e9 / f64::from(EFFORTS[pace.place].cost);
+                let given: u32 = if level == LEVEL_MIN { 512 << 10 } else { 256 << 10 };
+                let size = f64::from(given);
                 let busy = 524288.0 / speed;
                 queued = (queued - busy * bytes_per_second).max(0.0) + size;
                 let waited = (queued - 262144.0).max(0.0) / bytes_per_second;
                 queued = queued.min(262144.0);
                 let seconds = Duration::from_secs_f64;
-                pace.sent(STEP_BYTES, 1, seconds(busy), seconds(waited));
+                pace.sent(STEP_BYTES, given.into(), seconds(busy), seconds(waited));
                 level
             })
             .collect()
@@ -139,7 +162,7 @@ mod tests {
     #[test]
     fn a_link_that_is_not_full_yet_is_not_taken_for_a_fast_one() {
         let levels = levels(100, 2.5e6);
-        assert!(levels.iter().all(|level| *level >= LEVELS[START]), "{levels:?}");
+        assert!(levels.iter().all(|level| *level >= EFFORTS[START].level), "{levels:?}");
         assert!(levels[5..].iter().all(|level| *level >= 6), "{levels:?}");
     }
 
@@ -149,10 +172,10 @@ mod tests {
         let mut pace = Pace::new();
         let millisecond = Duration::from_millis(1);
         for number in 1..=400 {
-            let (pieces, waited) =
-                if number % 4 == 0 { (1, 4 * millisecond) } else { (0, Duration::ZERO) };
-            pace.sent(STEP_BYTES / 2, pieces, millisecond, waited);
-            assert!(pace.level() >= LEVELS[START], "{number}");
+            let (given, waited) =
+                if number % 4 == 0 { (BYTES_MIN, 4 * millisecond) } else { (0, Duration::ZERO) };
+            pace.sent(STEP_BYTES / 2, given, millisecond, waited);
+            assert!(pace.level() >= EFFORTS[START].level, "{number}");
         }
     }
 
@@ -160,9 +183,9 @@ mod tests {
     fn a_link_that_becomes_slow_gets_more_at_once() {
         let mut pace = Pace::new();
         let (millisecond, second) = (Duration::from_millis(1), Duration::from_secs(1));
-        (0..40).for_each(|_| pace.sent(STEP_BYTES, 1, millisecond, Duration::ZERO));
+        (0..40).for_each(|_| pace.sent(STEP_BYTES, STEP_BYTES, millisecond, Duration::ZERO));
         assert_eq!(pace.level(), LEVEL_MIN);
-        (0..3).for_each(|_| pace.sent(STEP_BYTES, 1, millisecond, second));
+        (0..3).for_each(|_| pace.sent(STEP_BYTES, STEP_BYTES, millisecond, second));
         assert_eq!(pace.level(), 15);
     }
 

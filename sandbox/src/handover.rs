@@ -21,7 +21,7 @@ pub(crate) struct ForStage0 {
     pub(crate) spec: Spec,
     /// Where bubblewrap is.
     pub(crate) bubblewrap: Option<PathBuf>,
-    /// The `cgroup.procs` files to join.
+    /// The files of control groups to join.
     pub(crate) cgroup: Vec<PathBuf>,
     /// The layers that the control group gives.
     pub(crate) layers: Vec<Layer>,

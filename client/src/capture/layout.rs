@@ -174,6 +174,7 @@ pub(super) fn compose(
     let mut composer = Composer {
         root,
         items: walk.entries.into_iter().map(|entry| item(entry, Source::Tree)).collect(),
+        is_sorted: true,
         removed: BTreeSet::new(),
         moved: BTreeSet::new(),
     };
@@ -194,8 +195,10 @@ pub(super) fn compose(
 
 struct Composer<'a> {
     root: &'a AbsolutePath,
-    /// In no order once something was added; of two things with one path the first counts.
+    /// Of two things with one path the first counts.
     items: Vec<Item>,
+    /// Whether they are in the order of their paths: until something is brought in.
+    is_sorted: bool,
     removed: BTreeSet<TreePath>,
     /// Git directories that were brought in.
     moved: BTreeSet<TreePath>,
@@ -253,7 +256,11 @@ impl Composer<'_> {
     fn carried(&self, directory: &Path) -> Option<TreePath> {
         let directory = AbsolutePath::try_from(directory).ok()?.below_root();
         let path = directory.strip_prefix(&self.root.below_root())?;
-        self.items.iter().any(|item| item.path == path).then_some(path)
+        let found = match self.is_sorted {
+            true => self.items.binary_search_by(|item| item.path.cmp(&path)).is_ok(),
+            false => self.items.iter().any(|item| item.path == path),
+        };
+        found.then_some(path)
     }
 
     fn bring_in(
@@ -267,6 +274,7 @@ impl Composer<'_> {
         let listing = |source| LayoutError::Walk { path: from.to_owned(), source };
         let fd = std::os::fd::AsFd::as_fd(directory.fd());
         let walk = walk_git_directory(fd, at).map_err(listing)?;
+        self.is_sorted = false;
         for entry in walk.entries {
             let within = entry.path.strip_prefix(at);
             if within.as_ref().is_none_or(&wanted) {
@@ -292,7 +300,7 @@ impl Composer<'_> {
     fn finish(&mut self) -> Vec<Item> {
         let mut items = std::mem::take(&mut self.items);
         items.retain(|item| !self.removed.contains(&item.path));
-        if !self.moved.is_empty() || !self.removed.is_empty() {
+        if !self.is_sorted {
             // Stable: what came first stays first.
             items.sort_by(|a, b| a.path.cmp(&b.path));
             items.dedup_by(|later, earlier| later.path == earlier.path);

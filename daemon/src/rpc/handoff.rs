@@ -23,7 +23,7 @@ use tonic::{Status, Streaming};
 
 pub(super) use self::calls::Calls;
 use self::{
-    manifest::{Arriving, Base},
+    manifest::{Arrived, Arriving, Base, Decoded, not_checked},
     offer::Accepted,
     upload::Upload,
 };
@@ -31,6 +31,7 @@ use super::{content::id_messages, identity::Caller, runs::Replies, status::faile
 use crate::{
     runs::{Live, NewRun, Registry},
     store::{BlobError, Rev},
+    workspace::Snapshot,
 };
 
 /// Replies made ahead of a slow client.
@@ -39,6 +40,10 @@ const REPLIES_AHEAD: usize = 4;
 /// A client that says nothing for this long is gone. Longer than a laptop needs to hash a large
 /// file between two messages.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// So much content is asked for before the manifest is checked to the end: it is here sooner than it
+/// could be refused.
+const EARLY_BYTES_MAX: u64 = 1 << 20;
 
 /// Serves one call.
 pub(super) fn serve(
@@ -102,23 +107,19 @@ impl Session {
         let base_known = base.is_some();
         self.reply(handoff_reply::Part::Accepted(wire::Accepted { base_known })).await?;
         let arrived = self.receive_manifest(&accepted, base).await?;
-        accepted.check_manifest(&self.registry, &arrived.snapshot.manifest)?;
-        let bundle_bytes = self.receive_content(&arrived).await?;
+        let id = arrived.id;
+        let (snapshot, bundle_bytes) = self.receive_content(&accepted, arrived).await?;
         // The run wants it in a moment.
-        self.registry.snapshots().keep(
-            &self.caller.user,
-            arrived.id,
-            Arc::clone(&arrived.snapshot),
-        );
+        self.registry.snapshots().keep(&self.caller.user, id, Arc::clone(&snapshot));
         let live = self.create(accepted).await?;
-        self.receipt(&live, &arrived.snapshot.manifest, bundle_bytes, cursor).await
+        self.receipt(&live, &snapshot.manifest, bundle_bytes, cursor).await
     }
 
     async fn receive_manifest(
         &mut self,
         accepted: &Accepted,
         base: Option<Base>,
-    ) -> Result<manifest::Arrived, Status> {
+    ) -> Result<Arrived, Status> {
         let mut arriving = Arriving::new(accepted, base);
         loop {
             match self.next("the manifest").await? {
@@ -129,17 +130,27 @@ impl Session {
                 }
             }
         }
-        let checked = self.registry.tracker().spawn_blocking(move || arriving.finish());
-        checked.await.map_err(|_panicked| Status::internal("manifest could not be checked"))?
+        let tracker = self.registry.tracker().clone();
+        let finished = self.registry.tracker().spawn_blocking(move || arriving.finish(&tracker));
+        finished.await.map_err(|_panicked| not_checked())?
     }
 
-    /// Receives what is lacking and makes it durable together with the manifest. Returns the bytes
-    /// that came.
-    async fn receive_content(&mut self, arrived: &manifest::Arrived) -> Result<u64, Status> {
-        let lacking = self.lacking(&arrived.candidates).await?;
-        offer::check_room(&self.registry, &arrived.snapshot.manifest, &lacking)?;
+    /// Receives what is lacking and makes it durable together with the manifest. Returns that, and
+    /// the bytes that came.
+    async fn receive_content(
+        &mut self,
+        accepted: &Accepted,
+        arrived: Arrived,
+    ) -> Result<(Arc<Snapshot>, u64), Status> {
+        let Arrived { chunk: manifest, candidates, mut decoded, .. } = arrived;
+        let lacking = self.lacking(&candidates).await?;
+        let lacking_bytes = offer::bytes_of(&lacking);
+        if lacking_bytes > EARLY_BYTES_MAX {
+            let snapshot = decoded.wait().await?;
+            accepted.check_manifest(&self.registry, &snapshot.manifest, lacking_bytes)?;
+            decoded = Decoded::Now(snapshot);
+        }
         // Held until all is stored, so that several uploads at once do not take the same room.
-        let manifest = arrived.chunk.clone();
         let _room =
             offer::reserve(&self.registry, &self.caller.user, &lacking, manifest.as_ref()).await?;
         let ids: Vec<ChunkId> = lacking.iter().map(|chunk| chunk.id).collect();
@@ -155,8 +166,10 @@ impl Session {
         let stored = upload.finish().await;
         let received = received?;
         stored?;
-        self.verify_complete(&arrived.candidates, &ids).await?;
-        Ok(received)
+        self.verify_complete(&candidates, &ids).await?;
+        let snapshot = decoded.wait().await?;
+        accepted.check_manifest(&self.registry, &snapshot.manifest, lacking_bytes)?;
+        Ok((snapshot, received))
     }
 
     /// Those of the chunks that the user does not have, each once.

@@ -1,14 +1,16 @@
 //! The manifest on its way in, whole or as a delta to one that the user has here.
 
-use std::{sync::Arc, thread};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use handoff_proto::{
     chunk::{Chunk, ChunkId, ChunkRef},
     frames::unpack_manifest,
-    manifest::{SnapshotId, apply_delta, changed_chunks},
+    manifest::{ManifestError, SnapshotId, apply_delta, changed_chunks},
     wire::Frame,
 };
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use super::offer::Accepted;
@@ -63,11 +65,34 @@ pub(super) struct Arriving {
 /// A manifest that is what the offer announced.
 pub(super) struct Arrived {
     pub(super) id: SnapshotId,
-    pub(super) snapshot: Arc<Snapshot>,
     /// Its encoding, as it is stored.
     pub(super) chunk: Chunk<Bytes>,
     /// The chunks that the user may lack; perhaps some more than once.
     pub(super) candidates: Vec<ChunkRef>,
+    pub(super) decoded: Decoded,
+}
+
+/// A manifest that keeps every rule, or will turn out not to.
+pub(super) enum Decoded {
+    Now(Arc<Snapshot>),
+    Soon(JoinHandle<Result<Snapshot, ManifestError>>),
+}
+
+impl Decoded {
+    /// What the manifest says.
+    pub(super) async fn wait(self) -> Result<Arc<Snapshot>, Status> {
+        match self {
+            Self::Now(snapshot) => Ok(snapshot),
+            Self::Soon(decoding) => {
+                let decoded = decoding.await.map_err(|_panicked| not_checked())?;
+                Ok(Arc::new(decoded.map_err(failed)?))
+            }
+        }
+    }
+}
+
+pub(super) fn not_checked() -> Status {
+    Status::internal("manifest could not be checked")
 }
 
 impl Arriving {
@@ -94,8 +119,10 @@ impl Arriving {
         Ok(())
     }
 
-    /// Unpacks and checks it. Blocks: a large tree takes a tenth of a second.
-    pub(super) fn finish(self) -> Result<Arrived, Status> {
+    /// Unpacks it and begins to check it. Blocks: a large tree takes a tenth of a second.
+    ///
+    /// Of one that came as a delta, the chunks that may be lacking are known before it is decoded.
+    pub(super) fn finish(self, tracker: &TaskTracker) -> Result<Arrived, Status> {
         let unpacked = unpack_manifest(&*self.packed, self.announced()).map_err(failed)?;
         let encoded = match &self.base {
             None => unpacked,
@@ -104,26 +131,18 @@ impl Arriving {
         };
         let chunk = Chunk::verify(ChunkId::from_bytes(*self.id.as_bytes()), Bytes::from(encoded))
             .ok_or_else(|| Status::invalid_argument("manifest is not the announced one"))?;
-        let (snapshot, changed) = thread::scope(|scope| {
-            let changed = self.base.as_ref().map(|base| {
-                let compare = || changed_chunks(&base.encoded, chunk.content());
-                (thread::Builder::new().spawn_scoped(scope, compare).ok(), compare)
-            });
-            let snapshot = Snapshot::decode(chunk.as_owned().clone());
-            let changed = changed.map(|(other, compare)| match other {
-                Some(other) => {
-                    other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                }
-                // The system allows no more threads.
-                None => compare(),
-            });
-            (snapshot, changed)
-        });
-        let snapshot = snapshot.map_err(failed)?;
-        let candidates = match changed {
-            None => snapshot.manifest.chunks().collect(),
-            Some(changed) => changed.map_err(failed)?,
+        let encoded = chunk.as_owned().clone();
+        let (candidates, decoded) = match &self.base {
+            None => {
+                let snapshot = Snapshot::decode(encoded).map_err(failed)?;
+                (snapshot.manifest.chunks().collect(), Decoded::Now(Arc::new(snapshot)))
+            }
+            Some(base) => {
+                let decoding = tracker.spawn_blocking(move || Snapshot::decode(encoded));
+                let changed = changed_chunks(&base.encoded, chunk.content()).map_err(failed)?;
+                (changed, Decoded::Soon(decoding))
+            }
         };
-        Ok(Arrived { id: self.id, chunk, snapshot: Arc::new(snapshot), candidates })
+        Ok(Arrived { id: self.id, chunk, candidates, decoded })
     }
 }

@@ -85,13 +85,8 @@ fn snapshot_id(bytes: &[u8]) -> Result<SnapshotId, Status> {
         .map_err(|_| Status::invalid_argument("snapshot id is not 32 bytes"))
 }
 
-/// Refuses what the disk cannot hold, before it is sent.
-pub(super) fn check_room(
-    registry: &Registry,
-    snapshot: &SnapshotManifest,
-    lacking: &[ChunkRef],
-) -> Result<(), Status> {
-    let upload = bytes_of(lacking);
+/// Refuses what the disk cannot hold.
+fn check_room(registry: &Registry, snapshot: &SnapshotManifest, upload: u64) -> Result<(), Status> {
     let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
     let needed = upload + tree + FREE_FLOOR_BYTES;
     let free = registry.free_bytes()?;
@@ -118,20 +113,24 @@ pub(super) async fn reserve(
     Ok(registry.quotas().reserve(user, &quota, stored, adds)?)
 }
 
-fn bytes_of(chunks: &[ChunkRef]) -> u64 {
+/// The plain size of these chunks together.
+pub(super) fn bytes_of(chunks: &[ChunkRef]) -> u64 {
     chunks.iter().map(|chunk| u64::from(chunk.size)).sum()
 }
 
 impl Accepted {
-    /// Checks that contract and manifest speak of the same tree.
+    /// Checks that contract and manifest speak of the same tree, and that there is room for it and
+    /// for the bytes of the upload.
     pub(super) fn check_manifest(
         &self,
         registry: &Registry,
         snapshot: &SnapshotManifest,
+        upload: u64,
     ) -> Result<(), Status> {
         if snapshot.root.as_bytes() != self.contract.root {
             return Err(Status::invalid_argument("contract and manifest name different roots"));
         }
-        Ok(workspace::find_command(&self.contract, Some(snapshot), &registry.settings().tools)?)
+        workspace::find_command(&self.contract, Some(snapshot), &registry.settings().tools)?;
+        check_room(registry, snapshot, upload)
     }
 }

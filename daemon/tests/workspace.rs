@@ -91,8 +91,9 @@ fn a_missing_chunk_is_an_error_and_nothing_stays() {
     let world = rich();
     let snapshot = world.capture(&world.laptop());
     world.blobs.forget(&ChunkId::of(b"only mine"));
-    let error = materialise(&world.blobs, &world.user, &snapshot, &world.layout, Owner::Daemon)
-        .expect_err("a chunk is missing");
+    let error =
+        materialise(&world.blobs, &world.user, &snapshot, &world.layout, Owner::Daemon, None)
+            .expect_err("a chunk is missing");
     assert!(matches!(error, WorkspaceError::Tree(_)), "{error:?}");
     assert!(!world.tree().exists());
 }
@@ -107,7 +108,8 @@ fn the_tree_belongs_to_the_run_where_the_daemon_is_root() {
     let snapshot = world.capture(&world.laptop());
     let uid = 0x7000_0001;
     let owner = Owner::Own(std::num::NonZeroU32::new(uid).expect("uid"));
-    materialise(&world.blobs, &world.user, &snapshot, &world.layout, owner).expect("materialised");
+    materialise(&world.blobs, &world.user, &snapshot, &world.layout, owner, None)
+        .expect("materialised");
     let mut to_visit = vec![world.tree()];
     while let Some(path) = to_visit.pop() {
         let meta = fs::symlink_metadata(&path).expect("exists");

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod desktop;
+pub mod disk;
 pub mod escape;
 pub mod remote;
 pub mod repository;

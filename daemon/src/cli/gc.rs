@@ -1,11 +1,11 @@
-//! `handoffd gc`: removes content that no run needs.
+//! `handoffd gc`: removes content that no run needs, and what was made of it.
 
 use clap::Args;
 use handoff_proto::{problem::Problem, wire::CollectRequest};
 
 use super::{admin, output};
 
-/// Remove content and trees that no run needs
+/// Remove content, trees and shared files that no run needs
 #[derive(Debug, Args)]
 pub(super) struct Gc {
     /// Only say what would be removed
@@ -19,10 +19,13 @@ impl Gc {
         let reply =
             admin::ask(async |mut daemon| daemon.collect(CollectRequest { dry_run }).await)?;
         let (blobs, mebibytes) = (reply.blobs, reply.bytes >> 20);
+        let (trees, files) = (reply.trees, reply.originals);
         let line = if dry_run {
-            format!("would remove {blobs} blobs of {mebibytes} MiB")
+            format!("would remove {blobs} blobs of {mebibytes} MiB, and {files} shared files")
         } else {
-            format!("removed {blobs} blobs of {mebibytes} MiB, and {} trees", reply.trees)
+            format!(
+                "removed {blobs} blobs of {mebibytes} MiB, {trees} trees and {files} shared files"
+            )
         };
         output::line(&line)
     }

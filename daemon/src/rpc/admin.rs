@@ -127,9 +127,9 @@ impl Admin for AdminService {
         request: Request<wire::CollectRequest>,
     ) -> Result<Response<wire::CollectReply>, Status> {
         let mode = if request.into_inner().dry_run { Collect::Count } else { Collect::Remove };
-        let Collected { blobs, bytes, trees } =
+        let Collected { blobs, bytes, trees, originals } =
             self.registry.collect(mode).await.map_err(status::failed)?;
-        Ok(Response::new(wire::CollectReply { blobs, bytes, trees }))
+        Ok(Response::new(wire::CollectReply { blobs, bytes, trees, originals }))
     }
 
     async fn stop(

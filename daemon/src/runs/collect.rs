@@ -1,4 +1,4 @@
-//! Removes what no run needs: content that only removed runs used, and trees made of it.
+//! Removes what no run needs: content that only removed runs used, trees and originals made of it.
 //!
 //! What is needed is found anew each time, from the runs that there are: no counter can be wrong.
 //! A run that cannot be read keeps everything of its user. While something is being stored nothing
@@ -17,7 +17,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::{registry::Registry, shared::Shared};
 use crate::{
     store::{BlobError, StoreError, UserName},
-    workspace::WorkspaceError,
+    workspace::{OriginalIds, WorkspaceError},
 };
 
 /// How many blobs one transaction removes: others may write in between.
@@ -41,6 +41,8 @@ pub struct Collected {
     pub bytes: u64,
     /// Shared trees; not counted without removing them.
     pub trees: u64,
+    /// Files that trees shared blocks with.
+    pub originals: u64,
 }
 
 /// Nothing more was removed.
@@ -61,7 +63,7 @@ pub enum CollectError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The trees.
+    /// The trees and originals.
     #[error("cannot remove trees")]
     Trees(#[from] WorkspaceError),
 }
@@ -97,10 +99,15 @@ impl Registry {
     pub async fn collect(&self, mode: Collect) -> Result<Collected, CollectError> {
         let shared = self.shared();
         let mut collected = Collected::default();
-        for user in shared.store.blobs.owners().await? {
+        let mut users: HashSet<UserName> = shared.store.blobs.owners().await?.into_iter().collect();
+        // Their content is gone already where a daemon ended in between.
+        let with_originals = shared.originals.users()?;
+        users.extend(with_originals.iter().filter_map(|user| UserName::parse(user).ok()));
+        for user in users {
             let of_user = collect_user(shared, &user, mode).await?;
             collected.blobs += of_user.blobs;
             collected.bytes += of_user.bytes;
+            collected.originals += of_user.originals;
         }
         if mode == Collect::Remove {
             let shared = Arc::clone(shared);
@@ -153,9 +160,16 @@ async fn collect_user(
         let needed = tracker.spawn_blocking(move || needed(&shared, &user));
         needed.await.map_err(|_panicked| StoreError::Closed)??
     };
+    let originals = {
+        let (shared, user) = (Arc::clone(shared), user.clone());
+        let ids = needed.originals;
+        let tracker = shared.tracker.clone();
+        let removed = tracker.spawn_blocking(move || originals(&shared, &user, &ids, mode));
+        removed.await.map_err(|_panicked| StoreError::Closed)??
+    };
     let blobs = &shared.store.blobs;
     let mut garbage = blobs.list(user).await?;
-    garbage.retain(|(id, _)| !needed.contains(id));
+    garbage.retain(|(id, _)| !needed.chunks.contains(id));
     if mode == Collect::Remove {
         for batch in garbage.chunks(BATCH) {
             let ids: Vec<ChunkId> = batch.iter().map(|(id, _)| *id).collect();
@@ -163,12 +177,33 @@ async fn collect_user(
         }
     }
     let bytes = garbage.iter().map(|(_, bytes)| bytes).sum();
-    Ok(Collected { blobs: garbage.len() as u64, bytes, trees: 0 })
+    Ok(Collected { blobs: garbage.len() as u64, bytes, trees: 0, originals })
 }
 
-/// All blobs that the runs of a user are made of. Blocks.
-fn needed(shared: &Shared, user: &UserName) -> Result<HashSet<ChunkId>, CollectError> {
-    let mut needed = HashSet::new();
+/// Removes, or counts, the originals that hold nothing that is needed. Blocks.
+fn originals(
+    shared: &Shared,
+    user: &UserName,
+    needed: &OriginalIds,
+    mode: Collect,
+) -> Result<u64, WorkspaceError> {
+    let garbage = shared.originals.garbage(user, needed)?;
+    if mode == Collect::Remove {
+        shared.originals.remove(&garbage)?;
+    }
+    Ok(garbage.len() as u64)
+}
+
+/// What the runs of a user are made of.
+#[derive(Default)]
+struct Needed {
+    chunks: HashSet<ChunkId>,
+    originals: OriginalIds,
+}
+
+/// All that the runs of a user are made of. Blocks.
+fn needed(shared: &Shared, user: &UserName) -> Result<Needed, CollectError> {
+    let mut needed = Needed::default();
     for run in shared.runs_of(user) {
         of_run(shared, user, &run, &mut needed)
             .map_err(|source| CollectError::Needed { run: run.name.to_string(), source })?;
@@ -180,22 +215,23 @@ fn of_run(
     shared: &Shared,
     user: &UserName,
     run: &Run,
-    needed: &mut HashSet<ChunkId>,
+    needed: &mut Needed,
 ) -> Result<(), NeededError> {
     let snapshot = ChunkId::from_bytes(*run.snapshot.as_bytes());
     // Runs of one snapshot are many, and so are its chunks.
-    if needed.insert(snapshot) {
+    if needed.chunks.insert(snapshot) {
         let encoded = shared.store.blobs.read_blocking(user, &snapshot)?;
         let manifest = SnapshotManifest::decode(&encoded, &Limits::DEFAULT)?;
-        needed.extend(manifest.chunks().map(|chunk| chunk.id));
+        needed.originals.add(&manifest.entries);
+        needed.chunks.extend(manifest.chunks().map(|chunk| chunk.id));
     }
     let result = run.harvest.as_ref().and_then(|harvest| harvest.result);
     if let Some(result) = result.map(|id| ChunkId::from_bytes(*id.as_bytes()))
-        && needed.insert(result)
+        && needed.chunks.insert(result)
     {
         let encoded = shared.store.blobs.read_blocking(user, &result)?;
         let manifest = ResultManifest::decode(&encoded, &Limits::DEFAULT)?;
-        needed.extend(manifest.chunks().map(|chunk| chunk.id));
+        needed.chunks.extend(manifest.chunks().map(|chunk| chunk.id));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
-    workspace::{self, Layout, Sharing, Snapshots, Trees},
+    workspace::{self, Layout, Originals, Sharing, Snapshots, Trees},
 };
 
 /// What a new run starts from.
@@ -60,7 +60,9 @@ impl Registry {
         let folded = fold(&store).await?;
         let trees = Trees::new(&settings.state);
         trees.clean()?;
-        let shared = Shared::new(store, settings, tracker, stopping, trees);
+        let originals = Originals::new(&settings.state);
+        originals.clean()?;
+        let shared = Shared::new(store, settings, tracker, stopping, trees, originals);
         let registry = Self(Arc::new(shared));
         let mut drivers = Vec::new();
         for (run, rev) in folded.into_values() {

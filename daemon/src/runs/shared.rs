@@ -18,7 +18,7 @@ use super::{Live, admission::Claim};
 use crate::{
     config::Config,
     store::{Quotas, Store, UserName},
-    workspace::{self, Layout, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
+    workspace::{self, Layout, Originals, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
 };
 
 /// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
@@ -48,6 +48,7 @@ pub(super) struct Shared {
     pub(super) slots: Arc<Semaphore>,
     pub(super) quotas: Quotas,
     pub(super) trees: Trees,
+    pub(super) originals: Originals,
     pub(super) snapshots: Snapshots,
     /// Why runs get copies, if they do; found out when the first one starts.
     pub(super) sharing: OnceLock<Sharing>,
@@ -75,6 +76,7 @@ impl Shared {
         tracker: TaskTracker,
         stopping: CancellationToken,
         trees: Trees,
+        originals: Originals,
     ) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(settings.config.runs.concurrent as usize)),
@@ -84,6 +86,7 @@ impl Shared {
             stopping,
             quotas: Quotas::default(),
             trees,
+            originals,
             snapshots: Snapshots::default(),
             sharing: OnceLock::new(),
             runs: RwLock::default(),
@@ -126,8 +129,12 @@ impl Shared {
     pub(super) fn sharing(&self) -> &Sharing {
         self.sharing.get_or_init(|| {
             let found = Sharing::find(&self.settings.state);
-            if let Sharing::Copy { why } = &found {
-                tracing::info!("each run gets a copy of its tree: {why}");
+            match &found {
+                Sharing::Overlay => {}
+                Sharing::Reflink { why } => {
+                    tracing::info!("trees of runs share the blocks of larger files: {why}");
+                }
+                Sharing::Copy { why } => tracing::info!("each run gets a copy of its tree: {why}"),
             }
             found
         })
@@ -142,13 +149,18 @@ impl Shared {
     ) -> Result<View, WorkspaceError> {
         let blobs = &*self.store.blobs;
         let owner = Owner::of(run);
-        if matches!(self.sharing(), Sharing::Overlay) {
-            let in_use = || self.snapshots_of_active();
-            let tree = self.trees.prepare(blobs, &self.snapshots, user, run.snapshot, in_use)?;
-            return View::fresh(layout, tree, owner);
-        }
+        let originals = match self.sharing() {
+            Sharing::Overlay => {
+                let in_use = || self.snapshots_of_active();
+                let tree =
+                    self.trees.prepare(blobs, &self.snapshots, user, run.snapshot, in_use)?;
+                return View::fresh(layout, tree, owner);
+            }
+            Sharing::Reflink { .. } => Some(&self.originals),
+            Sharing::Copy { .. } => None,
+        };
         let snapshot = self.snapshots.read(blobs, user, run.snapshot)?;
-        workspace::materialise(blobs, user, &snapshot.manifest, layout, owner)?;
+        workspace::materialise(blobs, user, &snapshot.manifest, layout, owner, originals)?;
         Ok(View::Copy)
     }
 

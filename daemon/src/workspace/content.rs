@@ -1,13 +1,15 @@
 //! The content of a tree's files, from one user's chunks to the disk.
 
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use handoff_proto::chunk::ChunkRef;
 use handoff_proto::manifest::Entry;
-use handoff_proto::tree::{FileError, Writer};
+use handoff_proto::tree::{FileError, Writer, write_chunks};
 
+use super::originals::{self, OfUser};
 use crate::store::{BlobStore, UserName};
 
 /// Threads that write files: one waits for the disk while the other decompresses and hashes.
@@ -20,9 +22,16 @@ const FILES_FOR_THREADS: usize = 64;
 pub(super) struct Source<'a> {
     pub(super) blobs: &'a dyn BlobStore,
     pub(super) user: &'a UserName,
+    /// What larger files share their blocks with, where the file system can do that.
+    pub(super) originals: Option<&'a OfUser>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// All content is written.
+    pub(super) fn new(blobs: &'a dyn BlobStore, user: &'a UserName) -> Self {
+        Self { blobs, user, originals: None }
+    }
+
     pub(super) fn read(&self, chunk: &ChunkRef) -> io::Result<bytes::Bytes> {
         let bytes = self.blobs.read_blocking(self.user, &chunk.id).map_err(io::Error::other)?;
         // The store has checked the hash; a size that differs would be the manifest's lie.
@@ -33,13 +42,25 @@ impl Source<'_> {
         }
     }
 
+    /// Writes a file's content into one that is empty, and returns the size in bytes.
+    pub(super) fn fill(&self, entry: &Entry, file: &File) -> Result<u64, FileError> {
+        let chunks = entry.chunks().iter().map(|chunk| self.read(chunk));
+        write_chunks(chunks, file, &entry.path)
+    }
+
     /// Writes all these files; the first failure ends it.
     pub(super) fn write(&self, files: &[&Entry], writer: &Writer) -> Result<(), FileError> {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(entry) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let chunks = entry.chunks().iter().map(|chunk| self.read(chunk));
-                let written = writer.file_from_chunks(&entry.path, entry.mode, entry.mtime, chunks);
+                let written = writer.file_filled(&entry.path, entry.mode, entry.mtime, |file| {
+                    match self.originals {
+                        Some(originals) if originals::is_worth_one(entry) => {
+                            originals.share(self, entry, file)
+                        }
+                        Some(_) | None => self.fill(entry, file),
+                    }
+                });
                 if let Err(error) = written {
                     next.store(files.len(), Ordering::Relaxed);
                     return Err(error);

@@ -1,8 +1,9 @@
 //! From a snapshot's manifest and chunks to the tree that a run works in.
 //!
 //! Restart-safe by starting over: what an earlier attempt left is removed first, and what a failed
-//! one left last. A workspace made here is a copy of its own, which works on every machine; where
-//! the kernel can merge directories, runs share a tree instead, see `trees`.
+//! one left last. A workspace made here has files of its own, which works on every machine; their
+//! blocks are shared where the file system can do that, see `originals`. Where the kernel can merge
+//! directories, runs share a tree instead, see `trees`.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,6 +18,7 @@ use super::base::Base;
 use super::content::Source;
 use super::error::WorkspaceError;
 use super::layout::Layout;
+use super::originals::{OfUser, Originals};
 use super::owner::Owner;
 use super::remove::remove;
 use super::snapshots::Snapshot;
@@ -27,25 +29,29 @@ use crate::store::{BlobStore, UserName};
 const READABLE_DIRECTORY: u32 = 0o755;
 const READABLE_FILE: u32 = 0o644;
 
-/// Fills a run's workspace with exactly what the snapshot holds. Blocks.
+/// Fills a run's workspace with exactly what the snapshot holds; with `originals`, larger files
+/// share their blocks with these. Blocks.
 ///
 /// # Errors
 ///
 /// When the disk is full, a chunk is missing or damaged, or the system refuses. The workspace is
-/// then removed.
+/// then removed, and so are the originals that were made for it.
 pub fn materialise(
     blobs: &dyn BlobStore,
     user: &UserName,
     manifest: &SnapshotManifest,
     layout: &Layout,
     owner: Owner,
+    originals: Option<&Originals>,
 ) -> Result<(), WorkspaceError> {
     let tree = layout.workspace();
     remove(&tree)?;
-    let source = Source { blobs, user };
+    let originals = originals.map(|originals| originals.of_user(user)).transpose()?;
+    let source = Source { originals: originals.as_ref(), ..Source::new(blobs, user) };
     let Err(error) = write_tree(&source, manifest, &tree, owner) else { return Ok(()) };
     // The first failure is the one that tells something.
     drop(remove(&tree));
+    originals.iter().for_each(OfUser::take_back);
     Err(explain(error, manifest, layout.run()))
 }
 
@@ -70,7 +76,7 @@ pub fn write_base(
     snapshot: &Snapshot,
     layout: &Layout,
 ) -> Result<(), WorkspaceError> {
-    let (source, manifest, base) = (Source { blobs, user }, &snapshot.manifest, layout.base());
+    let (source, manifest, base) = (Source::new(blobs, user), &snapshot.manifest, layout.base());
     remove(base.directory())?;
     write_base_at(&source, snapshot, &base).map_err(|error| explain(error, manifest, layout.run()))
 }

@@ -1,4 +1,4 @@
-//! Whether runs on this machine can share trees, found out by letting one do it.
+//! What of their trees runs on this machine can share, found out by letting one do it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use handoff_sandbox::{
 
 use super::View;
 use super::layout::Layout;
+use super::originals;
 use super::owner::Owner;
 use super::remove::remove;
 use super::trees::Tree;
@@ -27,23 +28,31 @@ const TRIAL: &str = "mv below moved && echo more >> moved/file && ln moved/file 
 pub enum Sharing {
     /// They share one, with their changes on top: a start costs what changed.
     Overlay,
-    /// Each gets a copy: a start costs as much as the tree has files.
-    Copy {
+    /// Each has files of its own, of which the larger ones share their blocks: a start costs as much
+    /// as the tree has files, however large.
+    Reflink {
         /// Why not the other.
+        why: String,
+    },
+    /// Each gets a copy: a start costs as much as the tree holds.
+    Copy {
+        /// Why none of the others.
         why: String,
     },
 }
 
 impl Sharing {
-    /// Starts a trial run whose tree is an overlay in this daemon's state directory. Blocks.
+    /// Tries one after the other in this daemon's state directory: a trial run whose tree is an
+    /// overlay, then two files that share their blocks. Blocks.
     #[must_use]
     pub fn find(state: &Path) -> Self {
-        if !rustix::process::geteuid().is_root() {
-            return Self::Copy { why: "the daemon is not root".to_owned() };
-        }
-        match attempt(state) {
-            Ok(()) => Self::Overlay,
-            Err(error) => Self::Copy { why: format!("{error:#}") },
+        let why = match overlay(state) {
+            Ok(()) => return Self::Overlay,
+            Err(error) => format!("no overlay: {error:#}"),
+        };
+        match originals::attempt(state) {
+            Ok(()) => Self::Reflink { why },
+            Err(error) => Self::Copy { why: format!("{why}; no shared blocks: {error}") },
         }
     }
 
@@ -52,15 +61,19 @@ impl Sharing {
     pub fn report(&self) -> wire::IsolationLayer {
         let (state, detail) = match self {
             Self::Overlay => ("in-force", "overlay: a start costs what changed".to_owned()),
+            Self::Reflink { why } => {
+                ("partial", format!("reflink: a start costs as much as the tree has files; {why}"))
+            }
             Self::Copy { why } => {
-                ("partial", format!("copy: a start costs as much as the tree has files; {why}"))
+                ("partial", format!("copy: a start costs as much as the tree holds; {why}"))
             }
         };
         wire::IsolationLayer { name: "workspaces".to_owned(), state: state.to_owned(), detail }
     }
 }
 
-fn attempt(state: &Path) -> anyhow::Result<()> {
+fn overlay(state: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(rustix::process::geteuid().is_root(), "the daemon is not root");
     let top = tempfile::Builder::new().prefix(".sharing-").tempdir_in(state)?;
     let place = top.path().canonicalize()?;
     let tried = run(&place);

@@ -78,8 +78,7 @@ impl Trees {
     /// The trees in a daemon's state directory.
     #[must_use]
     pub fn new(state: &Path) -> Self {
-        // Without it, nothing is trusted after a restart.
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot = boot();
         let directory = state.join("trees");
         Self {
             directory,
@@ -119,7 +118,7 @@ impl Trees {
         if let Some(tree) = of_user.find(&snapshot) {
             return Ok(tree);
         }
-        let source = Source { blobs, user };
+        let source = Source::new(blobs, user);
         let contents = snapshots.read(blobs, user, snapshot)?;
         let tree = of_user.make(&source, snapshots, snapshot, &contents.manifest, &in_use)?;
         durable::make(&tree, contents, Arc::clone(&self.keeping));
@@ -375,8 +374,13 @@ fn latest_name(manifest: &SnapshotManifest) -> String {
     format!("{LATEST}{}", ChunkId::of(manifest.root.as_bytes()))
 }
 
+/// Which boot of the machine this is; without that, nothing is trusted after a restart.
+pub(super) fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
 /// The names in a directory; none if it is not there.
-fn names(directory: &Path) -> Result<Vec<String>, WorkspaceError> {
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, WorkspaceError> {
     let list = || match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         opened => opened?

@@ -1,5 +1,4 @@
-//! How a run sees its tree: as a copy of its own, or as its changes on top of trees that all
-//! share.
+//! How a run sees its tree: as files of its own, or as its changes on top of trees that all share.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,7 +19,7 @@ use super::trees::Tree;
 /// What a run's tree is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
-    /// A copy in the run's directory.
+    /// Files of its own in the run's directory.
     Copy,
     /// The run's changes on top of a shared tree.
     Overlay(Tree),

@@ -173,7 +173,7 @@ impl World {
     }
 
     pub(crate) fn materialise(&self, snapshot: &SnapshotManifest) {
-        materialise(&self.blobs, &self.user, snapshot, &self.layout, Owner::Daemon)
+        materialise(&self.blobs, &self.user, snapshot, &self.layout, Owner::Daemon, None)
             .expect("materialised");
         let (manifest, encoded) = (snapshot.clone(), snapshot.encode().into());
         let snapshot = Snapshot { manifest, encoded };

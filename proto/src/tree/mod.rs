@@ -33,7 +33,7 @@ pub use self::walk::{
     TrackedResult, Walk, WalkEntry, WalkKind, WalkOptions, WalkRepository, walk, walk_at,
     walk_git_directory,
 };
-pub use self::writer::{Owner, Writer};
+pub use self::writer::{Owner, Writer, write_chunks};
 
 #[cfg(test)]
 mod tests;

@@ -109,8 +109,24 @@ impl Writer {
         mtime: Timestamp,
         content: &mut dyn Read,
     ) -> Result<u64, FileError> {
+        self.file_filled(path, mode, mtime, |file| copy_content(content, file, path))
+    }
+
+    /// Creates a file that `fill` gives its content, and returns the size in bytes, as `fill` tells
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As [`file`](Self::file), where `fill` is what reads.
+    pub fn file_filled(
+        &self,
+        path: &TreePath,
+        mode: u32,
+        mtime: Timestamp,
+        fill: impl FnOnce(&File) -> Result<u64, FileError>,
+    ) -> Result<u64, FileError> {
         let file = self.create(path)?;
-        let size = copy_content(content, &file, path)?;
+        let size = fill(&file)?;
         finish_file(&file, path, mode, mtime, self.owner)?;
         Ok(size)
     }
@@ -127,16 +143,7 @@ impl Writer {
         mtime: Timestamp,
         chunks: impl IntoIterator<Item = io::Result<C>>,
     ) -> Result<u64, FileError> {
-        let mut file = self.create(path)?;
-        let mut size = 0;
-        for chunk in chunks {
-            let chunk = chunk.map_err(|source| content_failed(path, source))?;
-            let chunk = chunk.as_ref();
-            file.write_all(chunk).map_err(|source| write_failed(path, source))?;
-            size += chunk.len() as u64;
-        }
-        finish_file(&file, path, mode, mtime, self.owner)?;
-        Ok(size)
+        self.file_filled(path, mode, mtime, |file| write_chunks(chunks, file, path))
     }
 
     /// Remembers a symbolic link, which [`finish`](Self::finish) creates.
@@ -220,6 +227,27 @@ pub(super) fn copy_content(
             Err(source) => return Err(content_failed(path, source)),
         }
     }
+}
+
+/// Writes chunks to where `file` is, one after the other, and returns their bytes; `path` is what
+/// errors name.
+///
+/// # Errors
+///
+/// Where a chunk cannot be had, or the system refuses.
+pub fn write_chunks<C: AsRef<[u8]>>(
+    chunks: impl IntoIterator<Item = io::Result<C>>,
+    mut file: &File,
+    path: &TreePath,
+) -> Result<u64, FileError> {
+    let mut size = 0;
+    for chunk in chunks {
+        let chunk = chunk.map_err(|source| content_failed(path, source))?;
+        let chunk = chunk.as_ref();
+        file.write_all(chunk).map_err(|source| write_failed(path, source))?;
+        size += chunk.len() as u64;
+    }
+    Ok(size)
 }
 
 /// Gives a written file its owner, mode and time.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -12,8 +13,8 @@ use handoff_proto::tree::{FileError, Writer, write_chunks};
 use super::originals::{self, OfUser};
 use crate::store::{BlobStore, UserName};
 
-/// Threads that write files: one waits for the disk while the other decompresses and hashes.
-const WRITERS: usize = 2;
+/// Threads that write files: one waits for the disk while others decompress and hash.
+const WRITERS: std::ops::RangeInclusive<usize> = 2..=4;
 
 /// Fewer files than this are written sooner than a thread is started.
 const FILES_FOR_THREADS: usize = 64;
@@ -68,7 +69,12 @@ impl<'a> Source<'a> {
             }
             Ok(())
         };
-        let threads = if files.len() < FILES_FOR_THREADS { 1 } else { WRITERS };
+        let processors = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = if files.len() < FILES_FOR_THREADS {
+            1
+        } else {
+            processors().clamp(*WRITERS.start(), *WRITERS.end())
+        };
         thread::scope(|scope| {
             let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let own = work();

@@ -1,5 +1,8 @@
 //! Workspaces on a real disk: what a run finds is what the laptop had.
 
+#[path = "../../tests/src/disk.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the tests that cross crates")]
+mod disk;
 #[path = "harvest/world.rs"]
 #[expect(dead_code, reason = "shared with the tests of the harvest")]
 mod world;
@@ -10,7 +13,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
-use handoff_daemon::workspace::{Owner, WorkspaceError, materialise};
+use disk::{Format, Tester};
+use handoff_daemon::workspace::{Layout, Owner, WorkspaceError, materialise};
 use handoff_proto::chunk::ChunkId;
 use world::{World, commit, git, write};
 
@@ -96,6 +100,45 @@ fn a_missing_chunk_is_an_error_and_nothing_stays() {
             .expect_err("a chunk is missing");
     assert!(matches!(error, WorkspaceError::Tree(_)), "{error:?}");
     assert!(!world.tree().exists());
+}
+
+/// What fills a small disk: its blocks, or as many files as it can have.
+fn on_a_full_disk(test: &str, content: &[(usize, usize)]) {
+    disk::on_disk((Format::Ext4, 8 << 20), Tester::Ordinary, (module_path!(), test), |place| {
+        // Only the run is on the small disk.
+        let world = World::in_memory().initialised();
+        let small = world.capture(&world.laptop());
+        let layout = Layout::new(place.join("run"));
+        layout.create().expect("layout");
+        let start = |snapshot| {
+            materialise(&world.blobs, &world.user, snapshot, &layout, Owner::Daemon, None)
+        };
+        start(&small).expect("there is room");
+        for (number, (files, size)) in content.iter().enumerate() {
+            for file in 0..*files {
+                let content = format!("{number} {file}").repeat(*size);
+                write(&world.laptop().join(format!("{number}/{file}")), content);
+            }
+        }
+        let large = world.capture(&world.laptop());
+        let error = start(&large).expect_err("there is no room");
+        assert!(matches!(error, WorkspaceError::DiskFull { .. }), "{error:?}");
+        assert!(!layout.workspace().exists(), "nothing is left of it");
+        start(&small).expect("there is room again");
+        assert_eq!(world.capture(&layout.workspace()), small);
+    });
+}
+
+#[test]
+fn a_disk_without_blocks_leaves_nothing_and_the_next_attempt_succeeds() {
+    let test = "a_disk_without_blocks_leaves_nothing_and_the_next_attempt_succeeds";
+    on_a_full_disk(test, &[(1, 5 << 20)]);
+}
+
+#[test]
+fn a_disk_without_inodes_leaves_nothing_and_the_next_attempt_succeeds() {
+    let test = "a_disk_without_inodes_leaves_nothing_and_the_next_attempt_succeeds";
+    on_a_full_disk(test, &[(3000, 0)]);
 }
 
 #[test]

@@ -35,15 +35,15 @@ impl Remote {
         Self::in_directory(directory, config)
     }
 
-    /// A daemon whose state is on a disk of this size; needs root to mount one.
+    /// A daemon with these settings whose state is on a disk of this size; needs root to mount one.
     #[must_use]
-    pub fn on_small_disk(bytes: u64) -> Self {
+    pub fn on_small_disk(bytes: u64, config: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("handoffd-").tempdir().expect("directory");
         let size = format!("size={bytes}");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path());
         drop(said(&mut mount).ok());
-        let mut remote = Self::in_directory(directory, "");
+        let mut remote = Self::in_directory(directory, config);
         remote.mounted = true;
         remote
     }

@@ -36,6 +36,9 @@ const START: usize = 3;
 /// Plain bytes between two decisions.
 const STEP_BYTES: u64 = 512 << 10;
 
+/// Whoever waits less than this may only have met a daemon that was writing to its disk.
+const SPAN: Duration = Duration::from_millis(50);
+
 /// A link that took this many bytes and was not waited for is fast. Before, it may only not have
 /// been full.
 const FILLED_BYTES: u64 = BYTES_MIN + BYTES_MIN / 2;
@@ -82,33 +85,51 @@ impl Pace {
         self.given += given;
         self.busy += busy;
         self.waited += waited;
+        self.too_much = self
+            .too_much
+            .map(|(place, ago)| (place, ago + plain))
+            .filter(|(_, ago)| *ago < RETRY_BYTES);
         // Only who gives the link something waits for it.
         if self.plain < STEP_BYTES || self.given == 0 {
             return;
         }
-        self.too_much = self
-            .too_much
-            .map(|(place, ago)| (place, ago + self.plain))
-            .filter(|(_, ago)| *ago < RETRY_BYTES);
-        self.decide();
-        (self.plain, self.given) = (0, 0);
-        (self.busy, self.waited) = (Duration::ZERO, Duration::ZERO);
+        if self.decide() {
+            (self.plain, self.given) = (0, 0);
+            (self.busy, self.waited) = (Duration::ZERO, Duration::ZERO);
+        }
     }
 
-    fn decide(&mut self) {
+    /// Looks at what happened since the last decision; whether that was enough for one.
+    fn decide(&mut self) -> bool {
         let was_waited_for = self.waited >= self.busy / 8;
         self.unknown = if was_waited_for { 0 } else { self.unknown.saturating_sub(self.given) };
-        if self.waited > 2 * self.busy {
-            // Whatever was too much before, the link is another now, or was not full then.
-            self.too_much = None;
-        }
-        if was_waited_for {
-            let ceiling = self.too_much.map_or(EFFORTS.len(), |(place, _)| place);
-            self.place = self.fitting().min(ceiling.saturating_sub(1)).max(self.place);
-        } else if self.place > 0 && self.unknown == 0 {
-            self.too_much = Some((self.place, 0));
+        let is_telling = self.busy + self.waited >= SPAN;
+        let is_slow = is_telling && self.waited > 8 * self.busy;
+        if self.place > 0 && !is_slow && !self.pays() {
             self.place -= 1;
+        } else if !was_waited_for {
+            if self.place > 0 && self.unknown == 0 {
+                self.too_much = Some((self.place, 0));
+                self.place -= 1;
+            }
+        } else if is_telling {
+            if self.waited > 2 * self.busy {
+                // Whatever was too much before, the link is another now, or was not full then.
+                self.too_much = None;
+            }
+            if is_slow || self.pays() {
+                let ceiling = self.too_much.map_or(EFFORTS.len(), |(place, _)| place);
+                self.place = self.fitting().min(ceiling.saturating_sub(1)).max(self.place);
+            }
+        } else {
+            return false;
         }
+        true
+    }
+
+    /// Whether effort saves any bytes worth speaking of.
+    fn pays(&self) -> bool {
+        self.given < self.plain - self.plain / 16
     }
 
     /// The most effort that would have kept the processor just as long as the link.
@@ -177,6 +198,17 @@ mod tests {
             pace.sent(STEP_BYTES / 2, given, millisecond, waited);
             assert!(pace.level() >= EFFORTS[START].level, "{number}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_compressed_is_not_tried_for_a_daemon_that_is_busy() {
+        let mut pace = Pace::new();
+        let millisecond = Duration::from_millis(1);
+        (0..100).for_each(|_| pace.sent(STEP_BYTES, STEP_BYTES, millisecond, 3 * millisecond));
+        assert_eq!(pace.level(), LEVEL_MIN);
+        // Nor is it given up on a slow link: the least effort finds less than there is.
+        (0..3).for_each(|_| pace.sent(STEP_BYTES, STEP_BYTES, millisecond, 100 * millisecond));
+        assert_eq!(pace.level(), 15);
     }
 
     #[test]

@@ -16,7 +16,10 @@ use handoff_proto::{
     manifest::{Limits, SnapshotManifest},
     wire::{self, handoff_reply, handoff_request::Part},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -25,7 +28,7 @@ pub(super) use self::calls::Calls;
 use self::{
     manifest::{Arrived, Arriving, Base, Decoded, not_checked},
     offer::Accepted,
-    upload::Upload,
+    upload::{Last, Upload},
 };
 use super::{content::id_messages, identity::Caller, runs::Replies, status::failed};
 use crate::{
@@ -41,8 +44,8 @@ const REPLIES_AHEAD: usize = 4;
 /// file between two messages.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// So much content is asked for before the manifest is checked to the end: it is here sooner than it
-/// could be refused.
+/// So little content is asked for while the manifest is still being checked: on most links both take
+/// about as long.
 const EARLY_BYTES_MAX: u64 = 1 << 20;
 
 /// Serves one call.
@@ -144,10 +147,14 @@ impl Session {
     ) -> Result<(Arc<Snapshot>, u64), Status> {
         let Arrived { chunk: manifest, candidates, mut decoded, .. } = arrived;
         let lacking = self.lacking(&candidates).await?;
-        let lacking_bytes = offer::bytes_of(&lacking);
-        if lacking_bytes > EARLY_BYTES_MAX {
+        let content_bytes = offer::bytes_of(&lacking);
+        let upload_bytes = content_bytes + manifest.content().len() as u64;
+        let is_early = matches!(decoded, Decoded::Soon(_)) && content_bytes <= EARLY_BYTES_MAX;
+        if is_early {
+            offer::check_room(&self.registry, upload_bytes)?;
+        } else {
             let snapshot = decoded.wait().await?;
-            accepted.check_manifest(&self.registry, &snapshot.manifest, lacking_bytes)?;
+            accepted.check_manifest(&self.registry, &snapshot.manifest, upload_bytes)?;
             decoded = Decoded::Now(snapshot);
         }
         // Held until all is stored, so that several uploads at once do not take the same room.
@@ -160,15 +167,31 @@ impl Session {
         let end = wire::Needs { ids: Vec::new(), needs_end: true };
         self.reply(handoff_reply::Part::Needs(end)).await?;
 
-        let mut upload = Upload::start(&self.registry, &self.caller.user, lacking, manifest);
+        let (approve, approved) = oneshot::channel();
+        let last = Last { manifest, approved };
+        let mut upload = Upload::start(&self.registry, &self.caller.user, lacking, last);
         let received = self.feed(&mut upload).await;
+        let checked = match &received {
+            Ok(_) if is_early => {
+                let snapshot = decoded.wait().await;
+                snapshot.and_then(|snapshot| {
+                    accepted.check_manifest(&self.registry, &snapshot.manifest, 0)?;
+                    Ok(snapshot)
+                })
+            }
+            Ok(_) | Err(_) => decoded.wait().await,
+        };
+        match received.is_ok() && checked.is_ok() {
+            // Only a worker that failed does not listen, and it tells why below.
+            true => drop(approve.send(())),
+            false => drop(approve),
+        }
         // Also after an error: what was verified stays for the retry.
         let stored = upload.finish().await;
         let received = received?;
+        let snapshot = checked?;
         stored?;
         self.verify_complete(&candidates, &ids).await?;
-        let snapshot = decoded.wait().await?;
-        accepted.check_manifest(&self.registry, &snapshot.manifest, lacking_bytes)?;
         Ok((snapshot, received))
     }
 

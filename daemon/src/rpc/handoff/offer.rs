@@ -85,10 +85,9 @@ fn snapshot_id(bytes: &[u8]) -> Result<SnapshotId, Status> {
         .map_err(|_| Status::invalid_argument("snapshot id is not 32 bytes"))
 }
 
-/// Refuses what the disk cannot hold.
-fn check_room(registry: &Registry, snapshot: &SnapshotManifest, upload: u64) -> Result<(), Status> {
-    let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
-    let needed = upload + tree + FREE_FLOOR_BYTES;
+/// Refuses so many bytes where the disk cannot hold them.
+pub(super) fn check_room(registry: &Registry, bytes: u64) -> Result<(), Status> {
+    let needed = bytes + FREE_FLOOR_BYTES;
     let free = registry.free_bytes()?;
     if needed > free {
         return Err(Refusal::disk_full(needed, free).into());
@@ -120,7 +119,7 @@ pub(super) fn bytes_of(chunks: &[ChunkRef]) -> u64 {
 
 impl Accepted {
     /// Checks that contract and manifest speak of the same tree, and that there is room for it and
-    /// for the bytes of the upload.
+    /// for so many bytes that are still to be stored.
     pub(super) fn check_manifest(
         &self,
         registry: &Registry,
@@ -131,6 +130,7 @@ impl Accepted {
             return Err(Status::invalid_argument("contract and manifest name different roots"));
         }
         workspace::find_command(&self.contract, Some(snapshot), &registry.settings().tools)?;
-        check_room(registry, snapshot, upload)
+        let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
+        check_room(registry, upload + tree)
     }
 }

@@ -13,7 +13,7 @@ use handoff_proto::{
     wire::Frame,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tonic::Status;
@@ -40,20 +40,20 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Starts the receiving thread, which accepts exactly `lacking`; the manifest is stored with the
-    /// last of it.
+    /// Starts the receiving thread, which accepts exactly `lacking`; what is stored with the last of
+    /// it waits for its approval.
     pub(super) fn start(
         registry: &Registry,
         user: &UserName,
         lacking: Vec<ChunkRef>,
-        manifest: Chunk<Bytes>,
+        last: Last,
     ) -> Self {
         let user = user.clone();
         let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
         let (acknowledge, acknowledged) = watch::channel(0);
         let blobs = Arc::clone(&registry.store().blobs);
         let worker = registry.tracker().spawn_blocking(move || {
-            Receiving { blobs, user, acknowledge }.run(receiver, lacking, &manifest)
+            Receiving { blobs, user, acknowledge }.run(receiver, lacking, last)
         });
         Self { frames: Some(frames), acknowledged, worker: Some(worker) }
     }
@@ -101,6 +101,13 @@ impl Upload {
     }
 }
 
+/// What is stored after everything else: a manifest, once it is known to keep every rule.
+pub(super) struct Last {
+    pub(super) manifest: Chunk<Bytes>,
+    /// Without it the manifest is not stored.
+    pub(super) approved: oneshot::Receiver<()>,
+}
+
 struct Receiving {
     blobs: Arc<dyn BlobStore>,
     user: UserName,
@@ -112,7 +119,7 @@ impl Receiving {
         self,
         mut frames: mpsc::Receiver<Frame>,
         expected: Vec<ChunkRef>,
-        manifest: &Chunk<Bytes>,
+        last: Last,
     ) -> Result<(), Status> {
         let mut store = Storing::new(&self);
         // Whoever has nothing to send may leave even the empty bundle out.
@@ -127,7 +134,9 @@ impl Receiving {
                 return Err(status);
             }
         }
-        store.put(manifest.as_ref())?;
+        if last.approved.blocking_recv().is_ok() {
+            store.put(last.manifest.as_ref())?;
+        }
         Ok(store.finish()?)
     }
 }

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! An original appears whole, by rename, and is never written again; whoever shares its blocks has
-//! a file of its own, and the file system gives that other blocks for what is written there. Nobody
-//! waits until one is on the disk: it is a copy of what the store keeps, so all are thrown away that
-//! were made before the machine started last. It stays as long as a run needs its content, like the
-//! content itself. Never shared between users; no run sees one, and one that is not as it was left
-//! is not used.
+//! a file of its own, and the file system gives that other blocks for what is written there. The
+//! kernel shares only what it has written out, so the first run of a tree waits for the disk, file
+//! by file. Nobody waits for names and metadata: an original is a copy of what the store keeps, so
+//! all are thrown away that were made before the machine started last. It stays as long as a run
+//! needs its content, like the content itself. Never shared between users; no run sees one, and one
+//! that is not as it was left is not used.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -34,7 +35,8 @@ use super::trees::{boot, names};
 use crate::store::UserName;
 
 /// Smaller files are written for each run: on xfs and btrfs alike that takes no longer than to share
-/// them (some 20 µs), and of the disk it takes a few blocks.
+/// them (some 20 µs where the original's content is on the disk already), and of the disk it takes
+/// a few blocks.
 const SIZE_MIN: u64 = 16 << 10;
 
 /// Nobody writes there any more.

@@ -187,7 +187,7 @@ fn an_original_that_is_not_as_it_was_left_is_made_again(_disk: &Path) {
     start(&world, &snapshot, &originals, 0).expect("started");
     let original = kept(&world).pop().expect("an original");
     let whole = fs::read(&original).expect("read");
-    let acts: [&dyn Fn(&Path); 5] = [
+    let acts: [&dyn Fn(&Path); 6] = [
         &|path| fs::remove_file(path).expect("remove"),
         &|path| {
             fs::remove_file(path).expect("remove");
@@ -199,6 +199,12 @@ fn an_original_that_is_not_as_it_was_left_is_made_again(_disk: &Path) {
         &|path| {
             fs::remove_file(path).expect("remove");
             symlink("/etc/passwd", path).expect("link");
+        },
+        &|path| {
+            let mode = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+            mode(0o600).expect("mode");
+            write(path, noise(2, whole.len()));
+            mode(0o400).expect("mode");
         },
     ];
     for (number, act) in acts.iter().enumerate() {

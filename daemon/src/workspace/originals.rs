@@ -12,15 +12,17 @@
 //! kernel shares only what it has written out, so the first run of a tree waits for the disk, file
 //! by file. Nobody waits for names and metadata: an original is a copy of what the store keeps, so
 //! all are thrown away that were made before the machine started last. It stays as long as a run
-//! needs its content, like the content itself. Never shared between users; no run sees one, and one
-//! that is not as it was left is not used.
+//! needs its content, like the content itself. Never shared between users; no run sees one. One that
+//! has another size, mode, time or number of names than it was left with is not used; content is not
+//! read to find that out.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
@@ -41,6 +43,9 @@ const SIZE_MIN: u64 = 16 << 10;
 
 /// Nobody writes there any more.
 const MODE: u32 = 0o400;
+
+/// When each was modified, in seconds since 1970: whoever writes there changes that.
+const MODIFIED: u32 = 1_000_000_000;
 
 /// Begins the names of what is on its way in.
 const NEW: &str = ".new-";
@@ -213,6 +218,8 @@ impl OfUser {
         let new = new.map_err(failed)?;
         source.fill(entry, new.as_file())?;
         new.as_file().set_permissions(Permissions::from_mode(MODE)).map_err(failed)?;
+        let modified = UNIX_EPOCH + Duration::from_secs(MODIFIED.into());
+        new.as_file().set_times(FileTimes::new().set_modified(modified)).map_err(failed)?;
         let made = new.persist(place).map_err(|error| failed(error.error))?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(place.to_owned());
         Ok(made)
@@ -226,13 +233,15 @@ impl OfUser {
     }
 }
 
-/// Opens an original if it is as it was left.
+/// Opens an original if it is a file of the size, mode, time and only name that it was left with.
 fn open_whole(place: &Path, size: u64) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(open(place, flags, Mode::empty()).ok()?);
     let meta = file.metadata().ok()?;
-    let is_whole =
-        meta.is_file() && meta.nlink() == 1 && (meta.len(), meta.mode() & 0o7777) == (size, MODE);
+    let is_whole = meta.is_file()
+        && meta.nlink() == 1
+        && (meta.len(), meta.mode() & 0o7777) == (size, MODE)
+        && (meta.mtime(), meta.mtime_nsec()) == (MODIFIED.into(), 0);
     is_whole.then_some(file)
 }
 

@@ -14,7 +14,7 @@ pub enum RegistryError {
     /// The log cannot be read.
     #[error("cannot read the runs' log")]
     Store(#[from] StoreError),
-    /// What a crash left of trees and originals cannot be removed.
+    /// What a crash left of trees cannot be removed.
     #[error("cannot clean up the trees")]
     Trees(#[from] WorkspaceError),
     /// The log contradicts itself.

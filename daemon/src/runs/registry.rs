@@ -61,7 +61,10 @@ impl Registry {
         let trees = Trees::new(&settings.state);
         trees.clean()?;
         let originals = Originals::new(&settings.state);
-        originals.clean()?;
+        if let Err(error) = originals.clean() {
+            // They are in nobody's way.
+            tracing::warn!("unfinished shared files stay: {:#}", anyhow::Error::from(error));
+        }
         let shared = Shared::new(store, settings, tracker, stopping, trees, originals);
         let registry = Self(Arc::new(shared));
         let mut drivers = Vec::new();
@@ -75,6 +78,7 @@ impl Registry {
         // Only now: whoever prepares a tree has to see what all others use.
         drivers.into_iter().for_each(|driver| registry.drive(driver));
         registry.collect_trees();
+        registry.remove_earlier_originals();
         let shared = Arc::clone(&registry.0);
         // The first run need not wait for it.
         registry.0.tracker.spawn_blocking(move || drop(shared.sharing().clone()));
@@ -227,6 +231,17 @@ impl Registry {
             if let Err(error) = collected {
                 // What is left is tried again next time.
                 tracing::warn!("trees are not collected: {:#}", anyhow::Error::from(error));
+            }
+        });
+    }
+
+    /// Removes, in the background, the originals from before the machine's start.
+    fn remove_earlier_originals(&self) {
+        let shared = Arc::clone(&self.0);
+        self.0.tracker.spawn_blocking(move || {
+            if let Err(error) = shared.originals.remove_earlier() {
+                // What is left is tried again at the next start.
+                tracing::warn!("old shared files stay: {:#}", anyhow::Error::from(error));
             }
         });
     }

@@ -22,7 +22,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
@@ -50,9 +50,6 @@ const MODIFIED: u32 = 1_000_000_000;
 /// Begins the names of what is on its way in.
 const NEW: &str = ".new-";
 
-/// Whose directory tells nothing about when it was made.
-const UNKNOWN_BOOT: &str = "unknown";
-
 /// All the originals of a daemon.
 #[derive(Debug)]
 pub struct Originals {
@@ -63,6 +60,12 @@ pub struct Originals {
 /// Whether a file is large enough to have an original.
 pub(super) fn is_worth_one(entry: &Entry) -> bool {
     entry.size() >= SIZE_MIN
+}
+
+/// Another one at each start of the daemon where the system does not tell boots apart.
+fn unknown_boot() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("unknown-{}-{}", now.as_nanos(), std::process::id())
 }
 
 /// What the original of a file is called: equal content, equal name.
@@ -77,32 +80,44 @@ impl Originals {
     #[must_use]
     pub fn new(state: &Path) -> Self {
         let boot = match boot().trim() {
-            "" => UNKNOWN_BOOT.to_owned(),
+            "" => unknown_boot(),
             boot => boot.to_owned(),
         };
         Self { directory: state.join("originals"), boot }
     }
 
-    /// Removes what a crash left, and all that may not have reached the disk before the machine
-    /// went down. Blocks; for a daemon that has just started.
+    /// Removes what a crash left on its way in. Blocks; for a daemon that has just started.
     ///
     /// # Errors
     ///
-    /// When something cannot be listed or removed.
+    /// When something cannot be listed or removed; the rest is removed all the same.
     pub fn clean(&self) -> Result<(), WorkspaceError> {
-        for boot in names(&self.directory)? {
-            if boot != self.boot || boot == UNKNOWN_BOOT {
-                remove(&self.directory.join(boot))?;
-            }
-        }
+        let mut cleaned = Ok(());
         for user in self.users()? {
             let directory = self.path(&user);
             for name in names(&directory)?.into_iter().filter(|name| name.starts_with(NEW)) {
                 let path = directory.join(name);
-                fs::remove_file(&path).map_err(WorkspaceError::make(path))?;
+                let removed = fs::remove_file(&path).map_err(WorkspaceError::make(path));
+                cleaned = cleaned.and(removed);
             }
         }
-        Ok(())
+        cleaned
+    }
+
+    /// Removes all that was made before the machine started last, as it may not have reached the
+    /// disk. Nothing looks at it any more, so runs can start meanwhile. Blocks, where there is much
+    /// for long.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be listed or removed; what is of another boot is removed all the same.
+    pub fn remove_earlier(&self) -> Result<(), WorkspaceError> {
+        let earlier = names(&self.directory)?.into_iter().filter(|boot| *boot != self.boot);
+        let mut removed = Ok(());
+        for boot in earlier {
+            removed = removed.and(remove(&self.directory.join(boot)).map_err(WorkspaceError::from));
+        }
+        removed
     }
 
     /// The users who have some. Blocks.

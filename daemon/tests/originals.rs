@@ -447,6 +447,18 @@ fn an_ordinary_users_daemon_copies_on_ext4() {
 }
 
 #[test]
+fn runs_on_another_disk_than_originals_get_copies() {
+    let test = ("originals", "runs_on_another_disk_than_originals_get_copies");
+    on_disk((Format::Xfs, DISK_BYTES), Tester::Ordinary, test, |disk| {
+        let elsewhere = tempfile::tempdir_in("/dev/shm").expect("another disk");
+        symlink(elsewhere.path(), disk.join("runs")).expect("link");
+        let report = Sharing::find(disk).report().detail;
+        assert!(report.starts_with("copy: "), "{report}");
+        assert!(report.contains("no shared blocks: Invalid cross-device link"), "{report}");
+    });
+}
+
+#[test]
 fn where_files_cannot_share_blocks_they_are_written() {
     let test = ("originals", "where_files_cannot_share_blocks_they_are_written");
     on_disk((Format::Ext4, DISK_BYTES), Tester::Ordinary, test, |_disk| {

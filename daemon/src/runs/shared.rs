@@ -97,7 +97,7 @@ impl Shared {
     }
 
     pub(super) fn layout(&self, id: &RunId) -> Layout {
-        Layout::new(self.settings.state.join("runs").join(id.as_str()))
+        Layout::new(Layout::of_runs(&self.settings.state).join(id.as_str()))
     }
 
     /// Whose trees have to stay: every run's, as it can be pulled or go on until it is removed.

@@ -54,6 +54,12 @@ impl Layout {
         Self { run: run.into() }
     }
 
+    /// The directory with those of all runs, in a daemon's state directory.
+    #[must_use]
+    pub fn of_runs(state: &Path) -> PathBuf {
+        state.join("runs")
+    }
+
     /// Makes the run's directory and the one for its jobs, if they are missing, readable by nobody
     /// else.
     ///

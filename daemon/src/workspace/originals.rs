@@ -57,6 +57,11 @@ pub struct Originals {
     boot: String,
 }
 
+/// Where a daemon's are, in its state directory.
+pub(super) fn directory(state: &Path) -> PathBuf {
+    state.join("originals")
+}
+
 /// Whether a file is large enough to have an original.
 pub(super) fn is_worth_one(entry: &Entry) -> bool {
     entry.size() >= SIZE_MIN
@@ -83,7 +88,7 @@ impl Originals {
             "" => unknown_boot(),
             boot => boot.to_owned(),
         };
-        Self { directory: state.join("originals"), boot }
+        Self { directory: directory(state), boot }
     }
 
     /// Removes what a crash left on its way in. Blocks; for a daemon that has just started.
@@ -260,12 +265,13 @@ fn open_whole(place: &Path, size: u64) -> Option<File> {
     is_whole.then_some(file)
 }
 
-/// Finds out whether files in a directory can share blocks, by letting two of them do it.
-pub(super) fn attempt(directory: &Path) -> io::Result<()> {
+/// Finds out whether a file in one directory can share blocks with one in another, by letting two
+/// do it.
+pub(super) fn attempt(originals: &Path, runs: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;
 
     let content = vec![b'x'; usize::try_from(SIZE_MIN).unwrap_or_default()];
-    let (first, second) = (tempfile::tempfile_in(directory)?, tempfile::tempfile_in(directory)?);
+    let (first, second) = (tempfile::tempfile_in(originals)?, tempfile::tempfile_in(runs)?);
     first.write_all_at(&content, 0)?;
     ioctl_ficlone(&second, &first)?;
     second.write_all_at(b"changed", 0)?;

@@ -43,14 +43,18 @@ pub enum Sharing {
 
 impl Sharing {
     /// Tries one after the other in this daemon's state directory: a trial run whose tree is an
-    /// overlay, then two files that share their blocks. Blocks.
+    /// overlay, then two files that share their blocks, one where originals are and one where runs
+    /// are. Blocks.
     #[must_use]
     pub fn find(state: &Path) -> Self {
         let why = match overlay(state) {
             Ok(()) => return Self::Overlay,
             Err(error) => format!("no overlay: {error:#}"),
         };
-        match originals::attempt(state) {
+        // One that is not there yet will be on the state directory's file system.
+        let [originals, runs] = [originals::directory(state), Layout::of_runs(state)]
+            .map(|directory| if directory.is_dir() { directory } else { state.to_owned() });
+        match originals::attempt(&originals, &runs) {
             Ok(()) => Self::Reflink { why },
             Err(error) => Self::Copy { why: format!("{why}; no shared blocks: {error}") },
         }

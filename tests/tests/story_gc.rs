@@ -1,6 +1,7 @@
 //! What removed runs held is given back, and nothing else.
 
 use std::fs;
+use std::path::PathBuf;
 
 use handoff_tests::remote::Remote;
 use handoff_tests::world::World;
@@ -48,4 +49,49 @@ fn a_removed_run_gives_its_content_back_and_others_keep_theirs() {
     // What was collected is sent again where it is wanted again.
     let third = world.hand_off(&project, ["--", "cksum", "own"]);
     assert_eq!(world.finished(&project, &third)["outcome"], "succeeded");
+}
+
+/// Where files that the runs of a user share blocks with are kept.
+fn shared_files(remote: &Remote, user: &str) -> PathBuf {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("boot");
+    remote.state().join("originals").join(boot.trim()).join(user)
+}
+
+#[test]
+fn shared_files_that_cannot_be_removed_keep_no_content() {
+    let (world, remote) = (World::new(), Remote::start());
+    let project = world.directory("data");
+    world.handoff(&project, ["remote", "add", "box", &remote.invite("ada", &[])]).ok();
+    world.write(&project.join("own"), vec![2; 700_000]);
+    let run = world.hand_off(&project, ["--", "true"]);
+    drop(world.finished(&project, &run));
+    let stray = shared_files(&remote, "ada").join("a directory");
+    fs::create_dir_all(&stray).expect("directory");
+    let before = used(&world, &project);
+    world.handoff(&project, ["rm", &run]).ok();
+    remote.admin(&["gc"]).fails(1, &["cannot remove shared files", "a directory"]);
+    let after = used(&world, &project);
+    assert!(after + 700_000 <= before, "{before} before, {after} after");
+    fs::remove_dir(stray).expect("removed");
+    assert!(remote.admin(&["gc"]).ok().starts_with("removed 0 blobs"), "nothing is garbage");
+}
+
+#[test]
+fn what_is_left_of_shared_files_keeps_no_daemon_from_starting() {
+    let (world, mut remote) = (World::new(), Remote::start());
+    remote.stop();
+    let earlier = remote.state().join("originals/an earlier start");
+    fs::create_dir_all(earlier.join("ada")).expect("directory");
+    fs::write(earlier.join("ada/original"), "old").expect("original");
+    let stray = shared_files(&remote, "ada").join(".new-directory");
+    fs::create_dir_all(&stray).expect("directory");
+    remote.restart();
+    let project = world.directory("data");
+    world.handoff(&project, ["remote", "add", "box", &remote.invite("ada", &[])]).ok();
+    let run = world.hand_off(&project, ["--", "true"]);
+    assert_eq!(world.finished(&project, &run)["outcome"], "succeeded");
+    assert!(stray.exists(), "it could not be removed");
+    // Which waits for what goes on in the background.
+    remote.stop();
+    assert!(!earlier.exists());
 }

@@ -45,7 +45,14 @@ pub struct Collected {
     pub originals: u64,
 }
 
-/// Nothing more was removed.
+/// What of one user was, or would be, removed.
+struct OfUser {
+    blobs: u64,
+    bytes: u64,
+    originals: Result<u64, WorkspaceError>,
+}
+
+/// Not everything was removed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CollectError {
@@ -63,9 +70,12 @@ pub enum CollectError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The trees and originals.
+    /// The trees.
     #[error("cannot remove trees")]
     Trees(#[from] WorkspaceError),
+    /// The originals; everything else was removed.
+    #[error("cannot remove shared files")]
+    Originals(#[source] WorkspaceError),
 }
 
 /// Why a manifest cannot be read.
@@ -99,15 +109,21 @@ impl Registry {
     pub async fn collect(&self, mode: Collect) -> Result<Collected, CollectError> {
         let shared = self.shared();
         let mut collected = Collected::default();
+        let mut failed = None;
         let mut users: HashSet<UserName> = shared.store.blobs.owners().await?.into_iter().collect();
-        // Their content is gone already where a daemon ended in between.
-        let with_originals = shared.originals.users()?;
-        users.extend(with_originals.iter().filter_map(|user| UserName::parse(user).ok()));
+        // Some have originals only: these could not be removed when the content was.
+        match shared.originals.users() {
+            Ok(names) => users.extend(names.iter().filter_map(|user| UserName::parse(user).ok())),
+            Err(error) => failed = Some(error),
+        }
         for user in users {
             let of_user = collect_user(shared, &user, mode).await?;
             collected.blobs += of_user.blobs;
             collected.bytes += of_user.bytes;
-            collected.originals += of_user.originals;
+            match of_user.originals {
+                Ok(originals) => collected.originals += originals,
+                Err(error) => failed = Some(error),
+            }
         }
         if mode == Collect::Remove {
             let shared = Arc::clone(shared);
@@ -118,7 +134,7 @@ impl Registry {
             let trees = trees.await.map_err(|_panicked| StoreError::Closed)??;
             collected.trees = trees.len() as u64;
         }
-        Ok(collected)
+        failed.map_or(Ok(collected), |error| Err(CollectError::Originals(error)))
     }
 
     /// Removes one user's content in the background, after a run was removed.
@@ -126,8 +142,12 @@ impl Registry {
         let shared = Arc::clone(self.shared());
         self.tracker().spawn(async move {
             match collect_user(&shared, &user, Collect::Remove).await {
-                Ok(Collected { blobs, bytes, .. }) => {
+                Ok(OfUser { blobs, bytes, originals }) => {
                     tracing::debug!(%user, blobs, bytes, "collected");
+                    if let Err(error) = originals {
+                        let error = anyhow::Error::from(error);
+                        tracing::warn!(%user, "shared files not collected: {error:#}");
+                    }
                 }
                 // The next removal does it, or the operator.
                 Err(CollectError::Busy) => {}
@@ -150,7 +170,7 @@ async fn collect_user(
     shared: &Arc<Shared>,
     user: &UserName,
     mode: Collect,
-) -> Result<Collected, CollectError> {
+) -> Result<OfUser, CollectError> {
     let _turn = shared.collecting.lock().await;
     let alone = Arc::clone(&shared.storing);
     let _alone = alone.try_write_owned().map_err(|_held| CollectError::Busy)?;
@@ -165,7 +185,7 @@ async fn collect_user(
         let ids = needed.originals;
         let tracker = shared.tracker.clone();
         let removed = tracker.spawn_blocking(move || originals(&shared, &user, &ids, mode));
-        removed.await.map_err(|_panicked| StoreError::Closed)??
+        removed.await.map_err(|_panicked| StoreError::Closed)?
     };
     let blobs = &shared.store.blobs;
     let mut garbage = blobs.list(user).await?;
@@ -177,7 +197,7 @@ async fn collect_user(
         }
     }
     let bytes = garbage.iter().map(|(_, bytes)| bytes).sum();
-    Ok(Collected { blobs: garbage.len() as u64, bytes, trees: 0, originals })
+    Ok(OfUser { blobs: garbage.len() as u64, bytes, originals })
 }
 
 /// Removes, or counts, the originals that hold nothing that is needed. Blocks.

@@ -32,7 +32,7 @@ use rustix::io::Errno;
 
 use super::content::Source;
 use super::error::WorkspaceError;
-use super::remove::remove;
+use super::remove::{RemoveError, remove};
 use super::trees::{boot, names};
 use crate::store::UserName;
 
@@ -65,6 +65,10 @@ pub(super) fn directory(state: &Path) -> PathBuf {
 /// Whether a file is large enough to have an original.
 pub(super) fn is_worth_one(entry: &Entry) -> bool {
     entry.size() >= SIZE_MIN
+}
+
+fn not_removed(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> WorkspaceError {
+    move |source| RemoveError { directory: path.into(), source }.into()
 }
 
 /// Another one at each start of the daemon where the system does not tell boots apart.
@@ -102,8 +106,7 @@ impl Originals {
             let directory = self.path(&user);
             for name in names(&directory)?.into_iter().filter(|name| name.starts_with(NEW)) {
                 let path = directory.join(name);
-                let removed = fs::remove_file(&path).map_err(WorkspaceError::make(path));
-                cleaned = cleaned.and(removed);
+                cleaned = cleaned.and(fs::remove_file(&path).map_err(not_removed(path)));
             }
         }
         cleaned
@@ -162,7 +165,7 @@ impl Originals {
             match fs::remove_file(path) {
                 // By whoever made it for a tree that failed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.map_err(WorkspaceError::make(path))?,
+                removed => removed.map_err(not_removed(path))?,
             }
         }
         Ok(())

@@ -91,14 +91,26 @@ fn a_full_disk_on_the_daemon_is_told_before_anything_is_sent() {
     let invitation = remote.invite("ada", &[]);
     world.handoff(&world.home(), ["remote", "add", "box", &invitation]).ok();
     let directory = world.directory("app");
-    world.write(&directory.join("large"), vec![7; 80 << 20]);
+    // No two chunks of it are the same, and none gets smaller.
+    let mut noise = vec![0; 80 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    world.write(&directory.join("large"), &noise);
+    let before = stored(&remote);
     world.handoff(&directory, ["-r", "box", "--", "true"]).fails(1, &["full", "hint:"]);
     assert_eq!(remote.runs(), 0);
+    assert_eq!(stored(&remote), before, "nothing was sent");
     // It goes on with what fits.
-    world.write(&directory.join("large"), vec![7; 1 << 20]);
+    world.write(&directory.join("large"), &noise[..1 << 20]);
     let run = world.handoff(&directory, ["-f", "-r", "box", "--", "wc", "-c", "large"]);
     assert_eq!(run.code, 0, "{run}");
+    assert!(stored(&remote) > before + (1 << 20), "that was sent");
     remote.stop();
+}
+
+/// How many bytes of content have reached a daemon's disk.
+fn stored(remote: &Remote) -> u64 {
+    let segments = fs::read_dir(remote.state().join("segments")).expect("segments");
+    segments.map(|entry| entry.and_then(|entry| entry.metadata()).expect("segment").len()).sum()
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use disk::{Format, Tester, on_disk};
+use handoff_daemon::store::UserName;
 use handoff_daemon::workspace::{
     Layout, OriginalIds, Originals, Owner, Sharing, WorkspaceError, materialise,
 };
@@ -74,6 +75,7 @@ on_disks!(a_known_tree_costs_no_blocks_and_what_a_run_writes_stays_its_own);
 on_disks!(an_original_that_is_not_as_it_was_left_is_made_again);
 on_disks!(whatever_runs_write_a_later_one_finds_its_snapshot);
 on_disks!(a_full_disk_leaves_what_was_there);
+on_disks!(users_share_nothing);
 
 /// Bytes that cannot be compressed and differ from seed to seed.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -129,9 +131,24 @@ fn free(disk: &Path) -> u64 {
 
 /// The files with the originals of the world's only user.
 fn kept(world: &World) -> Vec<PathBuf> {
+    kept_of(world, "ada")
+}
+
+/// The files with a user's originals.
+fn kept_of(world: &World, user: &str) -> Vec<PathBuf> {
     let boots = fs::read_dir(world.path("originals")).into_iter().flatten().flatten();
-    let users = boots.flat_map(|boot| fs::read_dir(boot.path().join("ada")).into_iter().flatten());
+    let users = boots.flat_map(|boot| fs::read_dir(boot.path().join(user)).into_iter().flatten());
     users.map(|entry| entry.expect("entry").path()).collect()
+}
+
+/// Where a file is on the disk.
+fn extents(path: &Path) -> Vec<String> {
+    let listed = Command::new("filefrag").arg("-v").arg(path).output();
+    let listed = listed.expect("filefrag: install e2fsprogs");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let extents: Vec<_> = listed.lines().filter(|line| line.contains("..")).collect();
+    assert!(!extents.is_empty(), "{listed}");
+    extents.into_iter().map(ToOwned::to_owned).collect()
 }
 
 fn a_known_tree_costs_no_blocks_and_what_a_run_writes_stays_its_own(disk: &Path) {
@@ -149,11 +166,8 @@ fn a_known_tree_costs_no_blocks_and_what_a_run_writes_stays_its_own(disk: &Path)
             tree
         })
         .collect();
-    let listed = Command::new("filefrag").arg("-v").arg(trees[4].join("large")).output();
-    let listed = listed.expect("filefrag: install e2fsprogs");
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let extents: Vec<_> = listed.lines().filter(|line| line.contains("..")).collect();
-    assert!(!extents.is_empty() && extents.iter().all(|line| line.contains("shared")), "{listed}");
+    let extents = extents(&trees[4].join("large"));
+    assert!(extents.iter().all(|line| line.contains("shared")), "{extents:?}");
 
     // Each way in which a run can write its file.
     let large = |number: usize| trees[number].join("large");
@@ -335,19 +349,41 @@ fn what_no_run_needs_is_garbage_and_what_a_crash_left_is_removed() {
     assert_eq!(world.capture(&again), first);
 }
 
-#[test]
-fn users_share_nothing() {
+fn users_share_nothing(_disk: &Path) {
     let mut world = World::new();
     write(&world.laptop().join("same"), noise(1, 50_000));
     let originals = Originals::new(&world.path(""));
     for user in ["ada", "bob"] {
-        world.user = handoff_daemon::store::UserName::parse(user).expect("user");
+        world.user = UserName::parse(user).expect("user");
         let snapshot = world.capture(&world.laptop());
         start(&world, &snapshot, &originals, 0).expect("started");
     }
     let mut users = originals.users().expect("users");
     users.sort();
     assert_eq!(users, ["ada", "bob"]);
+    let of = |user: &str| {
+        let mut kept = kept_of(&world, user);
+        assert_eq!(kept.len(), 1, "{user}");
+        kept.remove(0)
+    };
+    let (ada, bob) = (of("ada"), of("bob"));
+    assert_eq!(ada.file_name(), bob.file_name(), "the same content");
+    assert_ne!(extents(&ada), extents(&bob));
+    let inode = |path: &Path| fs::metadata(path).expect("original").ino();
+    let before = inode(&bob);
+    assert_ne!(inode(&ada), before);
+
+    // Whatever happens to one user's, the other has the same as before.
+    fs::set_permissions(&ada, fs::Permissions::from_mode(0o600)).expect("mode");
+    write(&ada, noise(2, 50_000));
+    assert_eq!(fs::read(&bob).expect("read"), noise(1, 50_000));
+    world.user = UserName::parse("ada").expect("user");
+    let garbage = originals.garbage(&world.user, &OriginalIds::default()).expect("listed");
+    assert_eq!(garbage, [ada]);
+    originals.remove(&garbage).expect("removed");
+    assert!(kept_of(&world, "ada").is_empty());
+    assert_eq!(fs::read(&bob).expect("read"), noise(1, 50_000));
+    assert_eq!(inode(&bob), before);
 }
 
 /// Starts runs of ever new trees until it is killed, and says so each time.

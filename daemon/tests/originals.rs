@@ -13,6 +13,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -420,11 +421,13 @@ fn kill_nine_leaves_whole_originals_only() {
                 .spawn()
                 .expect("child");
             let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-            let started = lines.map_while(Result::ok).filter(|line| line.contains("started"));
-            assert_eq!(started.take(2 * round).count(), 2 * round, "it went on");
-            // In the middle of whatever it does.
+            let mut started = lines.map_while(Result::ok).filter(|line| line.contains("started"));
+            assert_eq!(started.by_ref().take(2 * round).count(), 2 * round, "it went on");
+            // In the middle of whatever it does; it can still write what it says.
             child.kill().expect("kill");
-            child.wait().expect("wait");
+            let killed = Some(rustix::process::Signal::KILL.as_raw());
+            assert_eq!(child.wait().expect("wait").signal(), killed);
+            drop(started);
             let left = kept(&world).into_iter().filter(|path| !is_new(path));
             let left: BTreeSet<PathBuf> = left.collect();
             assert!(left.len() >= 8 * round, "{left:?}");

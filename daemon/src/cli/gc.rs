@@ -21,7 +21,10 @@ impl Gc {
         let (blobs, mebibytes) = (reply.blobs, reply.bytes >> 20);
         let (trees, files) = (reply.trees, reply.originals);
         let line = if dry_run {
-            format!("would remove {blobs} blobs of {mebibytes} MiB, and {files} shared files")
+            format!(
+                "would remove {blobs} blobs of {mebibytes} MiB and {files} shared files; \
+                 trees are not counted"
+            )
         } else {
             format!(
                 "removed {blobs} blobs of {mebibytes} MiB, {trees} trees and {files} shared files"

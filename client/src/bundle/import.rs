@@ -72,7 +72,7 @@ pub fn read_manifest<R: BufRead>(input: R) -> Result<(SnapshotManifest, Reader<R
         manifest_bytes_max,
         manifest_bytes_max.saturating_add(limits.content_bytes_max),
     );
-    let mut reader = Reader::new(input, bundle_limits).map_err(ImportError::Bundle)?;
+    let mut reader = Reader::new(input, bundle_limits);
     let encoded = match reader.next_item() {
         Ok(Some(Item::Manifest(encoded))) => encoded,
         Ok(Some(Item::Chunk(_)) | None) | Err(BundleError::Unexpected(_)) => {

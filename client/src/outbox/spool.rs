@@ -98,7 +98,7 @@ impl Spool {
             at: self.bundle.display().to_string(),
             source,
         })?;
-        let mut reader = Reader::new(BufReader::new(file), BundleLimits::new(0, total))?;
+        let mut reader = Reader::new(BufReader::new(file), BundleLimits::new(0, total));
         reader.expect(chunks)?;
         Ok(SpoolReader { reader })
     }

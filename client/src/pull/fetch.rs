@@ -188,7 +188,7 @@ fn read(
 ) -> Result<Chunks, FetchError> {
     let total = lacking.iter().map(|chunk| u64::from(chunk.size)).sum();
     let stream = FrameReader::new(move || io::Result::Ok(frames.blocking_recv()));
-    let mut bundle = Reader::new(stream, BundleLimits::new(0, total))?;
+    let mut bundle = Reader::new(stream, BundleLimits::new(0, total));
     bundle.expect(lacking.iter().copied())?;
     let mut arrived = 0;
     while let Some(item) = bundle.next_item()? {

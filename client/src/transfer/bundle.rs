@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use handoff_proto::bundle::{BundleError, Writer};
 use handoff_proto::chunk::ChunkIdSet;
-use handoff_proto::wire::handoff_request::Part;
+use handoff_proto::wire::handoff_request::Part as RequestPart;
 use handoff_proto::wire::{Empty, Frame, HandoffRequest};
 use tokio::sync::mpsc;
 
 use super::Parcel;
 use super::flight::{Closed, Flight};
-use super::pace::Pace;
+use super::pace::{Pace, Part};
 use crate::capture::ChangedSince;
 use crate::output::Progress;
 
@@ -37,31 +37,35 @@ pub(super) fn send(
     let closed = |_: BundleError| SendError::Closed;
     let frames = Frames::new(requests, flight);
     if wanted.is_empty() {
-        return frames.send(Part::BundleEnd(Empty {})).map_err(|_| SendError::Closed);
+        return frames.send(RequestPart::BundleEnd(Empty {})).map_err(|_| SendError::Closed);
     }
     let mut pace = Pace::new();
-    let mut writer = Writer::for_link(frames, pace.level()).map_err(closed)?;
+    let mut writer = Writer::for_link(frames, pace.effort()).map_err(closed)?;
     let mut chunks = parcel.chunks(wanted);
     let (mut sent, mut since) = (0, Instant::now());
-    let (mut waited, mut given) = (Duration::ZERO, 0);
+    let (mut waited, mut packed, mut given) = (Duration::ZERO, 0, 0);
     while let Some((id, content)) = chunks.next_chunk().map_err(SendError::Changed)? {
         let size = content.len() as u64;
-        writer.set_level(pace.level()).map_err(closed)?;
+        writer.set_effort(pace.effort()).map_err(closed)?;
         writer.chunk(&id, content).map_err(closed)?;
         sent += size;
         progress.set(sent);
 
         let now = Instant::now();
-        let in_all = writer.get_mut().map(|frames| (frames.waited, frames.offset));
-        let (waited_in_all, given_in_all) = in_all.unwrap_or((waited, given));
-        let waited_now = waited_in_all.saturating_sub(waited);
-        let busy = now.duration_since(since).saturating_sub(waited_now);
-        pace.sent(size, given_in_all - given, busy, waited_now);
-        (waited, given, since) = (waited_in_all, given_in_all, now);
+        let Some(frames) = writer.get_mut() else { return Err(SendError::Closed) };
+        let waited_now = frames.waited.saturating_sub(waited);
+        pace.sent(&Part {
+            plain: size,
+            packed: frames.packed() - packed,
+            given: frames.offset - given,
+            busy: now.duration_since(since).saturating_sub(waited_now),
+            waited: waited_now,
+        });
+        (waited, packed, given, since) = (frames.waited, frames.packed(), frames.offset, now);
     }
     let mut frames = writer.finish().map_err(closed)?;
     frames.flush().map_err(|_| SendError::Closed)?;
-    frames.send(Part::BundleEnd(Empty {})).map_err(|_| SendError::Closed)
+    frames.send(RequestPart::BundleEnd(Empty {})).map_err(|_| SendError::Closed)
 }
 
 /// Cuts a byte stream into frames and lets no more of them be on their way than the link deserves.
@@ -84,7 +88,12 @@ impl<'a> Frames<'a> {
         Self { requests, flight, waited: Duration::ZERO, offset: 0, buffer, piece }
     }
 
-    fn send(&self, part: Part) -> io::Result<()> {
+    /// How many bytes were written, also those that the link was not given yet.
+    const fn packed(&self) -> u64 {
+        self.offset + self.buffer.len() as u64
+    }
+
+    fn send(&self, part: RequestPart) -> io::Result<()> {
         let request = HandoffRequest { part: Some(part) };
         self.requests.blocking_send(request).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
@@ -112,7 +121,7 @@ impl Write for Frames<'_> {
         self.offset += length;
         let began = Instant::now();
         self.flight.take_off(length).map_err(|Closed| io::ErrorKind::BrokenPipe)?;
-        self.send(Part::Bundle(Frame { offset, data }))?;
+        self.send(RequestPart::Bundle(Frame { offset, data }))?;
         self.waited += began.elapsed();
         Ok(())
     }

@@ -102,7 +102,7 @@ pub fn ingest(
 ) -> Result<HarvestOutcome, HarvestError> {
     let manifest_max = u64::try_from(limits.manifest.manifest_bytes_max).unwrap_or(u64::MAX);
     let bundle_limits = BundleLimits::new(manifest_max, limits.bundle_bytes_max);
-    let mut reader = Reader::new(stdout, bundle_limits)?;
+    let mut reader = Reader::new(stdout, bundle_limits);
     let encoded = match reader.next_item()? {
         Some(Item::Manifest(encoded)) => encoded,
         Some(Item::Chunk(_)) | None => return Err(HarvestError::NoManifest),

@@ -127,7 +127,8 @@ pub(super) async fn chunks(
     registry.tracker().spawn_blocking(move || {
         let out = FrameWriter { sender: sender.clone(), buffer: Vec::new(), offset: 0 };
         let written = (|| -> Result<(), Status> {
-            let mut bundle = bundle::Writer::for_link(out, LEVEL).map_err(failed)?;
+            let mut bundle =
+                bundle::Writer::for_link(out, bundle::Effort::Level(LEVEL)).map_err(failed)?;
             for id in &wanted {
                 let bytes = blobs.read_blocking(&user, id)?;
                 bundle.chunk(id, &bytes).map_err(failed)?;

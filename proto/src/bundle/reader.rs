@@ -78,15 +78,11 @@ impl std::fmt::Display for Last {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Begins to read.
-    ///
-    /// # Errors
-    ///
-    /// Where the decompressor cannot be set up; nothing has been read by then.
-    pub fn new(input: R, limits: BundleLimits) -> Result<Self, BundleError> {
-        let last = Last::Nothing;
-        let archive = Archive::new(input).map_err(|source| read_failed(last, source))?;
-        Ok(Self { archive: Some(archive), limits, expected: HashMap::new(), total: 0, last })
+    /// Begins to read; nothing is read yet.
+    #[must_use]
+    pub fn new(input: R, limits: BundleLimits) -> Self {
+        let (archive, last) = (Some(Archive::new(input)), Last::Nothing);
+        Self { archive, limits, expected: HashMap::new(), total: 0, last }
     }
 
     /// Lets these chunks come, each once however often it is named.
@@ -222,10 +218,10 @@ impl<R: BufRead> Reader<R> {
         self.last = Last::Entry(name);
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         let mut content = Vec::with_capacity(len.min(RESERVED_MAX));
-        let got = self.archive().and_then(|archive| archive.take(size).read_to_end(&mut content));
-        match got {
-            Ok(got) if got == len => {}
-            Ok(_) => return Err(read_failed(self.last, io::ErrorKind::UnexpectedEof.into())),
+        let appended = self.archive().and_then(|archive| archive.append(&mut content, len));
+        match appended {
+            Ok(()) if content.len() == len => {}
+            Ok(()) => return Err(read_failed(self.last, io::ErrorKind::UnexpectedEof.into())),
             Err(source) => return Err(read_failed(self.last, source)),
         }
         let mut padding = [0; BLOCK];

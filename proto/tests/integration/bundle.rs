@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 
 use handoff_proto::bundle::{
-    BundleError, BundleLimits, Item, LEVEL_MAX, LEVEL_MIN, Reader, Writer,
+    BundleError, BundleLimits, Effort, Item, LEVEL_MAX, LEVEL_MIN, Reader, Writer,
 };
 use handoff_proto::chunk::{Chunk, ChunkId, ChunkRef};
 use proptest::collection::vec;
@@ -21,7 +21,12 @@ fn chunk(content: &[u8]) -> ChunkRef {
 }
 
 fn write(manifest: Option<&[u8]>, chunks: &[&[u8]]) -> Vec<u8> {
+    write_with(Effort::Level(3), manifest, chunks)
+}
+
+fn write_with(effort: Effort, manifest: Option<&[u8]>, chunks: &[&[u8]]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), 3).unwrap();
+    writer.set_effort(effort).unwrap();
     if let Some(manifest) = manifest {
         writer.manifest(manifest).unwrap();
     }
@@ -33,7 +38,7 @@ fn write(manifest: Option<&[u8]>, chunks: &[&[u8]]) -> Vec<u8> {
 
 /// Reads to the end, expecting these chunks.
 fn read(bundle: impl BufRead, expected: &[ChunkRef]) -> Result<Vec<Item>, BundleError> {
-    let mut reader = Reader::new(bundle, LIMITS)?;
+    let mut reader = Reader::new(bundle, LIMITS);
     reader.expect(expected.iter().copied())?;
     let mut items = Vec::new();
     while let Some(item) = reader.next_item()? {
@@ -213,7 +218,7 @@ fn the_version_comes_first_and_is_known() {
 #[test]
 fn limits_hold_before_a_body_is_read() {
     let read_with = |limits: BundleLimits, bundle: &[u8]| -> Result<(), BundleError> {
-        let mut reader = Reader::new(bundle, limits)?;
+        let mut reader = Reader::new(bundle, limits);
         reader.expect([chunk(b"four"), chunk(b"five!")])?;
         while reader.next_item()?.is_some() {}
         Ok(())
@@ -231,7 +236,7 @@ fn limits_hold_before_a_body_is_read() {
     let message = "the content of the bundle of 17 bytes is larger than 16 bytes";
     check(BundleLimits { total_bytes_max: 16, ..fine }, message);
 
-    let mut reader = Reader::new(&*bundle, fine).unwrap();
+    let mut reader = Reader::new(&*bundle, fine);
     reader.expect([chunk(b"four")]).unwrap();
     let twice = [ChunkRef { size: 5, ..chunk(b"four") }];
     assert!(matches!(reader.expect(twice), Err(BundleError::Conflict(_))));
@@ -305,9 +310,11 @@ fn a_frame_that_needs_gigabytes_of_window_is_refused() {
 #[test]
 fn the_effort_may_change_between_chunks() {
     let contents: Vec<Vec<u8>> = (0..7_u8).map(|byte| vec![byte; 300]).collect();
-    let mut writer = Writer::new(Vec::new(), 1).unwrap();
-    for (content, level) in contents.iter().zip([LEVEL_MIN, 1, 1, 9, LEVEL_MAX, 3].iter().cycle()) {
-        writer.set_level(*level).unwrap();
+    let efforts = [LEVEL_MIN, 1, 1, 9, LEVEL_MAX].map(Effort::Level);
+    let efforts = [Effort::Stored, Effort::Stored].into_iter().chain(efforts).cycle();
+    let mut writer = Writer::for_link(Vec::new(), Effort::Stored).unwrap();
+    for (content, effort) in contents.iter().zip(efforts) {
+        writer.set_effort(effort).unwrap();
         writer.chunk(&ChunkId::of(content), content).unwrap();
     }
     let bundle = writer.finish().unwrap();
@@ -321,13 +328,17 @@ fn the_effort_may_change_between_chunks() {
 
 #[test]
 fn anything_after_the_end_is_refused() {
-    let bundle = write(None, &[b"four"]);
     let expected = [chunk(b"four")];
-    assert!(read(&*bundle, &expected).is_ok());
-    let skippable = [&0x184D_2A50_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), b"skip"].concat();
-    for extra in [b"x".to_vec(), vec![0; 512], bundle.clone(), skippable] {
-        let longer = [&bundle[..], &extra].concat();
-        assert!(matches!(read(&*longer, &expected), Err(BundleError::Trailing)));
+    for effort in [Effort::Stored, Effort::Level(3)] {
+        let bundle = write_with(effort, None, &[b"four"]);
+        assert!(read(&*bundle, &expected).is_ok());
+        let skippable =
+            [&0x184D_2A50_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), b"skip"].concat();
+        for extra in [b"x".to_vec(), vec![0; 512], bundle.clone(), skippable] {
+            let longer = [&bundle[..], &extra].concat();
+            let refused = read(&*longer, &expected);
+            assert!(matches!(refused, Err(BundleError::Trailing)), "{effort:?}");
+        }
     }
     // Inside the frame as well.
     let more = [version(), vec![0; 1024], named("manifest", b"m")];
@@ -362,7 +373,7 @@ fn a_bundle_that_is_cut_off_anywhere_is_refused() {
 #[test]
 fn chunks_that_did_not_come_are_known() {
     let bundle = write(None, &[b"four"]);
-    let mut reader = Reader::new(&*bundle, LIMITS).unwrap();
+    let mut reader = Reader::new(&*bundle, LIMITS);
     reader.expect([chunk(b"four"), chunk(b"late")]).unwrap();
     while reader.next_item().unwrap().is_some() {}
     assert_eq!(reader.missing().collect::<Vec<_>>(), [ChunkId::of(b"late")]);
@@ -372,7 +383,7 @@ fn chunks_that_did_not_come_are_known() {
 #[test]
 fn a_manifest_may_say_what_to_expect() {
     let bundle = write(Some(b"manifest"), &[b"four"]);
-    let mut reader = Reader::new(&*bundle, LIMITS).unwrap();
+    let mut reader = Reader::new(&*bundle, LIMITS);
     assert_eq!(reader.next_item().unwrap(), Some(Item::Manifest(b"manifest".to_vec())));
     reader.expect([chunk(b"four")]).unwrap();
     assert!(matches!(reader.next_item().unwrap(), Some(Item::Chunk(_))));
@@ -394,9 +405,11 @@ proptest! {
     fn any_bundle_is_read_back(
         manifest in proptest::option::of(vec(any::<u8>(), 0..2000)),
         contents in proptest::collection::hash_set(vec(any::<u8>(), 1..2000), 0..10),
+        stored: bool,
     ) {
         let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
-        let bundle = write(manifest.as_deref(), &contents);
+        let effort = if stored { Effort::Stored } else { Effort::Level(3) };
+        let bundle = write_with(effort, manifest.as_deref(), &contents);
         let expected: Vec<ChunkRef> = contents.iter().map(|content| chunk(content)).collect();
         let chunks = contents.iter().map(|content| {
             Item::Chunk(verified(content))
@@ -409,11 +422,13 @@ proptest! {
     fn a_damaged_bundle_yields_nothing_but_what_was_expected(
         contents in vec(vec(any::<u8>(), 1..2000), 1..5),
         damage in vec(any::<(Index, u8)>(), 1..4),
+        stored: bool,
         level in prop_oneof![Just(None), Just(Some(3))],
     ) {
         let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
         let expected: Vec<ChunkRef> = contents.iter().map(|content| chunk(content)).collect();
-        let bundle = write(Some(b"manifest"), &contents);
+        let effort = if stored { Effort::Stored } else { Effort::Level(3) };
+        let bundle = write_with(effort, Some(b"manifest"), &contents);
         // Damage on the wire, or in the archive before a hostile sender compresses it.
         let mut bytes = match level {
             None => bundle,
@@ -426,7 +441,7 @@ proptest! {
         if let Some(level) = level {
             bytes = zstd::encode_all(&*bytes, level).unwrap();
         }
-        let mut reader = Reader::new(&*bytes, LIMITS).unwrap();
+        let mut reader = Reader::new(&*bytes, LIMITS);
         if reader.expect(expected).is_ok() {
             while let Ok(Some(item)) = reader.next_item() {
                 if let Item::Chunk(chunk) = item {

@@ -120,7 +120,7 @@ impl Fake {
                 break;
             }
         }
-        let mut reader = Reader::new(&*bundle, BundleLimits::new(0, u64::MAX)).unwrap();
+        let mut reader = Reader::new(&*bundle, BundleLimits::new(0, u64::MAX));
         reader.expect(lacking).unwrap();
         while let Ok(Some(Item::Chunk(chunk))) = reader.next_item() {
             let (id, content) = (chunk.id(), chunk.into_content());

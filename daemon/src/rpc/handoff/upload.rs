@@ -149,7 +149,7 @@ fn receive(
 ) -> Result<(), Status> {
     let total = expected.iter().map(|chunk| u64::from(chunk.size)).sum();
     let limits = bundle::BundleLimits::new(0, total);
-    let mut bundle = bundle::Reader::new(frames, limits).map_err(failed)?;
+    let mut bundle = bundle::Reader::new(frames, limits);
     bundle.expect(expected).map_err(failed)?;
     while let Some(item) = bundle.next_item().map_err(failed)? {
         let bundle::Item::Chunk(chunk) = item else {

@@ -1,5 +1,6 @@
 //! From an entry to a remembered run.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use handoff_proto::chunk::ChunkIdSet;
@@ -85,19 +86,21 @@ pub fn sent(
     encoded_manifest: &[u8],
     receipt: &Receipt,
 ) {
-    remember(places, output, entry, encoded_manifest, receipt);
+    let kept = held.as_ref().map(Held::manifest_file);
+    remember(places, output, entry, (encoded_manifest, kept.as_deref()), receipt);
     if let Some(Err(error)) = held.map(Held::discard) {
         let why = chain_text(&error);
         output.note(format_args!("warning: the run is shown as not sent, too: {why}"));
     }
 }
 
-/// Remembers where the run went. It exists whether or not that succeeds.
+/// Remembers where the run went, with the manifest and perhaps a file that holds it. The run exists
+/// whether or not that succeeds.
 fn remember(
     places: &Places,
     output: &Output,
     entry: &Entry,
-    encoded_manifest: &[u8],
+    (encoded_manifest, kept): (&[u8], Option<&Path>),
     receipt: &Receipt,
 ) {
     let run = HandedOff {
@@ -108,11 +111,10 @@ fn remember(
         include: entry.include.clone(),
         exclude: entry.exclude.clone(),
         snapshot: entry.snapshot,
-        manifest_bytes: entry.manifest_bytes,
         at_unix_nanos: receipt.run.created_at_unix_nanos,
         cursor: receipt.cursor.clone(),
     };
-    if let Err(error) = Ledger::new(places).remember(&run, encoded_manifest) {
+    if let Err(error) = Ledger::new(places).remember(&run, encoded_manifest, kept) {
         let why = chain_text(&error);
         output.note(format_args!("warning: this machine will not remember the run: {why}"));
     }

@@ -36,8 +36,6 @@ pub struct Entry {
     pub exclude: Vec<String>,
     /// What was captured.
     pub snapshot: SnapshotId,
-    /// The size of that manifest, encoded.
-    pub manifest_bytes: u64,
     /// When it was captured, in nanoseconds since the Unix epoch.
     pub at_unix_nanos: i64,
     /// Where it stands.
@@ -75,7 +73,6 @@ struct Stored {
     include: Vec<String>,
     exclude: Vec<String>,
     snapshot: String,
-    manifest_bytes: u64,
     at_unix_nanos: i64,
     standing: Standing,
 }
@@ -148,7 +145,6 @@ impl Entry {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             snapshot: self.snapshot.to_string(),
-            manifest_bytes: self.manifest_bytes,
             at_unix_nanos: self.at_unix_nanos,
             standing: self.standing.clone(),
         };
@@ -175,7 +171,6 @@ impl Entry {
             include: stored.include,
             exclude: stored.exclude,
             snapshot: SnapshotId::parse(&stored.snapshot).ok()?,
-            manifest_bytes: stored.manifest_bytes,
             at_unix_nanos: stored.at_unix_nanos,
             standing: stored.standing,
         })

@@ -67,7 +67,6 @@ impl Held {
         // No moment may pair the old entry with the new manifest.
         remove_file(&self.path(ENTRY))?;
         self.entry.snapshot = capture.id;
-        self.entry.manifest_bytes = capture.encoded.len() as u64;
         self.write_manifest(&capture.encoded)?;
         self.save(Durability::Process)
     }
@@ -111,6 +110,11 @@ impl Held {
     /// The content that was set aside.
     pub(super) fn spooled(&self) -> Spool {
         Spool::at(&self.directory)
+    }
+
+    /// The file with the encoded manifest; replaced, never written again.
+    pub(super) fn manifest_file(&self) -> PathBuf {
+        self.path(MANIFEST)
     }
 
     /// The manifest as it was captured.

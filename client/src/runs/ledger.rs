@@ -1,12 +1,14 @@
-//! What was handed off from this machine: one small file a run, one manifest a snapshot.
+//! What was handed off from this machine: one small file a run, one manifest a snapshot. A manifest
+//! is kept as it is: the next handoff reads it before anything else, and half of it is hashes, which
+//! do not shrink.
 //!
 //! The daemons hold the truth about runs. This only remembers where a run went and what was sent,
 //! which `pull` compares with and the next handoff builds upon.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use handoff_proto::frames::{pack_manifest, unpack_manifest};
 use handoff_proto::manifest::{Limits, ManifestError, SnapshotId, SnapshotManifest};
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::run::RunId;
@@ -16,7 +18,7 @@ use super::stored_path::StoredPath;
 use crate::capture::Options;
 use crate::capture::git::{Git, GitError};
 use crate::capture::user_git::user_git;
-use crate::settings::{Places, write_private};
+use crate::settings::{Places, create_private_directory, write_private};
 
 /// One run that was handed off from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,6 @@ pub struct HandedOff {
     pub exclude: Vec<String>,
     /// What was sent.
     pub snapshot: SnapshotId,
-    /// The size of that manifest, encoded.
-    pub manifest_bytes: u64,
     /// When, in nanoseconds since the Unix epoch.
     pub at_unix_nanos: i64,
     /// Where the remote's stream of all events stood just before this run's first one.
@@ -74,7 +74,6 @@ struct Stored {
     include: Vec<String>,
     exclude: Vec<String>,
     snapshot: String,
-    manifest_bytes: u64,
     at_unix_nanos: i64,
     cursor: String,
 }
@@ -122,15 +121,23 @@ impl Ledger {
         Self { runs: places.runs(), snapshots: places.snapshots() }
     }
 
-    /// Remembers a run and the encoded manifest that was sent.
+    /// Remembers a run and the encoded manifest that was sent; `kept` is a file with that and
+    /// nothing else which is not written any more, if there is one.
     ///
     /// # Errors
     ///
     /// Where a file cannot be written.
-    pub fn remember(&self, run: &HandedOff, encoded_manifest: &[u8]) -> Result<(), LedgerError> {
+    pub fn remember(
+        &self,
+        run: &HandedOff,
+        encoded_manifest: &[u8],
+        kept: Option<&Path>,
+    ) -> Result<(), LedgerError> {
         let snapshot = self.snapshot_file(&run.snapshot);
-        if !snapshot.exists() {
-            write(&snapshot, &pack_manifest(encoded_manifest))?;
+        // Not every file system has hard links.
+        let is_there = snapshot.exists() || kept.is_some_and(|kept| link(kept, &snapshot).is_ok());
+        if !is_there {
+            write(&snapshot, encoded_manifest)?;
         }
         let record = serde_json::to_vec_pretty(&Stored::from(run)).unwrap_or_default();
         write(&self.run_file(&run.id), &record)
@@ -186,13 +193,14 @@ impl Ledger {
     pub fn encoded_snapshot(&self, run: &HandedOff) -> Result<Vec<u8>, LedgerError> {
         let path = self.snapshot_file(&run.snapshot);
         let read = |source| LedgerError::Read { path: path.clone(), source };
-        let packed = std::fs::read(&path).map_err(read)?;
-        let encoded = unpack_manifest(packed.as_slice(), run.manifest_bytes)
-            .map_err(|error| read(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        let encoded = std::fs::read(&path).map_err(read)?;
         if SnapshotId::of(&encoded) == run.snapshot {
             Ok(encoded)
         } else {
-            Err(read(io::Error::new(io::ErrorKind::InvalidData, "it is another snapshot")))
+            Err(read(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is damaged: not the snapshot that was kept",
+            )))
         }
     }
 
@@ -230,8 +238,17 @@ impl Ledger {
     }
 
     fn snapshot_file(&self, id: &SnapshotId) -> PathBuf {
-        self.snapshots.join(format!("{id}.zst"))
+        self.snapshots.join(format!("{id}.manifest"))
     }
+}
+
+/// Gives a file a second name, for good: the name is there only if the content is.
+fn link(kept: &Path, path: &Path) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    create_private_directory(directory)?;
+    File::open(kept)?.sync_all()?;
+    std::fs::hard_link(kept, path)?;
+    File::open(directory)?.sync_all()
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), LedgerError> {
@@ -266,7 +283,6 @@ impl From<&HandedOff> for Stored {
             include: run.include.clone(),
             exclude: run.exclude.clone(),
             snapshot: run.snapshot.to_string(),
-            manifest_bytes: run.manifest_bytes,
             at_unix_nanos: run.at_unix_nanos,
             cursor: run.cursor.clone(),
         }
@@ -283,7 +299,6 @@ impl Stored {
             include: self.include,
             exclude: self.exclude,
             snapshot: SnapshotId::parse(&self.snapshot).ok()?,
-            manifest_bytes: self.manifest_bytes,
             at_unix_nanos: self.at_unix_nanos,
             cursor: self.cursor,
         })
@@ -316,7 +331,6 @@ mod tests {
             include: vec!["*.env".to_owned()],
             exclude: Vec::new(),
             snapshot: manifest.id(),
-            manifest_bytes: manifest.encode().len() as u64,
             at_unix_nanos: at,
             cursor: "7".to_owned(),
         }
@@ -329,11 +343,27 @@ mod tests {
         assert_eq!(ledger.all().unwrap(), []);
         let manifest = manifest(b"/home/a/\xff");
         let (old, new) = (run(1, &manifest, 1), run(2, &manifest, 2));
-        ledger.remember(&new, &manifest.encode()).unwrap();
-        ledger.remember(&old, &manifest.encode()).unwrap();
+        ledger.remember(&new, &manifest.encode(), None).unwrap();
+        ledger.remember(&old, &manifest.encode(), None).unwrap();
         assert_eq!(ledger.all().unwrap(), [new.clone(), old.clone()]);
         assert_eq!(ledger.recall(&old.id).unwrap(), Some(old.clone()));
         assert_eq!(ledger.snapshot(&old).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_manifest_that_is_on_the_disk_gets_another_name() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(&Places::beneath(home.path()));
+        let (manifest, kept) = (manifest(b"/home/a"), home.path().join("kept"));
+        std::fs::write(&kept, manifest.encode()).unwrap();
+        let run = run(1, &manifest, 1);
+        ledger.remember(&run, &[], Some(&kept)).unwrap();
+        std::fs::remove_file(&kept).unwrap();
+        assert_eq!(ledger.snapshot(&run).unwrap(), manifest);
+        // Without one it is written.
+        ledger.forget(&run.id).unwrap();
+        ledger.remember(&run, &manifest.encode(), Some(&kept)).unwrap();
+        assert_eq!(ledger.snapshot(&run).unwrap(), manifest);
     }
 
     #[test]
@@ -342,8 +372,8 @@ mod tests {
         let ledger = Ledger::new(&Places::beneath(home.path()));
         let manifest = manifest(b"/home/a");
         let (one, two) = (run(1, &manifest, 1), run(2, &manifest, 2));
-        ledger.remember(&one, &manifest.encode()).unwrap();
-        ledger.remember(&two, &manifest.encode()).unwrap();
+        ledger.remember(&one, &manifest.encode(), None).unwrap();
+        ledger.remember(&two, &manifest.encode(), None).unwrap();
         ledger.forget(&one.id).unwrap();
         assert!(ledger.snapshot(&two).is_ok());
         ledger.forget(&two.id).unwrap();
@@ -357,7 +387,7 @@ mod tests {
         let ledger = Ledger::new(&Places::beneath(home.path()));
         let (kept, other) = (manifest(b"/home/a"), manifest(b"/home/b"));
         let run = run(1, &kept, 1);
-        ledger.remember(&run, &other.encode()).unwrap();
+        ledger.remember(&run, &other.encode(), None).unwrap();
         assert!(ledger.snapshot(&run).is_err());
     }
 }

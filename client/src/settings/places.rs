@@ -71,7 +71,7 @@ impl Places {
         self.state.join("runs")
     }
 
-    /// Snapshot manifests by id, zstd-compressed.
+    /// Encoded snapshot manifests by id.
     #[must_use]
     pub fn snapshots(&self) -> PathBuf {
         self.state.join("snapshots")

@@ -255,7 +255,6 @@ fn entry(
         include: errand.include.clone(),
         exclude: errand.exclude.clone(),
         snapshot: capture.id,
-        manifest_bytes: capture.encoded.len() as u64,
         at_unix_nanos: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
         standing: Standing::Sending,
     })

@@ -176,6 +176,7 @@ fn attempt(
     let directory = Directory::open(root.as_os_path())
         .map_err(|source| CaptureError::Open { path: root.as_os_path().to_owned(), source })?;
     let (walk, repositories) = list(options, cache)?;
+    on_read(Reading::Listed);
     let moved = || {
         let locks = repositories.iter().map(|found| found.local.housekeeping_lock());
         Ok(Attempt::Moved(locks.collect()))

@@ -66,6 +66,8 @@ impl ReadError {
 /// How reading gets on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
+    /// What there is to read is known. From here on much of the work keeps one processor busy.
+    Listed,
     /// It begins, with about so many bytes before it.
     Begins(u64),
     /// A file of so many bytes was read.

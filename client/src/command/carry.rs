@@ -9,6 +9,7 @@ use handoff_proto::chunk::{ChunkIdSet, ChunkRef};
 use handoff_proto::manifest::changed_chunks;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
+use tokio::sync::Notify;
 
 use crate::capture::git::Git;
 use crate::capture::repacked::PackMemory;
@@ -113,7 +114,21 @@ impl Errand {
         output: &Output,
         packs: Option<PackMemory>,
     ) -> anyhow::Result<Arc<Capture>> {
-        self.capture_without(output, packs, &[]).await
+        self.captured(output, packs, &[], || {}).await
+    }
+
+    /// The same; tells when all processors but one have little to do.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be captured as it is.
+    pub async fn capture_telling(
+        &self,
+        output: &Output,
+        packs: Option<PackMemory>,
+        listed: Arc<Notify>,
+    ) -> anyhow::Result<Arc<Capture>> {
+        self.captured(output, packs, &[], move || listed.notify_one()).await
     }
 
     /// Captures the tree as if these globs were excluded, too.
@@ -127,6 +142,16 @@ impl Errand {
         packs: Option<PackMemory>,
         exclude: &[Vec<u8>],
     ) -> anyhow::Result<Arc<Capture>> {
+        self.captured(output, packs, exclude, || {}).await
+    }
+
+    async fn captured(
+        &self,
+        output: &Output,
+        packs: Option<PackMemory>,
+        exclude: &[Vec<u8>],
+        on_listed: impl Fn() + Send + Sync + 'static,
+    ) -> anyhow::Result<Arc<Capture>> {
         let options = Options {
             root: self.root.clone(),
             include: bytes(&self.include),
@@ -139,6 +164,7 @@ impl Errand {
         let progress = output.progress("reading", 0);
         let captured = tokio::task::spawn_blocking(move || {
             capture::capture(&options, &|reading| match reading {
+                Reading::Listed => on_listed(),
                 Reading::Begins(bytes) => progress.restart(bytes),
                 Reading::Read(bytes) => progress.add(bytes),
             })

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::sync::Notify;
 
 use crate::capture::Capture;
 use crate::command::carry::{Errand, Secrets, refuse_secrets};
@@ -90,14 +91,19 @@ pub(super) async fn deliver(
     let (places, output) = (&context.settings.places, &context.output);
     let remote = context.remote_meant().unwrap_or(local::REMOTE_NAME);
     let packs = errand.packs(context, remote);
-    if secrets == Secrets::Refused {
-        // Nobody waits for the rules then; whoever is faster makes them.
-        drop(tokio::task::spawn_blocking(crate::secrets::compile));
-    }
+    let listed = Arc::new(Notify::new());
+    let known = async {
+        listed.notified().await;
+        if secrets == Secrets::Refused {
+            // Nobody waits for the rules then; whoever is faster makes them.
+            drop(tokio::task::spawn_blocking(crate::secrets::compile));
+        }
+        known(context, errand, remote).await
+    };
     let (way, mut capture, known) = tokio::try_join!(
         Way::find(context),
-        errand.capture(output, Some(packs.clone())),
-        known(context, errand, remote),
+        errand.capture_telling(output, Some(packs.clone()), Arc::clone(&listed)),
+        known,
     )?;
     let known = known.as_ref();
     let delta = cleared(&capture, secrets, known).await?;

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use crate::chunk::ChunkRef;
 
 use super::error::ManifestError;
-use super::stored::{Place, place};
+use super::stored::{Place, field_len, place};
 
 /// A delta that does not fit its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ pub fn delta(base: &[u8], new: &[u8]) -> Vec<u8> {
     let mut compared = Compared { old: base, new };
     for change in &mut compared {
         match change {
-            Change::Same(place) => steps.copy(place.encoded.len()),
+            Change::Same(len) => steps.copy(len),
             Change::Other(gone, come) => steps.replace(encoded(gone), encoded(come)),
         }
     }
@@ -70,8 +70,8 @@ struct Compared<'a> {
 
 /// What became of one field.
 enum Change<'a> {
-    /// Both have it word for word.
-    Same(Place<'a>),
+    /// Both have it word for word, so many bytes of it.
+    Same(usize),
     /// It went, came, or reads otherwise.
     Other(Option<Place<'a>>, Option<Place<'a>>),
 }
@@ -80,16 +80,14 @@ impl<'a> Iterator for Compared<'a> {
     type Item = Change<'a>;
 
     fn next(&mut self) -> Option<Change<'a>> {
-        let come = place(self.new);
         // Nearly all fields are the same: those cost a comparison of bytes and no more.
-        if let Some(come) = come
-            && let Some(old) = self.old.strip_prefix(come.encoded)
+        if let Some(len) = field_len(self.new)
+            && let Some(old) = self.old.strip_prefix(&self.new[..len])
         {
-            self.old = old;
-            self.new = &self.new[come.encoded.len()..];
-            return Some(Change::Same(come));
+            (self.old, self.new) = (old, &self.new[len..]);
+            return Some(Change::Same(len));
         }
-        let gone = place(self.old);
+        let (gone, come) = (place(self.old), place(self.new));
         let order = match (gone, come) {
             (None, None) => return None,
             (Some(_), None) => Ordering::Less,

@@ -12,7 +12,7 @@ mod record;
 
 pub(super) use self::decode::{decode_result, decode_snapshot};
 pub(super) use self::encode::{result_pieces, snapshot_pieces};
-pub(super) use self::places::{Place, place};
+pub(super) use self::places::{Place, field_len, place};
 
 use crate::path::escaped;
 

@@ -36,6 +36,11 @@ impl Place<'_> {
     }
 }
 
+/// The length of the first field; none at the end, and where there is none.
+pub(in crate::manifest) fn field_len(rest: &[u8]) -> Option<usize> {
+    split_field(rest).map(|(field, _)| field.encoded.len())
+}
+
 /// The first field; none at the end, and where there is none.
 pub(in crate::manifest) fn place(rest: &[u8]) -> Option<Place<'_>> {
     let (field, _) = split_field(rest)?;

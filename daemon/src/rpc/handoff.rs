@@ -138,8 +138,8 @@ impl Session {
         finished.await.map_err(|_panicked| not_checked())?
     }
 
-    /// Receives what is lacking and makes it durable together with the manifest. Returns that, and
-    /// the bytes that came.
+    /// Receives what is lacking and makes it durable, then the manifest. Returns that, and the bytes
+    /// that came.
     async fn receive_content(
         &mut self,
         accepted: &Accepted,
@@ -148,7 +148,8 @@ impl Session {
         let Arrived { chunk: manifest, candidates, mut decoded, .. } = arrived;
         let lacking = self.lacking(&candidates).await?;
         let content_bytes = offer::bytes_of(&lacking);
-        let upload_bytes = content_bytes + manifest.content().len() as u64;
+        let manifest_bytes = manifest.content().len() as u64;
+        let upload_bytes = content_bytes + manifest_bytes;
         let is_early = matches!(decoded, Decoded::Soon(_)) && content_bytes <= EARLY_BYTES_MAX;
         if is_early {
             offer::check_room(&self.registry, upload_bytes)?;
@@ -168,14 +169,15 @@ impl Session {
         self.reply(handoff_reply::Part::Needs(end)).await?;
 
         let (approve, approved) = oneshot::channel();
-        let last = Last { manifest, approved };
+        let last = Last { manifest, is_early, approved };
         let mut upload = Upload::start(&self.registry, &self.caller.user, lacking, last);
         let received = self.feed(&mut upload).await;
         let checked = match &received {
             Ok(_) if is_early => {
                 let snapshot = decoded.wait().await;
                 snapshot.and_then(|snapshot| {
-                    accepted.check_manifest(&self.registry, &snapshot.manifest, 0)?;
+                    // It may not be on the disk yet.
+                    accepted.check_manifest(&self.registry, &snapshot.manifest, manifest_bytes)?;
                     Ok(snapshot)
                 })
             }

@@ -97,6 +97,14 @@ pub trait BlobWriter: Send {
     /// When the blob is too large or the store fails.
     fn put_verified(&mut self, chunk: Chunk<&[u8]>) -> Result<(), BlobError>;
 
+    /// Writes what was put to the disk, so that the commit waits for less.
+    ///
+    /// # Errors
+    /// When the store fails; nothing can be committed then.
+    fn write_ahead(&mut self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     /// Makes everything that was put durable, then visible, all at once.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ fn store(blobs: &Arc<dyn BlobStore>, user: &UserName, content: &[(ChunkId, Vec<u
         let mut writer = blobs.writer(user);
         for (id, bytes) in content {
             writer.put(id, bytes).expect("put");
+            writer.write_ahead().expect("write ahead");
         }
         writer.commit().expect("commit");
     });
@@ -38,6 +39,8 @@ pub(crate) async fn a_blob_is_readable_after_the_commit_only(engine: &dyn Engine
         let blobs = engine.open().blobs;
         let mut writer = blobs.writer(&ada);
         block_in_place(|| writer.put(&id, &bytes)).expect("put");
+        assert!(!has(&blobs, &ada, &id).await);
+        block_in_place(|| writer.write_ahead()).expect("write ahead");
         assert!(!has(&blobs, &ada, &id).await);
         drop(writer);
         assert!(!has(&blobs, &ada, &id).await);

@@ -101,9 +101,11 @@ impl Upload {
     }
 }
 
-/// What is stored after everything else: a manifest, once it is known to keep every rule.
+/// What is never there without everything else: a manifest, once it is known to keep every rule.
 pub(super) struct Last {
     pub(super) manifest: Chunk<Bytes>,
+    /// Whether that is still being found out.
+    pub(super) is_early: bool,
     /// Without it the manifest is not stored.
     pub(super) approved: oneshot::Receiver<()>,
 }
@@ -134,10 +136,21 @@ impl Receiving {
                 return Err(status);
             }
         }
-        if last.approved.blocking_recv().is_ok() {
-            store.put(last.manifest.as_ref())?;
+        if !last.is_early {
+            if last.approved.blocking_recv().is_ok() {
+                store.put(last.manifest.as_ref())?;
+            }
+            return Ok(store.finish()?);
         }
-        Ok(store.finish()?)
+        store.finish()?;
+        let mut manifest = self.blobs.writer(&self.user);
+        manifest.put_verified(last.manifest.as_ref())?;
+        // While it is still looked at.
+        manifest.write_ahead()?;
+        match last.approved.blocking_recv() {
+            Ok(()) => Ok(manifest.commit()?),
+            Err(_refused) => Ok(()),
+        }
     }
 }
 
@@ -205,8 +218,7 @@ impl<'a> Storing<'a> {
         Ok(())
     }
 
-    /// Makes the rest durable, unless an earlier part is lost: a manifest is never there without
-    /// its chunks.
+    /// Makes the rest durable, unless an earlier part is lost.
     fn finish(mut self) -> Result<(), BlobError> {
         self.await_commit()?;
         self.writer.commit()

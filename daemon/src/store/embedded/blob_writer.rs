@@ -76,13 +76,9 @@ impl SegmentWriter {
     /// Sees to a segment in which the next part has its place, and says how long that may be.
     fn make_room(&mut self, wanted: usize) -> Result<usize, StoreError> {
         let wanted = wanted.min(PART_BYTES_MAX);
-        if let Some(segment) = &mut self.open
-            && segment.room() < wanted
-        {
-            let synced = segment.sync();
-            synced.map_err(|error| self.store.segments().io("sync", segment.path(), error))?;
-            self.full.push(segment.as_full());
-            self.open = None;
+        if self.open.as_ref().is_some_and(|segment| segment.room() < wanted) {
+            self.sync_open()?;
+            self.full.extend(self.open.take().map(|segment| segment.as_full()));
         }
         if let Some(segment) = &self.open {
             return Ok(segment.room());
@@ -103,12 +99,15 @@ impl SegmentWriter {
         Ok(())
     }
 
+    fn sync_open(&mut self) -> Result<(), StoreError> {
+        let Some(segment) = &mut self.open else { return Ok(()) };
+        let synced = segment.sync();
+        synced.map_err(|error| self.store.segments().io("sync", segment.path(), error))
+    }
+
     /// Makes everything durable and returns how the segments stand.
     fn sync(&mut self) -> Result<Vec<FullSegment>, StoreError> {
-        if let Some(segment) = &mut self.open {
-            let synced = segment.sync();
-            synced.map_err(|error| self.store.segments().io("sync", segment.path(), error))?;
-        }
+        self.sync_open()?;
         let open = self.open.as_ref().map(OpenSegment::as_full);
         let written: Vec<FullSegment> = self.full.iter().copied().chain(open).collect();
         if written.iter().any(|segment| segment.committed == 0) {
@@ -145,6 +144,15 @@ impl BlobWriter for SegmentWriter {
             return Err(error.into());
         }
         self.seen.insert(*id);
+        Ok(())
+    }
+
+    fn write_ahead(&mut self) -> Result<(), BlobError> {
+        if self.state == WriterState::Broken {
+            return Err(self.broken().into());
+        }
+        // The system tells of a failure once: a commit that asked again would not hear of it.
+        self.sync_open().inspect_err(|_| self.state = WriterState::Broken)?;
         Ok(())
     }
 

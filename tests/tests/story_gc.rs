@@ -66,13 +66,17 @@ fn shared_files_that_cannot_be_removed_keep_no_content() {
     world.write(&project.join("own"), vec![2; 700_000]);
     let run = world.hand_off(&project, ["--", "true"]);
     drop(world.finished(&project, &run));
-    let stray = shared_files(&remote, "ada").join("a directory");
+    let shared = shared_files(&remote, "ada");
+    let stray = shared.join("a directory");
     fs::create_dir_all(&stray).expect("directory");
+    let others: Vec<PathBuf> = (0..20).map(|number| shared.join(number.to_string())).collect();
+    others.iter().for_each(|other| fs::write(other, "old").expect("shared file"));
     let before = used(&world, &project);
     world.handoff(&project, ["rm", &run]).ok();
     remote.admin(&["gc"]).fails(1, &["cannot remove shared files", "a directory"]);
     let after = used(&world, &project);
     assert!(after + 700_000 <= before, "{before} before, {after} after");
+    assert!(others.iter().all(|other| !other.exists()), "one that cannot go keeps no other");
     fs::remove_dir(stray).expect("removed");
     assert!(remote.admin(&["gc"]).ok().starts_with("removed 0 blobs"), "nothing is garbage");
 }

@@ -73,7 +73,7 @@ pub enum CollectError {
     /// The trees.
     #[error("cannot remove trees")]
     Trees(#[from] WorkspaceError),
-    /// The originals; everything else was removed.
+    /// The originals; everything else was removed, or counted.
     #[error("cannot remove shared files")]
     Originals(#[source] WorkspaceError),
 }

@@ -159,16 +159,18 @@ impl Originals {
     ///
     /// # Errors
     ///
-    /// When something cannot be removed.
+    /// When something cannot be removed; the rest is removed all the same.
     pub fn remove(&self, garbage: &[PathBuf]) -> Result<(), WorkspaceError> {
+        let mut all = Ok(());
         for path in garbage {
-            match fs::remove_file(path) {
+            let removed = match fs::remove_file(path) {
                 // By whoever made it for a tree that failed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.map_err(not_removed(path))?,
-            }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed.map_err(not_removed(path)),
+            };
+            all = all.and(removed);
         }
-        Ok(())
+        all
     }
 
     fn path(&self, user: &str) -> PathBuf {

@@ -57,6 +57,10 @@ const FILLED_BYTES: u64 = BYTES_MIN + BYTES_MIN / 2;
 /// A level that turned out to be too much is tried again after this many plain bytes: links change.
 const RETRY_BYTES: u64 = 64 << 20;
 
+/// What a byte takes on a link of 32 MB/s: about what effort on content that does not shrink keeps
+/// up with.
+const FAST_BYTE_NANOS: u64 = 31;
+
 /// How much is stored until it is tried again whether effort pays: content changes.
 const STORED_BYTES: u64 = 16 << 20;
 
@@ -144,7 +148,7 @@ impl Pace {
         }
         let was_waited_for = self.waited >= self.busy / 8;
         self.unknown = if was_waited_for { 0 } else { self.unknown.saturating_sub(self.given) };
-        if !is_slow && !self.pays() {
+        if self.is_fast() && !is_slow && !self.pays() {
             self.place = if self.place > TRIAL { self.place - 1 } else { 0 };
         } else if !was_waited_for {
             if self.place > 1 && self.unknown == 0 {
@@ -162,6 +166,13 @@ impl Pace {
             return false;
         }
         true
+    }
+
+    /// Whether the link took so much that effort which saves nothing costs time. Where it did not,
+    /// there is time for trying, and each change of effort forgets what came before.
+    fn is_fast(&self) -> bool {
+        let as_slow = Duration::from_nanos(self.given.saturating_mul(FAST_BYTE_NANOS));
+        self.busy + self.waited <= as_slow
     }
 
     /// Whether effort saves any bytes worth speaking of.
@@ -251,6 +262,18 @@ mod tests {
         // Nor is it given up on a slow link: the least effort finds less than there is.
         (0..4).for_each(|_| pace.sent(&noise(100 * MILLISECOND)));
         assert_eq!(pace.effort(), Effort::Level(15));
+    }
+
+    #[test]
+    fn on_a_slow_link_what_does_not_shrink_changes_nothing() {
+        let mut pace = Pace::new();
+        let sent = |packed| step(packed, 30 * MILLISECOND, 170 * MILLISECOND);
+        (0..20).for_each(|_| pace.sent(&sent(STEP_BYTES / 2)));
+        let settled = pace.effort();
+        for number in 0..20 {
+            pace.sent(&sent(STEP_BYTES));
+            assert_eq!(pace.effort(), settled, "{number}");
+        }
     }
 
     #[test]

@@ -28,13 +28,13 @@ mod unsupported;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::thread;
 
 use handoff_proto::manifest::{Limits, Repository, SnapshotId, SnapshotManifest, VERSION};
 use handoff_proto::path::{AbsolutePath, TreePath};
 use handoff_proto::tree::{
-    Dropped, GitDirectories, LeftOut, Origin, Tracked, Walk, WalkOptions, WalkRepository, walk,
+    Dropped, FileError, GitDirectories, LeftOut, Origin, Tracked, Walk, WalkError, WalkOptions,
+    WalkRepository, walk,
 };
 
 pub use self::content::{ChangedSince, Chunks};
@@ -50,7 +50,7 @@ use self::layout::{Found, Layout};
 use self::read::ReadTree;
 use self::repository::{LocalRepository, SeenIndex};
 use self::source::Directory;
-use self::stat_cache::{Moment, Stamp, StatCache};
+use self::stat_cache::{CachedNames, Captured, LazyCache, Moment, Settled, Stamp, StatCache};
 
 /// How often a tree that moves while it is captured is captured anew.
 const ATTEMPTS: usize = 5;
@@ -130,13 +130,14 @@ pub fn capture(
         return Err(CaptureError::Reserved { root: root.clone(), top });
     }
     unsupported::check_root(root.as_os_path()).map_err(CaptureError::Unsupported)?;
-    let cache: LazyCache<'_> =
-        LazyLock::new(Box::new(|| StatCache::load(options.stat_cache.as_deref(), root)));
+    let cache = LazyCache::new(options.stat_cache.as_deref(), root);
     thread::scope(|scope| {
         // It is read while the walk begins. Without the thread that happens when it is first used.
-        drop(thread::Builder::new().spawn_scoped(scope, || LazyLock::force(&cache)));
-        for _ in 0..ATTEMPTS {
-            match attempt(options, &cache, on_read)? {
+        drop(thread::Builder::new().spawn_scoped(scope, || cache.get()));
+        for number in 0..ATTEMPTS {
+            // Later attempts read every directory, whatever made the first one fail.
+            let names = CachedNames { cache: &cache, trusted: number == 0 };
+            match attempt(options, &names, on_read)? {
                 Attempt::Settled(capture) => return Ok(*capture),
                 Attempt::Moved(housekeeping) => {
                     for lock in housekeeping {
@@ -149,9 +150,6 @@ pub fn capture(
         Err(CaptureError::Unsettled { root: root.clone() })
     })
 }
-
-/// A stat cache that may still be on its way into memory.
-type LazyCache<'a> = LazyLock<StatCache, Box<dyn FnOnce() -> StatCache + Send + 'a>>;
 
 /// Forgets what earlier captures of a tree have read.
 pub fn forget(stat_caches: &Path, root: &AbsolutePath) {
@@ -168,15 +166,22 @@ enum Attempt {
 
 fn attempt(
     options: &Options,
-    cache: &LazyCache<'_>,
+    names: &CachedNames<'_>,
     on_read: &(dyn Fn(Reading) + Sync),
 ) -> Result<Attempt, CaptureError> {
     let root = &options.root;
     let began = Moment::now();
     let directory = Directory::open(root.as_os_path())
         .map_err(|source| CaptureError::Open { path: root.as_os_path().to_owned(), source })?;
-    let (walk, repositories) = list(options, cache)?;
+    let (mut walk, repositories) = match list(options, names) {
+        Err(CaptureError::Walk { source: WalkError::File(FileError::Changed { .. }), .. }) => {
+            return Ok(Attempt::Moved(Vec::new()));
+        }
+        listed => listed?,
+    };
     on_read(Reading::Listed);
+    let cache = names.cache.get();
+    let looked_into = std::mem::take(&mut walk.looked_into);
     let moved = || {
         let locks = repositories.iter().map(|found| found.local.housekeeping_lock());
         Ok(Attempt::Moved(locks.collect()))
@@ -218,7 +223,8 @@ fn attempt(
     let encoded = manifest
         .encode_checked(&Limits::DEFAULT)
         .map_err(|source| CaptureError::Manifest { root: root.clone(), source })?;
-    remember(cache, &indexes, &manifest, &stamps, new_cost);
+    let directories = Settled::of(&looked_into, cache, &directory, root_meta.device, began);
+    remember(cache, &indexes, directories, &manifest, &stamps, new_cost);
     Ok(Attempt::Settled(Box::new(Capture {
         id: SnapshotId::of(&encoded),
         manifest,
@@ -237,6 +243,7 @@ fn attempt(
 fn remember(
     cache: &StatCache,
     indexes: &[SeenIndex],
+    directories: Settled<'_>,
     manifest: &SnapshotManifest,
     stamps: &[Option<Stamp>],
     mut new_cost: u64,
@@ -249,20 +256,22 @@ fn remember(
         }
         digests.push((content, index.digest));
     }
-    let known = manifest.entries.iter().zip(stamps).filter_map(|(entry, stamp)| {
+    new_cost = new_cost.saturating_add(directories.new_cost());
+    let files = manifest.entries.iter().zip(stamps).filter_map(|(entry, stamp)| {
         stamp.map(|stamp| (entry.path.as_bytes(), stamp, entry.chunks()))
     });
     // A capture that is not remembered is as good as one that is.
-    drop(cache.update(new_cost, &digests, known));
+    let directories = directories.iter();
+    drop(cache.update(new_cost, Captured { indexes: &digests, directories, files }));
 }
 
 /// Walks the tree, asking git about each repository on the way.
-fn list(options: &Options, cache: &LazyCache<'_>) -> Result<(Walk, Vec<Found>), CaptureError> {
+fn list(options: &Options, names: &CachedNames<'_>) -> Result<(Walk, Vec<Found>), CaptureError> {
     let root = options.root.as_os_path();
     let mut found = Vec::new();
     let mut failure = None;
     let mut tracked = |repository: &WalkRepository| {
-        let asked = ask(options, cache, repository, &mut found);
+        let asked = ask(options, names.cache, repository, &mut found);
         asked.map_err(|error| {
             failure = Some(error);
             // The walk only has to stop.
@@ -275,6 +284,7 @@ fn list(options: &Options, cache: &LazyCache<'_>) -> Result<(Walk, Vec<Found>), 
         include: options.include.clone(),
         exclude: options.exclude.clone(),
         threads: NonZero::new(read::threads()).unwrap_or(NonZero::<usize>::MIN),
+        known: Some(names),
     };
     let walked = walk(root, &walk_options, &mut tracked);
     if let Some(failure) = failure {
@@ -304,7 +314,7 @@ fn ask(
     };
     unsupported::check(&local).map_err(CaptureError::Unsupported)?;
     lock::wait_until_free(&local.index_lock(), lock::WAIT_MAX).map_err(CaptureError::Locked)?;
-    let recall = |content: &[u8; 32]| cache.index_digest(content);
+    let recall = |content: &[u8; 32]| cache.get().index_digest(content);
     let (seen, paths) = local.look(&recall).map_err(CaptureError::Repository)?;
     let tracked = local.tracked(paths, options.ignore_case).map_err(CaptureError::Repository)?;
     found.push(Found {

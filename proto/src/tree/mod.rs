@@ -29,9 +29,9 @@ pub use self::meta::{Meta, MetaKind};
 pub use self::read::{lstat, open_regular, read_link, read_regular};
 pub use self::tracked::{Case, Tracked, TrackedPaths};
 pub use self::walk::{
-    AskTracked, Dropped, GitDirectories, GitLocation, LeftOut, LeftOutReason, Origin, Sample,
-    TrackedResult, Walk, WalkEntry, WalkKind, WalkOptions, WalkRepository, walk, walk_at,
-    walk_git_directory,
+    AskTracked, Dropped, GitDirectories, GitLocation, KnownNames, LeftOut, LeftOutReason, Names,
+    Origin, Sample, TrackedResult, Walk, WalkDirectory, WalkEntry, WalkKind, WalkOptions,
+    WalkRepository, walk, walk_at, walk_git_directory,
 };
 pub use self::writer::{Owner, Writer, write_chunks};
 

@@ -188,11 +188,11 @@ fn carried_by_git(git: &Git, root: &Path) -> BTreeSet<Vec<u8>> {
         .collect()
 }
 
-fn options(excludes_file: &[String]) -> WalkOptions {
+fn options(excludes_file: &[String]) -> WalkOptions<'static> {
     WalkOptions { excludes_file: excludes_file.join("\n").into(), ..WalkOptions::default() }
 }
 
-fn carried_by_us(git: &Git, root: &Path, options: &WalkOptions) -> BTreeSet<Vec<u8>> {
+fn carried_by_us(git: &Git, root: &Path, options: &WalkOptions<'_>) -> BTreeSet<Vec<u8>> {
     let walk = walk(root, options, &mut |repository| git.tracked_in(repository)).unwrap();
     walk.entries
         .into_iter()

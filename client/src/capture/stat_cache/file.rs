@@ -1,6 +1,10 @@
 //! The file of a stat cache: little-endian numbers, everything in one piece.
 //!
-//! Magic; root; index files with their digests; entries sorted by path; the BLAKE3 of all that.
+//! Magic; root; index files with their digests; directories with the names in them, sorted by path;
+//! files sorted by path; the BLAKE3 of all that.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use handoff_proto::manifest::Timestamp;
@@ -9,7 +13,7 @@ use handoff_proto::path::AbsolutePath;
 use super::Stamp;
 
 /// Names the format and how content is cut; another version is another word.
-const MAGIC: &[u8; 16] = b"handoff-stat-v2\n";
+const MAGIC: &[u8; 16] = b"handoff-stat-v3\n";
 
 const CHECKSUM_LEN: usize = 32;
 const CHUNK_LEN: usize = 36;
@@ -22,8 +26,19 @@ const STAMP_LEN: usize = 40;
 pub(super) struct Loaded {
     content: Vec<u8>,
     indexes: Vec<([u8; 32], [u8; 32])>,
-    /// Where each entry begins.
+    /// Where each directory begins.
+    directories: Vec<usize>,
+    /// Where each file begins.
     entries: Vec<usize>,
+}
+
+/// A directory whose names are remembered.
+#[derive(Debug)]
+pub(super) struct RememberedNames<'a> {
+    /// Empty for the root.
+    pub(super) path: &'a [u8],
+    stamp: &'a [u8; STAMP_LEN],
+    pub(super) names: &'a [u8],
 }
 
 /// One remembered file.
@@ -50,12 +65,17 @@ impl Loaded {
         for _ in 0..take_u32(&mut rest)? {
             indexes.push((*take(&mut rest)?, *take(&mut rest)?));
         }
+        let mut directories = Vec::new();
+        for _ in 0..take_u32(&mut rest)? {
+            directories.push(body.len() - rest.len());
+            take_directory(&mut rest)?;
+        }
         let mut entries = Vec::with_capacity(rest.len() / (STAMP_LEN + CHUNK_LEN));
         while !rest.is_empty() {
             entries.push(body.len() - rest.len());
             take_entry(&mut rest)?;
         }
-        Some(Self { content, indexes, entries })
+        Some(Self { content, indexes, directories, entries })
     }
 
     /// The size of the file in bytes.
@@ -73,9 +93,26 @@ impl Loaded {
         self.entries.partition_point(|at| entry(at).is_some_and(|entry| is_before(&entry)))
     }
 
+    /// The remembered directory whose path is found to be equal.
+    pub(super) fn directory(
+        &self,
+        order: impl Fn(&[u8]) -> Ordering,
+    ) -> Option<RememberedNames<'_>> {
+        let directory = |at: &usize| take_directory(&mut &self.content[*at..]);
+        let order = |at: &usize| directory(at).map_or(Ordering::Less, |found| order(found.path));
+        let place = self.directories.binary_search_by(order).ok()?;
+        directory(&self.directories[place])
+    }
+
     pub(super) fn index_digest(&self, content: &[u8; 32]) -> Option<[u8; 32]> {
         let mut indexes = self.indexes.iter();
         indexes.find(|(known, _)| known == content).map(|(_, digest)| *digest)
+    }
+}
+
+impl RememberedNames<'_> {
+    pub(super) fn stamp(&self) -> Stamp {
+        decode_stamp(self.stamp)
     }
 }
 
@@ -121,6 +158,12 @@ fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<Remembered<'a>> {
     Some(Remembered { path, stamp, chunks: chunks.as_chunks().0 })
 }
 
+fn take_directory<'a>(rest: &mut &'a [u8]) -> Option<RememberedNames<'a>> {
+    let path = take_bytes(rest)?;
+    let stamp = take::<STAMP_LEN>(rest)?;
+    Some(RememberedNames { path, stamp, names: take_bytes(rest)? })
+}
+
 fn decode_stamp(bytes: &[u8; STAMP_LEN]) -> Stamp {
     let long = |at: usize| {
         let part = bytes.get(at..).and_then(|rest| rest.first_chunk());
@@ -152,6 +195,23 @@ impl Encoder {
             encoder.body.extend_from_slice(digest);
         }
         encoder
+    }
+
+    /// All directories, which come before all files.
+    pub(super) fn directories<'a>(
+        &mut self,
+        directories: impl Iterator<Item = (&'a [u8], Stamp, Cow<'a, [u8]>)>,
+    ) {
+        let count_at = self.body.len();
+        self.number(0);
+        let mut count = 0_u32;
+        for (path, stamp, names) in directories {
+            self.bytes(path);
+            self.stamp(&stamp);
+            self.bytes(&names);
+            count += 1;
+        }
+        self.body[count_at..count_at + 4].copy_from_slice(&count.to_le_bytes());
     }
 
     pub(super) fn entry(&mut self, path: &[u8], stamp: &Stamp, chunks: &[ChunkRef]) {

@@ -48,12 +48,23 @@ impl Margins {
     }
 }
 
+/// Whether the times of a directory on this file system tell of all that comes, goes or is renamed
+/// in it. FAT, for one, does not see to that, and what network file systems say may be old.
+#[cfg(target_os = "linux")]
+pub(in crate::capture) fn tells_of_names(file: impl AsFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|found| {
+        FINE_GRAINED.iter().any(|known| i128::from(*known) == i128::from(found.f_type))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::capture) fn tells_of_names(_: impl AsFd) -> bool {
+    false
+}
+
 #[cfg(target_os = "linux")]
 fn margin(file: impl AsFd) -> Duration {
-    let is_fine = rustix::fs::fstatfs(file).is_ok_and(|found| {
-        FINE_GRAINED.iter().any(|known| i128::from(*known) == i128::from(found.f_type))
-    });
-    if is_fine { FINE } else { COARSE }
+    if tells_of_names(file) { FINE } else { COARSE }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -8,11 +8,18 @@
 //! keep times. The device is no part of it, as its number may change with each
 //! mount; git leaves it out too.
 //!
+//! The names in a directory are remembered by the same rule, as what comes, goes or is renamed in it
+//! changes its times (git's "untracked cache" relies on that too). Only on local file systems that
+//! are known to keep to it.
+//!
 //! Only a cache: a missing, damaged or foreign file means that everything is read.
 
 mod file;
+mod lazy;
 mod margin;
+mod settled;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,13 +27,16 @@ use std::time::Duration;
 
 use handoff_proto::chunk::ChunkRef;
 use handoff_proto::manifest::Timestamp;
-use handoff_proto::path::{AbsolutePath, compare_by_components};
+use handoff_proto::path::{AbsolutePath, TreePath, compare_by_components};
+use handoff_proto::tree::Meta;
 use rustix::fs::Stat;
 
 use crate::settings::create_private_directory;
 
 use self::file::{Encoder, Loaded, Remembered};
-pub(super) use self::margin::{COARSE, Margins};
+pub(super) use self::lazy::{CachedNames, LazyCache};
+pub(super) use self::margin::{COARSE, Margins, tells_of_names};
+pub(super) use self::settled::Settled;
 
 /// What reading a file costs besides its content, in bytes of content.
 const READ_COST: u64 = 16 * 1024;
@@ -44,6 +54,11 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    pub(super) fn of_meta(meta: &Meta) -> Self {
+        let Meta { size, mtime, ctime, inode, .. } = *meta;
+        Self { size, mtime, ctime, inode }
+    }
+
     /// What the file system says of an open file.
     pub(super) fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from_stat(&rustix::fs::fstat(file)?))
@@ -124,9 +139,15 @@ impl StatCache {
         self.loaded.index_digest(content)
     }
 
+    /// The names in a directory, encoded, if none has come or gone since they were read.
+    pub(super) fn names(&self, path: Option<&TreePath>, stamp: &Stamp) -> Option<&[u8]> {
+        let path = path.map_or(&[][..], TreePath::as_bytes);
+        let found = self.loaded.directory(|known| compare_by_components(known, path))?;
+        (found.stamp() == *stamp).then_some(found.names)
+    }
+
     /// Remembers this capture instead, if reading again what is new would cost more than writing
-    /// all of it. `entries` are sorted by path and were all left alone for long enough; `indexes`
-    /// are the BLAKE3 and the digest of index files.
+    /// all of it.
     ///
     /// # Errors
     ///
@@ -134,15 +155,19 @@ impl StatCache {
     pub(super) fn update<'a>(
         &self,
         new_cost: u64,
-        indexes: &[([u8; 32], [u8; 32])],
-        entries: impl Iterator<Item = (&'a [u8], Stamp, &'a [ChunkRef])>,
+        captured: Captured<
+            '_,
+            impl Iterator<Item = (&'a [u8], Stamp, Cow<'a, [u8]>)>,
+            impl Iterator<Item = (&'a [u8], Stamp, &'a [ChunkRef])>,
+        >,
     ) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if new_cost == 0 || new_cost < self.loaded.len() / WRITE_GAIN {
             return Ok(());
         }
-        let mut encoder = Encoder::new(&self.root, indexes);
-        for (path, stamp, chunks) in entries {
+        let mut encoder = Encoder::new(&self.root, captured.indexes);
+        encoder.directories(captured.directories);
+        for (path, stamp, chunks) in captured.files {
             encoder.entry(path, &stamp, chunks);
         }
         let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -153,6 +178,18 @@ impl StatCache {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+/// What is worth remembering of a capture. Directories and files are sorted by path and were all
+/// left alone for long enough.
+#[derive(Debug)]
+pub(super) struct Captured<'i, D, F> {
+    /// The BLAKE3 and the digest of index files.
+    pub(super) indexes: &'i [([u8; 32], [u8; 32])],
+    /// Directories (an empty path is the root) with the encoded names in them.
+    pub(super) directories: D,
+    /// Files with their chunks.
+    pub(super) files: F,
 }
 
 /// Where what is remembered of a tree is kept.

@@ -17,8 +17,30 @@ fn chunk(byte: u8) -> ChunkRef {
 
 fn save(directory: &Path, entries: &[(&str, Stamp, Vec<ChunkRef>)]) {
     let cache = StatCache::load(Some(directory), &root());
-    let entries = entries.iter().map(|(path, stamp, chunks)| (path.as_bytes(), *stamp, &**chunks));
-    cache.update(u64::MAX, &[([3; 32], [4; 32])], entries).unwrap();
+    let files = entries.iter().map(|(path, stamp, chunks)| (path.as_bytes(), *stamp, &**chunks));
+    let directories = [(&b""[..], stamp(1), b"fa\0".as_slice()), (b"a", stamp(2), b"dx\0")];
+    let directories =
+        directories.into_iter().map(|(path, stamp, names)| (path, stamp, Cow::Borrowed(names)));
+    let captured = Captured { indexes: &[([3; 32], [4; 32])], directories, files };
+    cache.update(u64::MAX, captured).unwrap();
+}
+
+/// Remembers that there is nothing.
+fn save_nothing(cache: &StatCache, new_cost: u64) {
+    let (directories, files) = (std::iter::empty(), std::iter::empty());
+    cache.update(new_cost, Captured { indexes: &[], directories, files }).unwrap();
+}
+
+#[test]
+fn names_are_known_of_a_directory_with_the_same_stamp_only() {
+    let home = tempfile::tempdir().unwrap();
+    save(home.path(), &[]);
+    let cache = StatCache::load(Some(home.path()), &root());
+    let (a, b): (TreePath, TreePath) = ("a".parse().unwrap(), "b".parse().unwrap());
+    assert_eq!(cache.names(None, &stamp(1)), Some(&b"fa\0"[..]));
+    assert_eq!(cache.names(Some(&a), &stamp(2)), Some(&b"dx\0"[..]));
+    assert_eq!(cache.names(Some(&a), &stamp(1)), None);
+    assert_eq!(cache.names(Some(&b), &stamp(2)), None);
 }
 
 #[test]
@@ -85,11 +107,11 @@ fn little_that_is_new_is_read_again_rather_than_written() {
     let entries: Vec<_> = paths.iter().map(|path| (&**path, stamp(1), vec![chunk(1)])).collect();
     save(home.path(), &entries);
     let cache = StatCache::load(Some(home.path()), &root());
-    cache.update(read_cost(10), &[], [].into_iter()).unwrap();
+    save_nothing(&cache, read_cost(10));
     let first =
         || StatCache::load(Some(home.path()), &root()).cursor(None).find(b"0000", &stamp(1));
     assert_eq!(first(), Recalled::Same(vec![chunk(1)]));
-    cache.update(read_cost(1 << 20), &[], [].into_iter()).unwrap();
+    save_nothing(&cache, read_cost(1 << 20));
     assert_eq!(first(), Recalled::Nothing);
 }
 

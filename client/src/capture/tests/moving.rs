@@ -211,3 +211,50 @@ fn what_has_not_changed_is_not_read_again() {
     assert!(bytes[0] > 0);
     assert_eq!(bytes[1], 0);
 }
+
+/// Captures until the names in the root, and in one directory of it, need not be read again.
+fn capture_until_known(options: &Options, tree: &Tree) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let stamp = |path: &str| Stamp::of(&fs::File::open(tree.path(path)).unwrap()).unwrap();
+    let is_known = || {
+        let cache = StatCache::load(options.stat_cache.as_deref(), &options.root);
+        let below: TreePath = "below".parse().unwrap();
+        cache.names(None, &stamp("tree")).is_some()
+            && cache.names(Some(&below), &stamp("tree/below")).is_some()
+    };
+    while !is_known() {
+        capture(options, &|_| {}).unwrap();
+        assert!(std::time::Instant::now() < deadline, "directories never settle");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn whatever_comes_or_goes_in_a_remembered_directory_is_seen() {
+    let tree = Tree::with_repository();
+    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
+    tree.write("tree/below/old", "old");
+    tree.write("tree/below/other", "other");
+    tree.write("elsewhere", "elsewhere");
+    let path = |name: &str| tree.path("tree").join(name);
+    let changes: [&dyn Fn(); 9] = [
+        &|| fs::write(path("below/new"), "new").unwrap(),
+        &|| fs::remove_file(path("below/new")).unwrap(),
+        &|| fs::rename(path("below/old"), path("below/odd")).unwrap(),
+        &|| fs::rename(tree.path("elsewhere"), path("below/other")).unwrap(),
+        &|| {
+            fs::remove_file(path("below/odd")).unwrap();
+            fs::create_dir(path("below/odd")).unwrap();
+        },
+        &|| std::os::unix::fs::symlink("odd", path("below/link")).unwrap(),
+        &|| fs::hard_link(path("committed"), path("below/hard")).unwrap(),
+        &|| fs::write(path("below/.gitignore"), "other\n").unwrap(),
+        &|| fs::rename(path("below"), path("moved")).unwrap(),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        capture_until_known(&options, &tree);
+        change();
+        let remembered = capture(&options, &|_| {}).unwrap();
+        assert_eq!(remembered.id, tree.capture("tree").id, "change {number}");
+    }
+}

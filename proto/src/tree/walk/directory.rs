@@ -1,10 +1,9 @@
 //! One directory of the tree while it is open: its names, its rules, its repository.
 
-use std::ops::Range;
 use std::sync::PoisonError;
 
 use rustix::fd::BorrowedFd;
-use rustix::fs::{Access, AtFlags, Dir, FileType, accessat, readlinkat, statat};
+use rustix::fs::{Access, AtFlags, Dir, FileType, accessat, fstat, readlinkat, statat};
 use rustix::io::Errno;
 
 use crate::path::TreePath;
@@ -18,6 +17,7 @@ use crate::tree::read::read_regular;
 use crate::tree::tracked::{Case, Tracked};
 
 use super::lister::Lister;
+use super::names::{KnownNames, Name, Names, WalkDirectory};
 use super::visit::{Inside, Visit};
 use super::{GitLocation, WalkKind, WalkRepository};
 
@@ -28,21 +28,13 @@ const IGNORE_FILE_MAX: u64 = 4 * 1024 * 1024;
 pub(super) struct Directory {
     /// Kept for its descriptor once it has been read.
     dir: Dir,
-    /// All names, one after the other.
-    names: Vec<u8>,
-    /// Sorted by name.
-    children: Vec<Child>,
+    /// What it was before its names were read, where callers remember names.
+    meta: Option<Meta>,
+    names: Names,
+    were_known: bool,
 }
 
-/// A name in a directory.
-pub(super) struct Child {
-    /// Where its name is.
-    name: Range<usize>,
-    /// What it was when the directory was read.
-    kind: MetaKind,
-}
-
-impl Child {
+impl Name {
     pub(super) fn shape(&self) -> Shape {
         if self.kind == MetaKind::Directory { Shape::Directory } else { Shape::Other }
     }
@@ -53,31 +45,31 @@ impl Child {
 }
 
 impl Directory {
-    /// Opens a directory beneath the root and reads all names in it.
-    pub(super) fn read(root: BorrowedFd<'_>, path: Option<&TreePath>) -> rustix::io::Result<Self> {
-        let fd = beneath::open_directory(root, path, Mounts::Crossed)?;
-        let mut names = Vec::new();
-        let mut children = Vec::new();
-        let mut dir = Dir::new(fd)?;
-        while let Some(item) = dir.read() {
-            let item = item?;
-            let name = item.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let kind = match item.file_type() {
-                FileType::Unknown => match kind_of(dir.fd()?, name) {
-                    Err(Errno::NOENT) => continue,
-                    kind => kind?,
-                },
-                known => MetaKind::from_file_type(known),
-            };
-            let start = names.len();
-            names.extend_from_slice(name);
-            children.push(Child { name: start..names.len(), kind });
-        }
-        children.sort_unstable_by(|a, b| names[a.name.clone()].cmp(&names[b.name.clone()]));
-        Ok(Self { dir, names, children })
+    /// Opens a directory beneath the root and finds out all names in it.
+    pub(super) fn read(
+        root: BorrowedFd<'_>,
+        path: Option<&TreePath>,
+        known: Option<&dyn KnownNames>,
+    ) -> rustix::io::Result<Self> {
+        let mut dir = Dir::new(beneath::open_directory(root, path, Mounts::Crossed)?)?;
+        let Some(known) = known else {
+            let names = read_names(&mut dir)?;
+            return Ok(Self { dir, meta: None, names, were_known: false });
+        };
+        let meta = Meta::from_stat(&fstat(dir.fd()?)?);
+        let remembered = known.names(path, &meta).and_then(Names::decode);
+        let were_known = remembered.is_some();
+        let names = match remembered {
+            Some(names) => names,
+            None => read_names(&mut dir)?,
+        };
+        Ok(Self { dir, meta: Some(meta), names, were_known })
+    }
+
+    /// What is worth remembering of the directory at this path.
+    pub(super) fn remember(self, path: Option<TreePath>) -> Option<WalkDirectory> {
+        let Self { meta, names, were_known, .. } = self;
+        Some(WalkDirectory { path, meta: meta?, names: (!were_known).then_some(names) })
     }
 
     fn fd(&self) -> rustix::io::Result<BorrowedFd<'_>> {
@@ -85,14 +77,8 @@ impl Directory {
     }
 
     /// What it holds, sorted by name.
-    pub(super) fn children(&self) -> impl Iterator<Item = (&[u8], &Child)> {
-        self.children.iter().map(|child| (&self.names[child.name.clone()], child))
-    }
-
-    fn child(&self, name: &[u8]) -> Option<&Child> {
-        let order = |child: &Child| self.names[child.name.clone()].cmp(name);
-        let place = self.children.binary_search_by(order).ok()?;
-        Some(&self.children[place])
+    pub(super) fn children(&self) -> impl Iterator<Item = (&[u8], &Name)> {
+        self.names.iter()
     }
 
     /// The one look at a carried file; `None` if it is gone.
@@ -108,7 +94,7 @@ impl Directory {
     /// What a carried thing is, or why it cannot be carried.
     pub(super) fn kind(
         &self,
-        child: &Child,
+        child: &Name,
         name: &[u8],
         path: &TreePath,
         meta: &Meta,
@@ -147,7 +133,7 @@ impl Directory {
 
     /// The rules in an ignore file of this directory.
     fn patterns(&self, name: &[u8], case: Case) -> Result<Option<Patterns>, FileError> {
-        if self.child(name).is_none() {
+        if self.names.get(name).is_none() {
             return Ok(None);
         }
         let path = TreePath::child(None, name)
@@ -156,6 +142,28 @@ impl Directory {
         let content = ignore_file(fd, &path)?;
         Ok(content.map(|content| Patterns::parse(&content, case)))
     }
+}
+
+/// Reads all names of a directory that was not read before.
+fn read_names(dir: &mut Dir) -> rustix::io::Result<Names> {
+    let mut names = Names::default();
+    while let Some(item) = dir.read() {
+        let item = item?;
+        let name = item.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        let kind = match item.file_type() {
+            FileType::Unknown => match kind_of(dir.fd()?, name) {
+                Err(Errno::NOENT) => continue,
+                kind => kind?,
+            },
+            known => MetaKind::from_file_type(known),
+        };
+        names.push(name, kind);
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn kind_of(fd: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<MetaKind> {
@@ -214,7 +222,7 @@ impl Lister<'_, '_> {
         directory: &Directory,
         path: Option<&TreePath>,
     ) -> Result<Option<WalkRepository>, WalkError> {
-        let Some(child) = directory.child(b".git") else {
+        let Some(child) = directory.names.get(b".git") else {
             return Ok(None);
         };
         let Ok(git_path) = TreePath::child(path, b".git") else {

@@ -13,8 +13,9 @@ use crate::tree::globs::Globs;
 use crate::tree::meta::Meta;
 use crate::tree::pattern::Shape;
 
-use super::directory::{Child, Directory};
+use super::directory::Directory;
 use super::listing::{Carried, Listed, Listing, Whole, entry};
+use super::names::Name;
 use super::queue::Queue;
 use super::visit::{Manner, Visit};
 use super::{
@@ -23,7 +24,7 @@ use super::{
 
 pub(super) fn list_tree(
     root: BorrowedFd<'_>,
-    options: &WalkOptions,
+    options: &WalkOptions<'_>,
     tracked: &mut AskTracked<'_>,
 ) -> Result<Walk, WalkError> {
     let meta = Meta::from_stat(&fstat(root).at("look at", None)?);
@@ -48,7 +49,7 @@ pub(super) fn list_git_directory(
 struct Candidate<'a> {
     directory: &'a Directory,
     visit: &'a Visit,
-    child: &'a Child,
+    child: &'a Name,
     name: &'a [u8],
     path: TreePath,
 }
@@ -79,7 +80,7 @@ impl Candidate<'_> {
 /// A walk under way, shared by its threads.
 pub(super) struct Lister<'a, 'b> {
     pub(super) root: BorrowedFd<'a>,
-    pub(super) options: &'a WalkOptions,
+    pub(super) options: &'a WalkOptions<'a>,
     /// One repository at a time is asked about.
     pub(super) tracked: Mutex<&'a mut AskTracked<'b>>,
     include: Globs,
@@ -89,7 +90,7 @@ pub(super) struct Lister<'a, 'b> {
 impl<'a, 'b> Lister<'a, 'b> {
     fn new(
         root: BorrowedFd<'a>,
-        options: &'a WalkOptions,
+        options: &'a WalkOptions<'a>,
         tracked: &'a mut AskTracked<'b>,
     ) -> Self {
         Self {
@@ -170,6 +171,7 @@ impl Visiting<'_, '_, '_> {
                 Err(error) => self.listed.refuse_name(visit.path.as_ref(), name, error),
             }
         }
+        self.listing.looked_into.extend(directory.remember(visit.path));
         Ok(())
     }
 
@@ -331,7 +333,7 @@ impl Visiting<'_, '_, '_> {
     fn read_directory(&mut self, visit: &Visit) -> Result<Option<Directory>, WalkError> {
         use rustix::io::Errno;
         let path = visit.path.as_ref();
-        match Directory::read(self.lister.root.as_fd(), path) {
+        match Directory::read(self.lister.root.as_fd(), path, self.lister.options.known) {
             Ok(directory) => Ok(Some(directory)),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::ACCESS | Errno::PERM) if visit.manner == Manner::Ignored => Ok(None),

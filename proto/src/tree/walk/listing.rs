@@ -5,6 +5,7 @@ use crate::path::{PathError, TreePath, escaped};
 use crate::tree::error::{REFUSALS_MAX, Refusal, RefusalReason, WalkError};
 use crate::tree::meta::{Meta, MetaKind};
 
+use super::names::WalkDirectory;
 use super::{LeftOut, LeftOutReason, Origin, Walk, WalkEntry, WalkKind, WalkRepository};
 
 /// Attributes of carried files that are not carried.
@@ -121,6 +122,8 @@ pub(super) struct Listing {
     /// By the number of the visit.
     pub(super) directories: Vec<(usize, Listed)>,
     pub(super) repositories: Vec<WalkRepository>,
+    /// What is worth remembering of the directories, in any order.
+    pub(super) looked_into: Vec<WalkDirectory>,
     left_out: Vec<LeftOut>,
 }
 
@@ -135,6 +138,7 @@ impl Listing {
 pub(super) struct Whole {
     entries: Vec<WalkEntry>,
     repositories: Vec<WalkRepository>,
+    looked_into: Vec<WalkDirectory>,
     left_out: Vec<LeftOut>,
     dropped: Dropped,
     refused: Refused,
@@ -149,6 +153,7 @@ impl Whole {
         let mut count = 0;
         for listing in listings {
             whole.repositories.extend(listing.repositories);
+            whole.looked_into.extend(listing.looked_into);
             whole.left_out.extend(listing.left_out);
             for (number, listed) in listing.directories {
                 count += listed.placed.len();
@@ -158,6 +163,7 @@ impl Whole {
         whole.entries.reserve_exact(count);
         whole.add_directory(&mut directories, 0);
         whole.repositories.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        whole.looked_into.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         whole.left_out.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         whole
     }
@@ -239,6 +245,7 @@ impl Whole {
             root,
             entries: self.entries,
             repositories: self.repositories,
+            looked_into: self.looked_into,
             left_out: self.left_out,
             dropped: self.dropped,
         })

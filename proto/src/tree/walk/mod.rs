@@ -11,6 +11,7 @@
 mod directory;
 mod lister;
 mod listing;
+mod names;
 mod queue;
 mod visit;
 
@@ -28,10 +29,11 @@ use super::meta::Meta;
 use super::tracked::Tracked;
 
 pub use self::listing::{Dropped, Sample};
+pub use self::names::{KnownNames, Names, WalkDirectory};
 
 /// What to list.
 #[derive(Clone, Debug)]
-pub struct WalkOptions {
+pub struct WalkOptions<'a> {
     /// What to do with git directories.
     pub git: GitDirectories,
     /// The content of git's `core.excludesFile`; empty without one.
@@ -44,9 +46,11 @@ pub struct WalkOptions {
     pub exclude: Vec<Vec<u8>>,
     /// How many threads share the work; the result is the same with any number.
     pub threads: NonZero<usize>,
+    /// Names that need not be read; with any, the walk also says what it looked into.
+    pub known: Option<&'a dyn KnownNames>,
 }
 
-impl Default for WalkOptions {
+impl Default for WalkOptions<'_> {
     fn default() -> Self {
         Self {
             git: GitDirectories::default(),
@@ -54,6 +58,7 @@ impl Default for WalkOptions {
             include: Vec::new(),
             exclude: Vec::new(),
             threads: NonZero::<usize>::MIN,
+            known: None,
         }
     }
 }
@@ -77,6 +82,9 @@ pub struct Walk {
     pub entries: Vec<WalkEntry>,
     /// The repositories whose working trees are carried, sorted by path.
     pub repositories: Vec<WalkRepository>,
+    /// The directories whose names were read or known, sorted by path; none unless the caller asked
+    /// with [`WalkOptions::known`].
+    pub looked_into: Vec<WalkDirectory>,
     /// What is not carried, sorted by path. What lies in a directory that is left out is not
     /// listed again.
     pub left_out: Vec<LeftOut>,
@@ -203,7 +211,7 @@ pub type AskTracked<'a> = dyn FnMut(&WalkRepository) -> TrackedResult + Send + '
 /// returns; whatever the system refuses.
 pub fn walk(
     root: &Path,
-    options: &WalkOptions,
+    options: &WalkOptions<'_>,
     tracked: &mut AskTracked<'_>,
 ) -> Result<Walk, WalkError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -218,7 +226,7 @@ pub fn walk(
 /// As [`walk`].
 pub fn walk_at(
     root: BorrowedFd<'_>,
-    options: &WalkOptions,
+    options: &WalkOptions<'_>,
     tracked: &mut AskTracked<'_>,
 ) -> Result<Walk, WalkError> {
     lister::list_tree(root, options, tracked)

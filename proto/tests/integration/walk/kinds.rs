@@ -37,7 +37,7 @@ fn links_are_carried_and_never_followed() {
     assert_eq!(walk.entries[1].mode, 0o777);
 }
 
-fn refusals(root: &Path, options: &WalkOptions) -> (Vec<(String, RefusalReason)>, usize) {
+fn refusals(root: &Path, options: &WalkOptions<'_>) -> (Vec<(String, RefusalReason)>, usize) {
     match walk(root, options, &mut |_| Ok(Some(Tracked::default()))) {
         Err(WalkError::Refused { refused, more }) => {
             (refused.into_iter().map(|refusal| (refusal.path, refusal.reason)).collect(), more)

@@ -1,6 +1,7 @@
 //! What a walk carries, leaves out and refuses, case by case.
 
 mod kinds;
+mod known;
 mod repositories;
 mod rules;
 
@@ -24,7 +25,7 @@ fn rules(root: &Path, file: &str, lines: &str) {
     fs::write(root.join(file), lines).unwrap();
 }
 
-fn walk_with(root: &Path, options: &WalkOptions) -> Walk {
+fn walk_with(root: &Path, options: &WalkOptions<'_>) -> Walk {
     let git = Git::at(root);
     let alone = walk(root, options, &mut |repository| git.tracked_in(repository)).unwrap();
     let options = WalkOptions { threads: 4.try_into().unwrap(), ..options.clone() };

@@ -1,0 +1,61 @@
+//! The directories of a walk whose names are worth remembering.
+
+use std::borrow::Cow;
+
+use handoff_proto::path::TreePath;
+use handoff_proto::tree::WalkDirectory;
+
+use crate::capture::source::Directory;
+
+use super::{Margins, Moment, Stamp, StatCache, read_cost, tells_of_names};
+
+/// Directories that get another stamp with whatever comes or goes in them from here on.
+#[derive(Debug)]
+pub(in crate::capture) struct Settled<'a> {
+    cache: &'a StatCache,
+    directories: Vec<(&'a WalkDirectory, Stamp)>,
+}
+
+impl<'a> Settled<'a> {
+    /// Those of the directories that a walk of the tree at `root` has looked into that were left
+    /// alone for long enough before it began. None where the file system does not tell; none on
+    /// other file systems that are mounted in the tree.
+    pub(in crate::capture) fn of(
+        looked_into: &'a [WalkDirectory],
+        cache: &'a StatCache,
+        root: &Directory,
+        device: u64,
+        began: Moment,
+    ) -> Self {
+        let mut margins = Margins::default();
+        let settled = |directory: &'a WalkDirectory| {
+            let stamp = Stamp::of_meta(&directory.meta);
+            let margin = margins.of(root.fd(), device, &stamp);
+            let is_settled = directory.meta.device == device && began.is_after(&stamp, margin);
+            is_settled.then_some((directory, stamp))
+        };
+        let directories = match tells_of_names(root.fd()) {
+            true => looked_into.iter().filter_map(settled).collect(),
+            false => Vec::new(),
+        };
+        Self { cache, directories }
+    }
+
+    /// What reading again would cost that was not known before; see [`StatCache::update`].
+    pub(in crate::capture) fn new_cost(&self) -> u64 {
+        let read = self.directories.iter().filter(|(directory, _)| directory.names.is_some());
+        read_cost(0).saturating_mul(read.count() as u64)
+    }
+
+    /// Path, stamp and encoded names of each.
+    pub(in crate::capture) fn iter(&self) -> impl Iterator<Item = (&[u8], Stamp, Cow<'_, [u8]>)> {
+        self.directories.iter().filter_map(|(directory, stamp)| {
+            let path = directory.path.as_ref();
+            let names = match &directory.names {
+                Some(read) => Cow::Owned(read.encode()),
+                None => Cow::Borrowed(self.cache.names(path, stamp)?),
+            };
+            Some((path.map_or(&[][..], TreePath::as_bytes), *stamp, names))
+        })
+    }
+}

@@ -224,3 +224,39 @@ impl<'a> Storing<'a> {
         self.writer.commit()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use handoff_proto::chunk::ChunkId;
+
+    use super::*;
+    use crate::store::embedded::Embedded;
+
+    /// What becomes of a manifest of which everything else is there.
+    fn stores(is_early: bool, approve: impl FnOnce(oneshot::Sender<()>)) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Embedded::open(directory.path()).unwrap().interfaces().blobs;
+        let user = UserName::parse("ada").unwrap();
+        let content = Bytes::from_static(b"a manifest");
+        let id = ChunkId::of(&content);
+        let manifest = Chunk::verify(id, content).unwrap();
+        let (sender, approved) = oneshot::channel();
+        let (frames, receiver) = mpsc::channel(1);
+        let (acknowledge, _acknowledged) = watch::channel(0);
+        let receiving = Receiving { blobs: Arc::clone(&blobs), user: user.clone(), acknowledge };
+        let last = Last { manifest, is_early, approved };
+        let worker = thread::spawn(move || receiving.run(receiver, Vec::new(), last));
+        drop(frames);
+        approve(sender);
+        worker.join().unwrap().unwrap();
+        blobs.read_blocking(&user, &id).is_ok()
+    }
+
+    #[test]
+    fn only_an_approved_manifest_is_stored() {
+        for is_early in [false, true] {
+            assert!(stores(is_early, |approve| approve.send(()).unwrap()), "{is_early}");
+            assert!(!stores(is_early, drop), "{is_early}");
+        }
+    }
+}

@@ -116,8 +116,9 @@ impl Classify for CollectError {
         match self {
             Self::Busy => (Code::Conflict, "try again when no upload and no harvest is going on"),
             Self::Store(error) => error.classify(),
-            Self::Needed { .. } | Self::Trees(_) | Self::Originals(_) => {
-                (Code::Failed, "look at the daemon's log")
+            Self::Needed { .. } | Self::Trees(_) => (Code::Failed, "look at the daemon's log"),
+            Self::Originals(_) => {
+                (Code::Failed, "everything else is done; mend the cause and collect again")
             }
         }
     }

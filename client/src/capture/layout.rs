@@ -160,7 +160,11 @@ pub enum LayoutError {
 impl LayoutError {
     /// Whether the tree is not what it was when it was walked.
     pub(super) fn is_stale(&self) -> bool {
-        matches!(self, Self::Config(error) if error.is_not_found())
+        match self {
+            Self::Config(error) => error.is_not_found(),
+            Self::Walk { source: WalkError::File(FileError::Changed { .. }), .. } => true,
+            _ => false,
+        }
     }
 }
 

@@ -134,10 +134,8 @@ pub fn capture(
     thread::scope(|scope| {
         // It is read while the walk begins. Without the thread that happens when it is first used.
         drop(thread::Builder::new().spawn_scoped(scope, || cache.get()));
-        for number in 0..ATTEMPTS {
-            // Later attempts read every directory, whatever made the first one fail.
-            let names = CachedNames { cache: &cache, trusted: number == 0 };
-            match attempt(options, &names, on_read)? {
+        for left in (0..ATTEMPTS).rev() {
+            match attempt(options, &cache, left, on_read)? {
                 Attempt::Settled(capture) => return Ok(*capture),
                 Attempt::Moved(housekeeping) => {
                     for lock in housekeeping {
@@ -166,21 +164,29 @@ enum Attempt {
 
 fn attempt(
     options: &Options,
-    names: &CachedNames<'_>,
+    cache: &LazyCache<'_>,
+    attempts_left: usize,
     on_read: &(dyn Fn(Reading) + Sync),
 ) -> Result<Attempt, CaptureError> {
     let root = &options.root;
     let began = Moment::now();
-    let directory = Directory::open(root.as_os_path())
-        .map_err(|source| CaptureError::Open { path: root.as_os_path().to_owned(), source })?;
-    let (mut walk, repositories) = match list(options, names) {
-        Err(CaptureError::Walk { source: WalkError::File(FileError::Changed { .. }), .. }) => {
+    let cannot_open = |source| CaptureError::Open { path: root.as_os_path().to_owned(), source };
+    let directory = Directory::open(root.as_os_path()).map_err(cannot_open)?;
+    // Later attempts read every directory, whatever made the first one fail.
+    let names = match attempts_left + 1 == ATTEMPTS {
+        true => CachedNames::new(cache, &directory).map_err(|error| cannot_open(error.into()))?,
+        false => CachedNames::none(cache),
+    };
+    let (mut walk, repositories) = match list(options, cache, &names) {
+        Err(CaptureError::Walk { source: WalkError::File(FileError::Changed { .. }), .. })
+            if attempts_left > 0 =>
+        {
             return Ok(Attempt::Moved(Vec::new()));
         }
         listed => listed?,
     };
     on_read(Reading::Listed);
-    let cache = names.cache.get();
+    let cache = cache.get();
     let looked_into = std::mem::take(&mut walk.looked_into);
     let moved = || {
         let locks = repositories.iter().map(|found| found.local.housekeeping_lock());
@@ -266,12 +272,16 @@ fn remember(
 }
 
 /// Walks the tree, asking git about each repository on the way.
-fn list(options: &Options, names: &CachedNames<'_>) -> Result<(Walk, Vec<Found>), CaptureError> {
+fn list(
+    options: &Options,
+    cache: &LazyCache<'_>,
+    names: &CachedNames<'_>,
+) -> Result<(Walk, Vec<Found>), CaptureError> {
     let root = options.root.as_os_path();
     let mut found = Vec::new();
     let mut failure = None;
     let mut tracked = |repository: &WalkRepository| {
-        let asked = ask(options, names.cache, repository, &mut found);
+        let asked = ask(options, cache, repository, &mut found);
         asked.map_err(|error| {
             failure = Some(error);
             // The walk only has to stop.

@@ -1,6 +1,7 @@
 //! Captures real repositories, puts them down elsewhere and asks git whether they are the same.
 
 mod moving;
+mod remembered;
 mod repositories;
 
 use std::ffi::OsStr;

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use handoff_proto::path::{AbsolutePath, TreePath};
 use handoff_proto::tree::{KnownNames, Meta};
 
-use super::{Stamp, StatCache};
+use crate::capture::source::Directory;
+
+use super::{Stamp, StatCache, tells_of_names};
 
 /// A stat cache that may still be on its way into memory.
 #[derive(Debug)]
@@ -31,15 +33,38 @@ impl<'a> LazyCache<'a> {
 /// The names that a cache knows, for a walk.
 #[derive(Debug)]
 pub(in crate::capture) struct CachedNames<'a> {
-    pub(in crate::capture) cache: &'a LazyCache<'a>,
-    /// Whether to answer at all.
-    pub(in crate::capture) trusted: bool,
+    cache: &'a LazyCache<'a>,
+    /// The device whose directories it answers for.
+    device: Option<u64>,
+}
+
+impl<'a> CachedNames<'a> {
+    /// For a walk of the tree at `root`. What was remembered there counts as long as the file system
+    /// tells of changes, and not for others that are mounted in the tree: what was remembered may
+    /// be from before they were.
+    pub(in crate::capture) fn new(
+        cache: &'a LazyCache<'a>,
+        root: &Directory,
+    ) -> rustix::io::Result<Self> {
+        let device = match tells_of_names(root.fd()) {
+            true => Some(rustix::fs::fstat(root.fd())?.st_dev),
+            false => None,
+        };
+        Ok(Self { cache, device })
+    }
+
+    /// For a walk that is to read everything.
+    pub(in crate::capture) fn none(cache: &'a LazyCache<'a>) -> Self {
+        Self { cache, device: None }
+    }
 }
 
 impl KnownNames for CachedNames<'_> {
     fn names(&self, directory: Option<&TreePath>, now: &Meta) -> Option<&[u8]> {
+        if self.device != Some(now.device) {
+            return None;
+        }
         // The first few directories are read sooner than the cache.
-        let cache = self.cache.cache.get().filter(|_| self.trusted)?;
-        cache.names(directory, &Stamp::of_meta(now))
+        self.cache.cache.get()?.names(directory, &Stamp::of_meta(now))
     }
 }

@@ -14,11 +14,12 @@ pub(in crate::capture) const COARSE: Duration = Duration::from_secs(2);
 #[cfg(target_os = "linux")]
 const FINE: Duration = Duration::from_millis(20);
 
-/// The numbers of local file systems that keep nanoseconds, or else whole seconds: ext2 to ext4,
+/// The numbers of local file systems that keep nanoseconds, or else whole seconds, and that stamp a
+/// directory with whatever comes, goes or is renamed in it: ext2 to ext4,
 /// Btrfs, XFS, tmpfs, F2FS, ZFS, bcachefs (`statfs(2)` and `linux/magic.h`; ZFS has its own in
 /// `sys/fs/zfs.h`).
 #[cfg(target_os = "linux")]
-const FINE_GRAINED: [i64; 7] =
+const TRUSTED: [i64; 7] =
     [0xef53, 0x9123_683e, 0x5846_5342, 0x0102_1994, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e];
 
 /// How long files must have been left alone to be remembered, for each device that was met.
@@ -53,7 +54,7 @@ impl Margins {
 #[cfg(target_os = "linux")]
 pub(in crate::capture) fn tells_of_names(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| {
-        FINE_GRAINED.iter().any(|known| i128::from(*known) == i128::from(found.f_type))
+        TRUSTED.iter().any(|known| i128::from(*known) == i128::from(found.f_type))
     })
 }
 

@@ -43,8 +43,12 @@ impl<'a> Settled<'a> {
 
     /// What reading again would cost that was not known before; see [`StatCache::update`].
     pub(in crate::capture) fn new_cost(&self) -> u64 {
-        let read = self.directories.iter().filter(|(directory, _)| directory.names.is_some());
-        read_cost(0).saturating_mul(read.count() as u64)
+        // Some were only read because the cache had not been.
+        let is_new = |(directory, stamp): &&(&WalkDirectory, Stamp)| {
+            let path = directory.path.as_ref();
+            directory.names.is_some() && self.cache.names(path, stamp).is_none()
+        };
+        read_cost(0).saturating_mul(self.directories.iter().filter(is_new).count() as u64)
     }
 
     /// Path, stamp and encoded names of each.

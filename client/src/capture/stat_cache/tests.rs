@@ -1,3 +1,6 @@
+#[cfg(target_os = "linux")]
+mod settled;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -81,11 +81,15 @@ impl Directory {
         self.names.iter()
     }
 
-    /// The one look at a carried file; `None` if it is gone.
+    /// The one look at a carried file; `None` if it is gone, which only names that were read just
+    /// now may be: a known one that is not there makes all known ones doubtful.
     pub(super) fn look_at(&self, name: &[u8], path: &TreePath) -> Result<Option<Meta>, FileError> {
         let found = self.fd().and_then(|fd| statat(fd, name, AtFlags::SYMLINK_NOFOLLOW));
         match found {
             Ok(stat) => Ok(Some(Meta::from_stat(&stat))),
+            Err(Errno::NOENT) if self.were_known => {
+                Err(FileError::Changed { path: path.to_string() })
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno).at("look at", Some(path)),
         }

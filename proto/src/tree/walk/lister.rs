@@ -344,6 +344,11 @@ impl Visiting<'_, '_, '_> {
                 }
                 None => Err(errno).at("read the directory", None)?,
             },
+            // It was a directory when it was looked at.
+            Err(Errno::NOTDIR | Errno::LOOP) if path.is_some() => {
+                let path = path.map_or_else(String::new, TreePath::to_string);
+                Err(FileError::Changed { path })?
+            }
             Err(errno) => Err(errno).at("read the directory", path)?,
         }
     }

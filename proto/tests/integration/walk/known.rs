@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use handoff_proto::path::TreePath;
-use handoff_proto::tree::{KnownNames, Meta, WalkOptions};
+use handoff_proto::tree::{FileError, KnownNames, Meta, WalkError, WalkOptions, walk};
 
 use super::{carried, walk_with, write};
 
@@ -54,8 +55,8 @@ fn known_names_are_taken_as_they_are() {
 
     // The caller was told that what it knows may have changed, and vouches for it nevertheless.
     fs::write(root.join("a/b/unknown"), "").unwrap();
-    fs::remove_file(root.join("a/b/one")).unwrap();
-    assert_eq!(carried(&walk_with(root, &options)), ["a/", "a/b/", "a/b/two", "a/three", "four"]);
+    let expected = ["a/", "a/b/", "a/b/one", "a/b/two", "a/three", "four"];
+    assert_eq!(carried(&walk_with(root, &options)), expected);
 }
 
 #[test]
@@ -71,4 +72,23 @@ fn what_is_no_list_of_names_is_read_again() {
     let second = walk_with(root, &options);
     assert_eq!(carried(&second), ["a"]);
     assert!(second.looked_into[0].names.is_some());
+}
+
+#[test]
+fn a_known_name_that_is_not_there_is_no_silent_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    write(root, &["here"]);
+    for names in [&b"fgone\0fhere\0"[..], b"dhere\0"] {
+        let meta = lstat_root(root);
+        let names = [(None, (meta, names.to_vec()))].into_iter().collect();
+        let remembered = Remembered { names, used: AtomicUsize::new(0) };
+        let options = WalkOptions { known: Some(&remembered), ..WalkOptions::default() };
+        let failed = walk(root, &options, &mut |_| Ok(None)).unwrap_err();
+        assert!(matches!(failed, WalkError::File(FileError::Changed { .. })), "{failed}");
+    }
+}
+
+fn lstat_root(root: &Path) -> Meta {
+    walk(root, &WalkOptions::default(), &mut |_| Ok(None)).unwrap().root
 }

@@ -145,7 +145,9 @@ fn a_merge_in_progress_stays_in_progress() {
     tree.git("tree", &["commit", "--quiet", "--all", "--message=main"]);
     let merge = Command::new("git")
         .current_dir(tree.path("tree"))
-        .args(["merge", "side"])
+        .args(["-c", "user.name=A", "-c", "user.email=a@b", "merge", "side"])
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
         .output()
         .unwrap();
     assert!(!merge.status.success());

@@ -53,7 +53,7 @@ impl TrackedPaths {
     /// Whether exactly this path is in the set.
     #[must_use]
     pub fn contains(&self, path: &TreePath) -> bool {
-        self.holds(self.all(), path.as_bytes())
+        self.find(self.all(), path.as_bytes(), 0).is_some()
     }
 
     /// Whether anything beneath this directory is in the set.
@@ -67,11 +67,15 @@ impl TrackedPaths {
         Beneath { first: 0, end: self.spans.len(), prefix_len: 0 }
     }
 
-    /// Whether this relative path is in the set beneath a directory.
-    pub(super) fn holds(&self, at: Beneath, relative: &[u8]) -> bool {
-        self.spans[at.first..at.end]
-            .binary_search_by(|span| self.bytes[span.clone()][at.prefix_len..].cmp(relative))
-            .is_ok()
+    /// The place of this relative path in the set beneath a directory; a guess that is right saves
+    /// the search.
+    pub(super) fn find(&self, at: Beneath, relative: &[u8], guess: usize) -> Option<usize> {
+        let spans = &self.spans[at.first..at.end];
+        let path = |span: &Range<usize>| &self.bytes[span.clone()][at.prefix_len..];
+        if spans.get(guess).is_some_and(|span| path(span) == relative) {
+            return Some(guess);
+        }
+        spans.binary_search_by(|span| path(span).cmp(relative)).ok()
     }
 
     /// What a directory holds that is itself beneath one.
@@ -144,7 +148,11 @@ mod tests {
             let inside = tracked.below(tracked.all(), asked.as_bytes());
             for path in &paths {
                 if let Some(relative) = below(path) {
-                    prop_assert!(tracked.holds(inside, relative.as_bytes()));
+                    for guess in 0..paths.len() {
+                        let found = tracked.find(inside, relative.as_bytes(), guess);
+                        let at = tracked.iter().position(|tracked| tracked == path.as_bytes());
+                        prop_assert_eq!(found.map(|found| inside.first + found), at);
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! A directory that is still to be looked into, with all that its place in the tree decides.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::path::TreePath;
@@ -43,6 +44,9 @@ pub(super) struct Inside {
     tracked: Arc<TrackedPaths>,
     /// What of it lies beneath the directory.
     here: Beneath,
+    /// Where in that the next name most likely is: names are asked for in git's order, but for
+    /// what lies in directories.
+    next: Cell<usize>,
     pub(super) case: Case,
 }
 
@@ -50,12 +54,21 @@ impl Inside {
     /// At the root of a repository.
     pub(super) fn new(tracked: Tracked) -> Self {
         let here = tracked.paths.all();
-        Self { tracked: Arc::new(tracked.paths), here, case: tracked.case }
+        Self { tracked: Arc::new(tracked.paths), here, next: Cell::new(0), case: tracked.case }
     }
 
     fn below(&self, name: &[u8]) -> Self {
         let here = self.tracked.below(self.here, name);
-        Self { tracked: Arc::clone(&self.tracked), here, case: self.case }
+        let tracked = Arc::clone(&self.tracked);
+        Self { tracked, here, next: Cell::new(0), case: self.case }
+    }
+
+    fn holds(&self, name: &[u8]) -> bool {
+        let found = self.tracked.find(self.here, name, self.next.get());
+        if let Some(found) = found {
+            self.next.set(found + 1);
+        }
+        found.is_some()
     }
 }
 
@@ -91,7 +104,7 @@ impl Visit {
 
     /// Whether a name in this directory is tracked by itself.
     pub(super) fn tracks(&self, name: &[u8]) -> bool {
-        self.repository.as_ref().is_some_and(|inside| inside.tracked.holds(inside.here, name))
+        self.repository.as_ref().is_some_and(|inside| inside.holds(name))
     }
 
     /// Whether anything beneath a directory in this one is tracked.

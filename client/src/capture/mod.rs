@@ -50,7 +50,9 @@ use self::layout::{Found, Layout};
 use self::read::ReadTree;
 use self::repository::{LocalRepository, SeenIndex};
 use self::source::Directory;
-use self::stat_cache::{CachedNames, Captured, LazyCache, Moment, Settled, Stamp, StatCache};
+use self::stat_cache::{
+    CachedNames, Captured, LazyCache, Moment, Settled, Stamp, StatCache, telling_device,
+};
 
 /// How often a tree that moves while it is captured is captured anew.
 const ATTEMPTS: usize = 5;
@@ -134,8 +136,8 @@ pub fn capture(
     thread::scope(|scope| {
         // It is read while the walk begins. Without the thread that happens when it is first used.
         drop(thread::Builder::new().spawn_scoped(scope, || cache.get()));
-        for left in (0..ATTEMPTS).rev() {
-            match attempt(options, &cache, left, on_read)? {
+        for number in 0..ATTEMPTS {
+            match attempt(number, options, &cache, on_read)? {
                 Attempt::Settled(capture) => return Ok(*capture),
                 Attempt::Moved(housekeeping) => {
                     for lock in housekeeping {
@@ -163,23 +165,21 @@ enum Attempt {
 }
 
 fn attempt(
+    number: usize,
     options: &Options,
     cache: &LazyCache<'_>,
-    attempts_left: usize,
     on_read: &(dyn Fn(Reading) + Sync),
 ) -> Result<Attempt, CaptureError> {
     let root = &options.root;
     let began = Moment::now();
-    let cannot_open = |source| CaptureError::Open { path: root.as_os_path().to_owned(), source };
-    let directory = Directory::open(root.as_os_path()).map_err(cannot_open)?;
+    let directory = Directory::open(root.as_os_path())
+        .map_err(|source| CaptureError::Open { path: root.as_os_path().to_owned(), source })?;
+    let device = telling_device(directory.fd());
     // Later attempts read every directory, whatever made the first one fail.
-    let names = match attempts_left + 1 == ATTEMPTS {
-        true => CachedNames::new(cache, &directory).map_err(|error| cannot_open(error.into()))?,
-        false => CachedNames::none(cache),
-    };
+    let names = CachedNames::new(cache, device.filter(|_| number == 0));
     let (mut walk, repositories) = match list(options, cache, &names) {
         Err(CaptureError::Walk { source: WalkError::File(FileError::Changed { .. }), .. })
-            if attempts_left > 0 =>
+            if number + 1 < ATTEMPTS =>
         {
             return Ok(Attempt::Moved(Vec::new()));
         }
@@ -229,7 +229,7 @@ fn attempt(
     let encoded = manifest
         .encode_checked(&Limits::DEFAULT)
         .map_err(|source| CaptureError::Manifest { root: root.clone(), source })?;
-    let directories = Settled::of(&looked_into, cache, &directory, root_meta.device, began);
+    let directories = Settled::of(&looked_into, cache, &directory, device, began);
     remember(cache, &indexes, directories, &manifest, &stamps, new_cost);
     Ok(Attempt::Settled(Box::new(Capture {
         id: SnapshotId::of(&encoded),

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use handoff_proto::manifest::Timestamp;
-use handoff_proto::path::AbsolutePath;
+use handoff_proto::path::{AbsolutePath, compare_by_components};
 
 use super::Stamp;
 
@@ -36,7 +36,7 @@ pub(super) struct Loaded {
 #[derive(Debug)]
 pub(super) struct RememberedNames<'a> {
     /// Empty for the root.
-    pub(super) path: &'a [u8],
+    path: &'a [u8],
     stamp: &'a [u8; STAMP_LEN],
     pub(super) names: &'a [u8],
 }
@@ -93,13 +93,12 @@ impl Loaded {
         self.entries.partition_point(|at| entry(at).is_some_and(|entry| is_before(&entry)))
     }
 
-    /// The remembered directory whose path is found to be equal.
-    pub(super) fn directory(
-        &self,
-        order: impl Fn(&[u8]) -> Ordering,
-    ) -> Option<RememberedNames<'_>> {
+    /// The directory at this path; empty for the root.
+    pub(super) fn directory(&self, path: &[u8]) -> Option<RememberedNames<'_>> {
         let directory = |at: &usize| take_directory(&mut &self.content[*at..]);
-        let order = |at: &usize| directory(at).map_or(Ordering::Less, |found| order(found.path));
+        let order = |at: &usize| {
+            directory(at).map_or(Ordering::Less, |found| compare_by_components(found.path, path))
+        };
         let place = self.directories.binary_search_by(order).ok()?;
         directory(&self.directories[place])
     }

@@ -6,9 +6,7 @@ use std::sync::OnceLock;
 use handoff_proto::path::{AbsolutePath, TreePath};
 use handoff_proto::tree::{KnownNames, Meta};
 
-use crate::capture::source::Directory;
-
-use super::{Stamp, StatCache, tells_of_names};
+use super::{Stamp, StatCache};
 
 /// A stat cache that may still be on its way into memory.
 #[derive(Debug)]
@@ -39,23 +37,11 @@ pub(in crate::capture) struct CachedNames<'a> {
 }
 
 impl<'a> CachedNames<'a> {
-    /// For a walk of the tree at `root`. What was remembered there counts as long as the file system
-    /// tells of changes, and not for others that are mounted in the tree: what was remembered may
-    /// be from before they were.
-    pub(in crate::capture) fn new(
-        cache: &'a LazyCache<'a>,
-        root: &Directory,
-    ) -> rustix::io::Result<Self> {
-        let device = match tells_of_names(root.fd()) {
-            true => Some(rustix::fs::fstat(root.fd())?.st_dev),
-            false => None,
-        };
-        Ok(Self { cache, device })
-    }
-
-    /// For a walk that is to read everything.
-    pub(in crate::capture) fn none(cache: &'a LazyCache<'a>) -> Self {
-        Self { cache, device: None }
+    /// For a walk of a tree on this device, if that [tells](super::telling_device) of changes; none
+    /// for a walk that is to read everything. Other file systems may be mounted in the tree, and
+    /// what was remembered may be from before they were.
+    pub(in crate::capture) fn new(cache: &'a LazyCache<'a>, device: Option<u64>) -> Self {
+        Self { cache, device }
     }
 }
 

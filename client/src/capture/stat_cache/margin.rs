@@ -49,23 +49,32 @@ impl Margins {
     }
 }
 
-/// Whether the times of a directory on this file system tell of all that comes, goes or is renamed
-/// in it. FAT, for one, does not see to that, and what network file systems say may be old.
+/// The device of a directory, if the times of all directories on it tell of what comes, goes or is
+/// renamed in them. FAT, for one, does not see to that, and what network file systems say may be
+/// old.
 #[cfg(target_os = "linux")]
-pub(in crate::capture) fn tells_of_names(file: impl AsFd) -> bool {
+pub(in crate::capture) fn telling_device(directory: impl AsFd) -> Option<u64> {
+    if !is_trusted(&directory) {
+        return None;
+    }
+    Some(rustix::fs::fstat(directory).ok()?.st_dev)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::capture) fn telling_device(_: impl AsFd) -> Option<u64> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn is_trusted(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| {
         TRUSTED.iter().any(|known| i128::from(*known) == i128::from(found.f_type))
     })
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(in crate::capture) fn tells_of_names(_: impl AsFd) -> bool {
-    false
-}
-
 #[cfg(target_os = "linux")]
 fn margin(file: impl AsFd) -> Duration {
-    if tells_of_names(file) { FINE } else { COARSE }
+    if is_trusted(file) { FINE } else { COARSE }
 }
 
 #[cfg(not(target_os = "linux"))]

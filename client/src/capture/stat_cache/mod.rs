@@ -35,7 +35,7 @@ use crate::settings::create_private_directory;
 
 use self::file::{Encoder, Loaded, Remembered};
 pub(super) use self::lazy::{CachedNames, LazyCache};
-pub(super) use self::margin::{COARSE, Margins, tells_of_names};
+pub(super) use self::margin::{COARSE, Margins, telling_device};
 pub(super) use self::settled::Settled;
 
 /// What reading a file costs besides its content, in bytes of content.
@@ -142,7 +142,7 @@ impl StatCache {
     /// The names in a directory, encoded, if none has come or gone since they were read.
     pub(super) fn names(&self, path: Option<&TreePath>, stamp: &Stamp) -> Option<&[u8]> {
         let path = path.map_or(&[][..], TreePath::as_bytes);
-        let found = self.loaded.directory(|known| compare_by_components(known, path))?;
+        let found = self.loaded.directory(path)?;
         (found.stamp() == *stamp).then_some(found.names)
     }
 

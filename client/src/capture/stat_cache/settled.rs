@@ -7,7 +7,7 @@ use handoff_proto::tree::WalkDirectory;
 
 use crate::capture::source::Directory;
 
-use super::{Margins, Moment, Stamp, StatCache, read_cost, tells_of_names};
+use super::{Margins, Moment, Stamp, StatCache, read_cost};
 
 /// Directories that get another stamp with whatever comes or goes in them from here on.
 #[derive(Debug)]
@@ -17,28 +17,27 @@ pub(in crate::capture) struct Settled<'a> {
 }
 
 impl<'a> Settled<'a> {
-    /// Those of the directories that a walk of the tree at `root` has looked into that were left
-    /// alone for long enough before it began. None where the file system does not tell; none on
-    /// other file systems that are mounted in the tree.
+    /// Those of the directories that a walk of the tree at `root` has looked into that are on this
+    /// device, which [tells](super::telling_device) of changes, and were left alone for long enough
+    /// before the walk began.
     pub(in crate::capture) fn of(
         looked_into: &'a [WalkDirectory],
         cache: &'a StatCache,
         root: &Directory,
-        device: u64,
+        device: Option<u64>,
         began: Moment,
     ) -> Self {
         let mut margins = Margins::default();
         let settled = |directory: &'a WalkDirectory| {
-            let stamp = Stamp::of_meta(&directory.meta);
-            let margin = margins.of(root.fd(), device, &stamp);
-            let is_settled = directory.meta.device == device && began.is_after(&stamp, margin);
-            is_settled.then_some((directory, stamp))
+            let meta = &directory.meta;
+            if device != Some(meta.device) {
+                return None;
+            }
+            let stamp = Stamp::of_meta(meta);
+            let margin = margins.of(root.fd(), meta.device, &stamp);
+            began.is_after(&stamp, margin).then_some((directory, stamp))
         };
-        let directories = match tells_of_names(root.fd()) {
-            true => looked_into.iter().filter_map(settled).collect(),
-            false => Vec::new(),
-        };
-        Self { cache, directories }
+        Self { cache, directories: looked_into.iter().filter_map(settled).collect() }
     }
 
     /// What reading again would cost that was not known before; see [`StatCache::update`].

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use handoff_proto::tree::{KnownNames as _, Meta, lstat};
 
-use super::super::stat_cache::tells_of_names;
 use super::super::*;
 use super::{Tree, paths};
 
@@ -20,7 +19,7 @@ fn directory_stamp(tree: &Tree, path: &str) -> Stamp {
 fn capture_until_known(options: &Options, tree: &Tree) {
     let root = Directory::open(options.root.as_os_path()).unwrap();
     let cause = "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs";
-    assert!(tells_of_names(root.fd()), "{cause}");
+    assert!(telling_device(root.fd()).is_some(), "{cause}");
     let deadline = Instant::now() + Duration::from_secs(60);
     let stamp = |path| directory_stamp(tree, path);
     let is_known = || {
@@ -105,13 +104,16 @@ fn names_are_recalled_on_the_file_system_of_the_tree_only() {
     let root = Directory::open(options.root.as_os_path()).unwrap();
     let lazy = LazyCache::new(options.stat_cache.as_deref(), &options.root);
     lazy.get();
-    let known = CachedNames::new(&lazy, &root).unwrap();
+    let known = CachedNames::new(&lazy, telling_device(root.fd()));
     let below: TreePath = "below".parse().unwrap();
     let now = lstat(root.fd(), &below).unwrap().unwrap();
     assert!(known.names(Some(&below), &now).is_some());
     let mounted = Meta { device: now.device + 1, ..now };
     assert_eq!(known.names(Some(&below), &mounted), None);
-    assert_eq!(CachedNames::none(&lazy).names(Some(&below), &now), None);
+    assert_eq!(CachedNames::new(&lazy, None).names(Some(&below), &now), None);
     let kernel = Directory::open(Path::new("/proc")).unwrap();
-    assert_eq!(CachedNames::new(&lazy, &kernel).unwrap().names(Some(&below), &now), None);
+    assert_eq!(
+        CachedNames::new(&lazy, telling_device(kernel.fd())).names(Some(&below), &now),
+        None
+    );
 }

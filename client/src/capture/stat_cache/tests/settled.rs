@@ -28,7 +28,7 @@ fn local() -> (TempDir, Directory) {
     let home = tempfile::tempdir().unwrap();
     let directory = Directory::open(home.path()).unwrap();
     let cause = "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs";
-    assert!(tells_of_names(directory.fd()), "{cause}");
+    assert!(telling_device(directory.fd()).is_some(), "{cause}");
     (home, directory)
 }
 
@@ -40,11 +40,11 @@ fn only_settled_directories_of_one_local_file_system_are_remembered() {
     let count = |directory: &Directory, device, began| {
         Settled::of(&looked_into, &cache, directory, device, began).iter().count()
     };
-    assert_eq!(count(&local, DEVICE, at(20)), 1);
-    assert_eq!(count(&local, DEVICE, at(10)), 0);
-    assert_eq!(count(&local, DEVICE + 1, at(20)), 0);
+    assert_eq!(count(&local, Some(DEVICE), at(20)), 1);
+    assert_eq!(count(&local, Some(DEVICE), at(10)), 0);
+    assert_eq!(count(&local, Some(DEVICE + 1), at(20)), 0);
     let kernel = Directory::open(Path::new("/proc")).unwrap();
-    assert_eq!(count(&kernel, DEVICE, at(20)), 0);
+    assert_eq!(count(&kernel, telling_device(kernel.fd()), at(20)), 0);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn names_that_were_remembered_already_are_nothing_new() {
     save(home.path(), &[]);
     let cache = StatCache::load(Some(home.path()), &root());
     let cost = |looked_into: &[WalkDirectory]| {
-        Settled::of(looked_into, &cache, &local, DEVICE, at(20)).new_cost()
+        Settled::of(looked_into, &cache, &local, Some(DEVICE), at(20)).new_cost()
     };
     assert_eq!(cost(&[read("a", stamp(2))]), 0);
     assert_eq!(cost(&[read("a", stamp(3))]), read_cost(0));

@@ -19,6 +19,15 @@ use tempfile::TempDir;
 
 use super::*;
 
+/// A directory on a file system that tells of what comes and goes in its directories.
+#[cfg(target_os = "linux")]
+pub(super) fn open_telling(path: &Path) -> Directory {
+    let directory = Directory::open(path).unwrap();
+    let cause = "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs";
+    assert!(telling_device(directory.fd()).is_some(), "{cause}");
+    directory
+}
+
 struct Tree {
     home: TempDir,
 }
@@ -68,6 +77,11 @@ impl Tree {
         Options::new(AbsolutePath::try_from(self.path(at).as_path()).unwrap())
     }
 
+    /// The same with a cache that all of these share.
+    fn remembering(&self, at: &str) -> Options {
+        Options { stat_cache: Some(self.path("cache")), ..self.options(at) }
+    }
+
     fn try_capture(&self, at: &str) -> Result<Capture, CaptureError> {
         capture(&self.options(at), &|_| {})
     }
@@ -97,15 +111,18 @@ impl Tree {
     }
 }
 
-fn git(at: &Path, words: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(at)
+fn git_command(at: &Path, words: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(at)
         .args(["-c", "user.name=A", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"])
         .args(words)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    git
+}
+
+fn git(at: &Path, words: &[&str]) -> String {
+    let output = git_command(at, words).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {words:?}: {error}");
     String::from_utf8(output.stdout).unwrap()

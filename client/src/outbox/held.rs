@@ -98,7 +98,7 @@ impl Held {
     pub fn settle(&mut self, standing: Standing) -> Result<(), OutboxError> {
         self.entry.offer.name = self.entry.shown_name();
         self.entry.standing = standing;
-        let manifest = self.path(MANIFEST);
+        let manifest = self.manifest_file();
         let synced = File::open(&manifest).and_then(|file| file.sync_all());
         synced.map_err(|source| OutboxError::Write { path: manifest, source })?;
         self.save(Durability::Power)?;
@@ -119,7 +119,7 @@ impl Held {
 
     /// The manifest as it was captured.
     pub(super) fn manifest(&self) -> Result<(Vec<u8>, SnapshotManifest), OutboxError> {
-        let path = self.path(MANIFEST);
+        let path = self.manifest_file();
         let damaged = || OutboxError::Damaged { path: path.clone() };
         let encoded = std::fs::read(&path)
             .map_err(|source| OutboxError::Read { path: path.clone(), source })?;
@@ -141,7 +141,7 @@ impl Held {
     }
 
     fn write_manifest(&self, encoded: &[u8]) -> Result<(), OutboxError> {
-        let path = self.path(MANIFEST);
+        let path = self.manifest_file();
         replace_private(&path, Durability::Process, |file| file.write_all(encoded))
             .map_err(|source| OutboxError::Write { path, source })
     }

@@ -78,7 +78,7 @@ fn a_file_that_never_stands_still_is_named() {
 /// Captures with a cache until the caller is done, while something else writes.
 fn captures_while(tree: &Tree, write: impl Fn(usize) + Sync) -> Vec<Result<Capture, CaptureError>> {
     use std::sync::atomic::{AtomicBool, Ordering};
-    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
+    let options = tree.remembering("tree");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -97,7 +97,7 @@ fn captures_while(tree: &Tree, write: impl Fn(usize) + Sync) -> Vec<Result<Captu
 #[test]
 fn a_remembered_capture_is_the_same_as_one_that_reads_everything() {
     let tree = Tree::with_repository();
-    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
+    let options = tree.remembering("tree");
     // What is old enough is remembered, what has just been written is not.
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     for name in ["committed", "untracked"] {
@@ -117,7 +117,7 @@ fn a_remembered_capture_is_the_same_as_one_that_reads_everything() {
 #[test]
 fn a_damaged_memory_only_costs_time() {
     let tree = Tree::with_repository();
-    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
+    let options = tree.remembering("tree");
     let first = capture(&options, &|_| {}).unwrap().id;
     for file in fs::read_dir(tree.path("cache")).unwrap() {
         fs::write(file.unwrap().path(), "handoff-stat-v0\n").unwrap();

@@ -9,7 +9,16 @@ use std::time::{Duration, Instant};
 use handoff_proto::tree::{KnownNames as _, Meta, lstat};
 
 use super::super::*;
-use super::{Tree, paths};
+use super::{Tree, open_telling, paths};
+
+/// A tree with a directory in it, and how to capture it with a memory.
+fn remembered_tree() -> (Tree, Options) {
+    let tree = Tree::with_repository();
+    tree.write("tree/below/old", "old");
+    tree.write("tree/below/other", "other");
+    let options = tree.remembering("tree");
+    (tree, options)
+}
 
 fn directory_stamp(tree: &Tree, path: &str) -> Stamp {
     Stamp::of(&fs::File::open(tree.path(path)).unwrap()).unwrap()
@@ -17,9 +26,7 @@ fn directory_stamp(tree: &Tree, path: &str) -> Stamp {
 
 /// Captures until the names in the root, and in one directory of it, need not be read again.
 fn capture_until_known(options: &Options, tree: &Tree) {
-    let root = Directory::open(options.root.as_os_path()).unwrap();
-    let cause = "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs";
-    assert!(telling_device(root.fd()).is_some(), "{cause}");
+    open_telling(options.root.as_os_path());
     let deadline = Instant::now() + Duration::from_secs(60);
     let stamp = |path| directory_stamp(tree, path);
     let is_known = || {
@@ -36,10 +43,7 @@ fn capture_until_known(options: &Options, tree: &Tree) {
 
 #[test]
 fn whatever_comes_or_goes_in_a_remembered_directory_is_seen() {
-    let tree = Tree::with_repository();
-    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
-    tree.write("tree/below/old", "old");
-    tree.write("tree/below/other", "other");
+    let (tree, options) = remembered_tree();
     tree.write("elsewhere", "elsewhere");
     let path = |name: &str| tree.path("tree").join(name);
     let changes: [&dyn Fn(); 9] = [
@@ -75,10 +79,7 @@ fn remember_names(options: &Options, tree: &Tree, names: &[u8]) {
 
 #[test]
 fn a_memory_that_is_found_to_be_wrong_is_not_used_again() {
-    let tree = Tree::with_repository();
-    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
-    tree.write("tree/below/old", "old");
-    tree.write("tree/below/other", "other");
+    let (tree, options) = remembered_tree();
     let whole = tree.capture("tree").id;
     // One lacks a name, which nothing could tell; the last two hold what is gone, and what is no
     // directory.
@@ -97,11 +98,9 @@ fn a_memory_that_is_found_to_be_wrong_is_not_used_again() {
 
 #[test]
 fn names_are_recalled_on_the_file_system_of_the_tree_only() {
-    let tree = Tree::with_repository();
-    let options = Options { stat_cache: Some(tree.path("cache")), ..tree.options("tree") };
-    tree.write("tree/below/old", "old");
+    let (tree, options) = remembered_tree();
     capture_until_known(&options, &tree);
-    let root = Directory::open(options.root.as_os_path()).unwrap();
+    let root = open_telling(options.root.as_os_path());
     let lazy = LazyCache::new(options.stat_cache.as_deref(), &options.root);
     lazy.get();
     let known = CachedNames::new(&lazy, telling_device(root.fd()));

@@ -1,11 +1,10 @@
 //! Repositories of every layout are the same after they were carried.
 
 use std::fs;
-use std::process::Command;
 
 use handoff_proto::manifest::{Head, Operation};
 
-use super::{STATUS, Tree, paths};
+use super::{STATUS, Tree, git_command, paths};
 
 #[test]
 fn a_repository_is_the_same_after_it_was_carried() {
@@ -143,13 +142,7 @@ fn a_merge_in_progress_stays_in_progress() {
     tree.git("tree", &["switch", "--quiet", "main"]);
     tree.write("tree/committed", "main");
     tree.git("tree", &["commit", "--quiet", "--all", "--message=main"]);
-    let merge = Command::new("git")
-        .current_dir(tree.path("tree"))
-        .args(["-c", "user.name=A", "-c", "user.email=a@b", "merge", "side"])
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
+    let merge = git_command(&tree.path("tree"), &["merge", "side"]).output().unwrap();
     assert!(!merge.status.success());
     let before = tree.git("tree", &STATUS);
     let captured = tree.capture("tree");

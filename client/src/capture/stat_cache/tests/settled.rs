@@ -4,6 +4,7 @@ use handoff_proto::tree::{MetaKind, Names, WalkDirectory};
 use tempfile::TempDir;
 
 use crate::capture::source::Directory;
+use crate::capture::tests::open_telling;
 
 use super::super::*;
 use super::{root, save, stamp};
@@ -26,9 +27,7 @@ fn at(secs: i64) -> Moment {
 /// A directory on a file system that tells of names.
 fn local() -> (TempDir, Directory) {
     let home = tempfile::tempdir().unwrap();
-    let directory = Directory::open(home.path()).unwrap();
-    let cause = "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs";
-    assert!(telling_device(directory.fd()).is_some(), "{cause}");
+    let directory = open_telling(home.path());
     (home, directory)
 }
 

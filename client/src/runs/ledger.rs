@@ -5,7 +5,6 @@
 //! The daemons hold the truth about runs. This only remembers where a run went and what was sent,
 //! which `pull` compares with and the next handoff builds upon.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ use super::stored_path::StoredPath;
 use crate::capture::Options;
 use crate::capture::git::{Git, GitError};
 use crate::capture::user_git::user_git;
-use crate::settings::{Places, create_private_directory, write_private};
+use crate::settings::{Places, link_private, write_private};
 
 /// One run that was handed off from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +134,8 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let snapshot = self.snapshot_file(&run.snapshot);
         // Not every file system has hard links.
-        let is_there = snapshot.exists() || kept.is_some_and(|kept| link(kept, &snapshot).is_ok());
+        let is_there =
+            snapshot.exists() || kept.is_some_and(|kept| link_private(kept, &snapshot).is_ok());
         if !is_there {
             write(&snapshot, encoded_manifest)?;
         }
@@ -240,15 +240,6 @@ impl Ledger {
     fn snapshot_file(&self, id: &SnapshotId) -> PathBuf {
         self.snapshots.join(format!("{id}.manifest"))
     }
-}
-
-/// Gives a file a second name, for good: the name is there only if the content is.
-fn link(kept: &Path, path: &Path) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    create_private_directory(directory)?;
-    File::open(kept)?.sync_all()?;
-    std::fs::hard_link(kept, path)?;
-    File::open(directory)?.sync_all()
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), LedgerError> {

@@ -18,7 +18,7 @@ pub use error::Error;
 pub use keys::{KeyError, Schema, nearest};
 pub use places::Places;
 pub use private_file::{
-    Durability, FileLock, create_private_directory, replace_private, write_private,
+    Durability, FileLock, create_private_directory, link_private, replace_private, write_private,
 };
 pub use toml_file::FileError;
 

@@ -59,6 +59,19 @@ pub fn replace_private<E: From<io::Error>>(
     Ok(())
 }
 
+/// Gives a private file a second name, durably: the name is there only if the content is.
+///
+/// # Errors
+///
+/// Where the name is taken or cannot be given; not every file system has hard links.
+pub fn link_private(file: &Path, path: &Path) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    create_private_directory(directory)?;
+    File::open(file)?.sync_all()?;
+    std::fs::hard_link(file, path)?;
+    File::open(directory)?.sync_all()
+}
+
 /// An exclusive lock between processes, held until dropped.
 #[derive(Debug)]
 pub struct FileLock {

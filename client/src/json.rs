@@ -45,6 +45,36 @@ pub struct RunObject {
     pub needs: Option<Needs>,
     /// The branch that HEAD names in the result; null until there is one.
     pub branch: Option<String>,
+    /// What it wanted to reach and was not let.
+    pub denied: Vec<Denied>,
+    /// What it used of APIs with the daemon's credentials.
+    pub used: Vec<Used>,
+}
+
+/// Something that a run wanted to reach and was not let.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Denied {
+    /// The host, as far as it could be read.
+    pub host: String,
+    /// The port; null where only the name is known.
+    pub port: Option<u32>,
+    /// Why not.
+    pub reason: String,
+    /// The flag of `handoff` that would allow it; null where there is none.
+    pub fix: Option<String>,
+}
+
+/// What a run used of one API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Used {
+    /// The provider.
+    pub provider: String,
+    /// Calls.
+    pub requests: u64,
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
 }
 
 /// One layer of isolation.
@@ -95,6 +125,8 @@ impl RunObject {
             last_seq: run.last_seq,
             needs: run.needs.map(Needs::from),
             branch: non_empty(run.branch),
+            denied: run.denied.into_iter().map(Denied::from).collect(),
+            used: run.used.into_iter().map(Used::from).collect(),
         }
     }
 }
@@ -102,6 +134,20 @@ impl RunObject {
 impl From<wire::IsolationLayer> for IsolationLayer {
     fn from(layer: wire::IsolationLayer) -> Self {
         Self { name: layer.name, state: layer.state, detail: layer.detail }
+    }
+}
+
+impl From<wire::Denied> for Denied {
+    fn from(denied: wire::Denied) -> Self {
+        let wire::Denied { host, port, reason, fix } = denied;
+        Self { host, port: Some(port).filter(|port| *port != 0), reason, fix: non_empty(fix) }
+    }
+}
+
+impl From<wire::Used> for Used {
+    fn from(used: wire::Used) -> Self {
+        let wire::Used { provider, requests, input_tokens, output_tokens } = used;
+        Self { provider, requests, input_tokens, output_tokens }
     }
 }
 

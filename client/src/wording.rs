@@ -33,6 +33,23 @@ pub fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// What a run was not let reach, and the flag that would let it.
+#[must_use]
+pub fn denied(denied: &wire::Denied) -> String {
+    let wire::Denied { host, port, reason, fix } = denied;
+    let port = if *port == 0 { String::new() } else { format!(":{port}") };
+    let fix = if fix.is_empty() { String::new() } else { format!(" ({fix} allows it)") };
+    format!("{host}{port}: {reason}{fix}")
+}
+
+/// What a run used of an API.
+#[must_use]
+pub fn used(used: &wire::Used) -> String {
+    let wire::Used { provider, requests, input_tokens, output_tokens } = used;
+    let calls = if *requests == 1 { "call" } else { "calls" };
+    format!("{provider}: {requests} {calls}, {input_tokens} tokens read, {output_tokens} written")
+}
+
 /// A command as one would type it, on one line of harmless text.
 #[must_use]
 pub fn command_line(words: &[Vec<u8>]) -> String {

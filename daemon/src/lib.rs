@@ -19,6 +19,10 @@ pub mod runs;
 
 pub mod workspace;
 
+pub mod credentials;
+
+pub mod egress;
+
 pub mod supervisor;
 
 pub mod harvest;

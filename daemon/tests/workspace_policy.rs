@@ -72,6 +72,7 @@ impl Daemon {
             layout: &self.layout(),
             view: &View::Copy,
             owner: self.owner,
+            egress: None,
         })
     }
 
@@ -97,7 +98,7 @@ fn a_command_gets_what_its_contract_says_and_no_more() {
     assert_eq!(spec.argv, ["make", "test"]);
     assert_eq!(spec.cwd, Path::new("/home/alice/src/app/sub"));
     assert_eq!((spec.account.uid, spec.account.gid, spec.umask), (501, 20, 0o027));
-    assert_eq!((spec.host_uid, spec.network), (None, Network::None));
+    assert_eq!((spec.host_uid, spec.network), (None, Network::Fenced));
     assert_eq!(spec.limits.memory_bytes, daemon.config.runs.memory_bytes);
     assert_eq!(spec.limits.file_size_bytes, Some(daemon.config.runs.disk_bytes));
     let found = mounts(&spec);

@@ -1,21 +1,27 @@
-//! The socket between the caller and the stages: one JSON object a line. Knows lines and who sent
-//! them, not what they mean.
+//! The socket between the caller and the stages: one JSON object a line. Knows lines, who sent them
+//! and what descriptors came along, not what they mean.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown,
-    SocketFlags, SocketType, UCred, recv, recvmsg, send, shutdown, socketpair, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, UCred, recv, recvmsg, send,
+    sendmsg, shutdown, socketpair, sockopt,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::doors::Door;
+
 /// Longest line. Refusals quote what failed, so there is room, but a peer gone wrong cannot make
 /// us keep everything that it writes.
 const LINE_MAX: usize = 64 * 1024;
+
+/// Most descriptors that come along: one for each door.
+const DESCRIPTORS_MAX: usize = Door::ALL.len();
 
 /// Makes the two ends; the first one learns who sent what it receives.
 pub(crate) fn pair() -> io::Result<(Channel, OwnedFd)> {
@@ -31,6 +37,7 @@ pub(crate) struct Channel {
     socket: OwnedFd,
     received: Vec<u8>,
     sender: Option<UCred>,
+    descriptors: Vec<OwnedFd>,
     closed: bool,
 }
 
@@ -44,7 +51,8 @@ pub(crate) enum Received<T> {
 
 impl Channel {
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket, received: Vec::new(), sender: None, closed: false }
+        let (received, descriptors) = (Vec::new(), Vec::new());
+        Self { socket, received, sender: None, descriptors, closed: false }
     }
 
     /// Sends one message. A peer that has gone is an error, not a signal.
@@ -57,6 +65,34 @@ impl Channel {
             rest = &rest[sent..];
         }
         Ok(())
+    }
+
+    /// Sends one message, with descriptors beside it.
+    pub(crate) fn send_with(
+        &self,
+        message: &impl Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        // The space is rounded up, and would hold one more than the other side expects.
+        let fits = descriptors.len() <= DESCRIPTORS_MAX;
+        if !fits || !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::Error::other("too many descriptors for one message"));
+        }
+        let parts = [IoSlice::new(&line)];
+        let sent = rustix::io::retry_on_intr(|| {
+            sendmsg(&self.socket, &parts, &mut ancillary, SendFlags::NOSIGNAL)
+        })?;
+        // The socket is empty and takes many times as much.
+        if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// Takes the descriptors that came along so far.
+    pub(crate) fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.descriptors)
     }
 
     /// Returns the next message if one has arrived; never waits.
@@ -110,15 +146,22 @@ impl Channel {
             Err(rustix::io::Errno::AGAIN) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut space = [MaybeUninit::uninit();
+            rustix::cmsg_space!(ScmCredentials(1), ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let message = rustix::io::retry_on_intr(|| {
             let mut buffers = [IoSliceMut::new(&mut bytes)];
-            recvmsg(&self.socket, &mut buffers, &mut ancillary, RecvFlags::DONTWAIT)
+            let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+            recvmsg(&self.socket, &mut buffers, &mut ancillary, flags)
         })?;
         for part in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmCredentials(sender) = part {
-                self.sender = Some(sender);
+            match part {
+                RecvAncillaryMessage::ScmCredentials(sender) => self.sender = Some(sender),
+                // The newest only: nobody fills our table of descriptors.
+                RecvAncillaryMessage::ScmRights(descriptors) => {
+                    self.descriptors = descriptors.collect();
+                }
+                _ => {}
             }
         }
         self.received.extend_from_slice(&bytes[..message.bytes]);
@@ -149,6 +192,21 @@ mod tests {
         assert!(matches!(near.receive::<u32>().expect("receive"), Received::Closed));
         let sender = near.sender().expect("a sender");
         assert_eq!(sender.pid, rustix::process::getpid());
+    }
+
+    #[test]
+    fn descriptors_arrive_with_their_message() {
+        let (mut near, far) = pair().expect("socket pair");
+        let (read, write) = rustix::pipe::pipe().expect("pipe");
+        let far = Channel::new(far);
+        far.send_with(&7_u32, &[read.as_fd(), write.as_fd()]).expect("send");
+        assert!(near.take_descriptors().is_empty());
+        assert!(matches!(near.receive().expect("receive"), Received::Message(7_u32)));
+        let [ours, theirs] = <[OwnedFd; 2]>::try_from(near.take_descriptors()).expect("two");
+        rustix::io::write(&theirs, b"x").expect("write");
+        assert_eq!(rustix::io::read(&ours, &mut [0; 2]).expect("read"), 1);
+        let many = [read.as_fd(); DESCRIPTORS_MAX + 1];
+        far.send_with(&7_u32, &many).expect_err("more than there are doors");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub enum LayerName {
     Memory,
     /// The limit on processes.
     Processes,
-    /// No network but loopback.
+    /// No network but loopback, and no way out but through the caller's doors.
     Network,
     /// Landlock rules on top of the mounts.
     Landlock,

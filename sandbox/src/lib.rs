@@ -16,7 +16,8 @@
 //!
 //! What this is not: it is no virtual machine (the command talks to the host's kernel through a
 //! filter), it does not limit disk use inside the mounts it is given, and with [`Network::Host`]
-//! it hides nothing that listens on the host's network.
+//! it hides nothing that listens on the host's network. What a fenced run may reach is decided by
+//! whoever serves its [`Doors`].
 //!
 //! This crate never speaks gRPC, runs git, knows agents, starts threads or needs a runtime, and it
 //! depends on no other crate of the workspace.
@@ -38,6 +39,7 @@ mod init;
 mod bubblewrap;
 mod cgroup;
 mod channel;
+mod doors;
 mod handover;
 mod rlimit;
 mod seccomp;
@@ -46,6 +48,7 @@ mod sys;
 
 pub use rustix::process::Signal;
 
+pub use crate::doors::{DOOR_ADDRESS, Door, Doors};
 pub use crate::entry::entry;
 pub use crate::isolation::{Isolation, Layer, LayerName, LayerState};
 pub use crate::probe::probe;

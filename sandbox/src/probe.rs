@@ -54,10 +54,13 @@ fn trial() -> Result<Vec<Layer>, ProbeError> {
 }
 
 fn first_report(running: &mut Running) -> Result<Vec<Layer>, ProbeError> {
-    match running.recv()? {
-        Some(Report::Ready { isolation }) => Ok(isolation.layers),
-        Some(Report::Refused(refusal)) => Err(ProbeError::Refused(refusal)),
-        Some(Report::Exited(_)) | None => Err(ProbeError::Silent),
+    loop {
+        return match running.recv()? {
+            Some(Report::Doors) => continue,
+            Some(Report::Ready { isolation }) => Ok(isolation.layers),
+            Some(Report::Refused(refusal)) => Err(ProbeError::Refused(refusal)),
+            Some(Report::Exited(_)) | None => Err(ProbeError::Silent),
+        };
     }
 }
 
@@ -73,7 +76,7 @@ fn spec() -> Spec {
         hostname: "probe".into(),
         mounts: Vec::new(),
         overlays: Vec::new(),
-        network: Network::None,
+        network: Network::Fenced,
         limits: Limits { memory_bytes: MEMORY_BYTES, ..Limits::default() },
         umask: 0o022,
         require: Vec::new(),

@@ -10,12 +10,15 @@ use crate::isolation::Isolation;
 
 /// Tells the caller how far the command got.
 ///
-/// `Ready` or `Refused` comes first. After `Ready` comes `Exited`, or `Refused` at step
+/// `Ready` or `Refused` comes first, but for `Doors` where the network is fenced. After `Ready` comes `Exited`, or `Refused` at step
 /// [`Step::Command`] when executing the command failed all the same, or nothing if the jail was
 /// killed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
+    /// The doors of a fenced network are open: take them with
+    /// [`Running::take_doors`](crate::Running::take_doors). Comes before all others, once.
+    Doors,
     /// Every check passed; the command is executed next.
     Ready {
         /// What holds the run in.
@@ -30,6 +33,7 @@ pub enum Report {
 impl Report {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
+            Self::Doors => "doors",
             Self::Ready { .. } => "ready",
             Self::Refused(_) => "refused",
             Self::Exited(_) => "exited",
@@ -108,6 +112,8 @@ pub enum Step {
     Namespaces,
     /// Bringing loopback up.
     Loopback,
+    /// Opening the doors of a fenced network.
+    Doors,
     /// Opening what is to be mounted.
     Source,
     /// Composing the directories of the jail.
@@ -140,6 +146,7 @@ impl Step {
             Self::Cgroup => "cgroup",
             Self::Namespaces => "namespaces",
             Self::Loopback => "loopback",
+            Self::Doors => "doors",
             Self::Source => "source",
             Self::Stage => "stage",
             Self::Target => "target",

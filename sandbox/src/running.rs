@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, p
 
 use crate::cgroup::Cgroup;
 use crate::channel::{Channel, Received};
+use crate::doors::Doors;
 use crate::report::{ExitStatus, Order, Refusal, Report, Step};
 
 /// How much of what bubblewrap says is kept for a refusal.
@@ -25,6 +26,7 @@ pub struct Running {
     complaints: File,
     host_uid: u32,
     cgroup: Option<Cgroup>,
+    doors: Option<Doors>,
     progress: Progress,
     /// Set once the run is to be killed: an init that reports only then is killed as well.
     doomed: bool,
@@ -104,7 +106,8 @@ impl Running {
         cgroup: Option<Cgroup>,
     ) -> Self {
         let progress = Progress::Starting;
-        Self { child, channel, complaints, host_uid, cgroup, progress, doomed: false }
+        let doors = None;
+        Self { child, channel, complaints, host_uid, cgroup, doors, progress, doomed: false }
     }
 
     /// Returns the process that holds the jail from outside (stage-0, later bubblewrap).
@@ -123,6 +126,11 @@ impl Running {
     #[must_use]
     pub fn report_fd(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
+    }
+
+    /// Takes the doors of a fenced network, once they were reported.
+    pub fn take_doors(&mut self) -> Option<Doors> {
+        self.doors.take()
     }
 
     /// Returns the next report if there is one; never waits.
@@ -251,6 +259,10 @@ impl Running {
     fn accept(&mut self, report: &Report) -> Result<(), ReportError> {
         let progress = std::mem::replace(&mut self.progress, Progress::Starting);
         self.progress = match (progress, report) {
+            (Progress::Starting, Report::Doors) => {
+                self.doors = Doors::from_descriptors(self.channel.take_descriptors());
+                Progress::Starting
+            }
             (Progress::Starting, Report::Ready { .. }) => {
                 let init = self.identify()?;
                 self.progress = Progress::Started { init };

@@ -128,6 +128,8 @@ pub enum Access {
 pub enum Network {
     /// A network of its own with nothing but loopback.
     None,
+    /// The same, and on it the [`Doors`](crate::Doors), which the caller serves from outside.
+    Fenced,
     /// The host's network, with everything that listens on it.
     Host,
 }

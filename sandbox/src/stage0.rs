@@ -5,6 +5,7 @@
 
 mod arguments;
 mod cgroup;
+mod doors;
 mod etc;
 mod executable;
 mod identity;
@@ -59,6 +60,7 @@ fn enter(mut descriptors: Descriptors) -> Result<Infallible, Refusal> {
     let outside = namespaces::outside()?;
     namespaces::enter(spec.network)?;
     loopback::up(spec.network)?;
+    doors::open(spec.network, &descriptors.channel)?;
 
     let (sources, layers) = source::open(spec)?;
     let executable = executable::open()?;

@@ -13,6 +13,9 @@ const ALWAYS: [(&str, &str); 3] =
 /// The longest file of ignore rules that is carried, in bytes.
 const EXCLUDES_MAX: usize = 1 << 20;
 
+/// Most remotes that a run is told of; a repository has a handful.
+const REMOTES_MAX: usize = 64;
+
 /// What a run gets of the user's git settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserGit {
@@ -20,6 +23,8 @@ pub struct UserGit {
     pub config: Vec<u8>,
     /// The content of the file of ignore rules.
     pub excludes: Vec<u8>,
+    /// The URLs of the repository's remotes, without credentials.
+    pub remotes: Vec<String>,
     /// `core.ignoreCase` where a repository does not say.
     pub ignore_case: bool,
 }
@@ -44,6 +49,7 @@ pub fn user_git(git: &Git) -> Result<UserGit, GitError> {
     Ok(UserGit {
         config: write(&allowed(&listing)),
         excludes: excludes(git, &listing)?,
+        remotes: remotes(&listing),
         ignore_case: last(&listing, Scope::User, b"core.ignorecase")
             .is_some_and(|value| value.is_none_or(is_true)),
     })
@@ -95,6 +101,21 @@ fn allowed(listing: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     settings
 }
 
+/// Where the repository fetches from and pushes to; what is no text is left to the run's own git.
+fn remotes(listing: &[u8]) -> Vec<String> {
+    let mut remotes = Vec::new();
+    let mut records = listing.split(|&byte| byte == 0);
+    while let (Some(_scope), Some(record)) = (records.next(), records.next()) {
+        let Some(at) = record.iter().position(|&byte| byte == b'\n') else { continue };
+        let (key, value) = (&record[..at], &record[at + 1..]);
+        let names_url = key.ends_with(b".url") || key.ends_with(b".pushurl");
+        if key.starts_with(b"remote.") && names_url && remotes.len() < REMOTES_MAX {
+            remotes.extend(String::from_utf8(super::config::safe_text(value)));
+        }
+    }
+    remotes
+}
+
 fn is_allowed(key: &[u8]) -> bool {
     key.starts_with(b"user.") || key.starts_with(b"filter.lfs.") || key == b"core.autocrlf"
 }
@@ -137,6 +158,13 @@ fn default_excludes() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remotes_are_named_without_credentials() {
+        let listing = b"local\0remote.origin.url\nhttps://me:s3cret@host.test/o/r.git\0local\0remote.origin.fetch\n+x\0\
+            local\0remote.b.pushurl\ngit@host.test:o/r\0global\0url.x.insteadof\ny\0";
+        assert_eq!(remotes(listing), ["https://host.test/o/r.git", "git@host.test:o/r"]);
+    }
 
     #[test]
     fn only_allowed_settings_of_the_user_get_through_the_last_one_counting() {

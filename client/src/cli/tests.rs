@@ -119,7 +119,6 @@ fn flags_without_an_effect_are_refused_by_name() {
     for (line, flag) in [
         ("--agent claude make", "--agent"),
         ("--max-cost 3 make", "--max-cost"),
-        ("--allow-host a --allow-host b make", "--allow-host"),
         ("--tty make", "--tty"),
         ("--stdin make", "--stdin"),
         ("--fork ls", "--fork"),

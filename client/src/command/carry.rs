@@ -33,6 +33,9 @@ pub struct CarryArgs {
     /// Pass this environment variable on; can be repeated
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<OsString>,
+    /// Let the run reach this host, too; can be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<String>,
 }
 
 /// A tree that is about to be captured, and what its owner wants of the run.
@@ -47,6 +50,7 @@ pub struct Errand {
     /// Globs of things not to carry.
     pub exclude: Vec<String>,
     env: Vec<OsString>,
+    hosts: Vec<String>,
     file: ContractFile,
     git: UserGit,
     stat_cache: PathBuf,
@@ -68,6 +72,7 @@ impl Errand {
             include: file.carry.include.iter().cloned().chain(args.include).collect(),
             exclude: file.carry.exclude.iter().cloned().chain(args.exclude).collect(),
             env: args.env,
+            hosts: args.allow_host,
             root,
             directory,
             file,
@@ -86,7 +91,8 @@ impl Errand {
         command: Vec<OsString>,
         time_limit: Option<TimeLimit>,
     ) -> anyhow::Result<wire::Contract> {
-        let flags = Flags { command, time_limit, env: self.env.clone() };
+        let (env, hosts) = (self.env.clone(), self.hosts.clone());
+        let flags = Flags { command, time_limit, env, hosts };
         let contract = compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?;
         // What travels there by a glob travels back by it.
         let (carry_include, carry_exclude) = (bytes(&self.include), bytes(&self.exclude));

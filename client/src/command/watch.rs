@@ -138,6 +138,8 @@ fn exit_after(event: &Event) -> Option<Exit> {
         | Event::Continued(_)
         | Event::StopRequested(_)
         | Event::OutputLimited(_)
+        | Event::Denied(_)
+        | Event::Used(_)
         | Event::Exited(_)
         | Event::ResultRecorded(_)
         | Event::Unknown(_) => None,

@@ -20,6 +20,8 @@ pub struct Flags {
     pub time_limit: Option<TimeLimit>,
     /// Environment variables, `NAME` or `NAME=VALUE`.
     pub env: Vec<OsString>,
+    /// Hosts that the run may reach, beside those of the file.
+    pub hosts: Vec<String>,
 }
 
 /// The contract cannot be made.
@@ -76,6 +78,8 @@ pub fn compose(
             .iter()
             .map(|cache| at_home(cache, &home, root))
             .collect::<Result<_, _>>()?,
+        hosts: file.boundary.hosts.iter().chain(&flags.hosts).cloned().collect(),
+        git_remotes: git.remotes,
         git_config: git.config,
         git_excludes: git.excludes,
         path_in_tree: path_in_tree(&path, root),
@@ -121,14 +125,17 @@ mod tests {
         let root: AbsolutePath = "/home/a/tree".parse().unwrap();
         let mut file = ContractFile::default();
         file.run.time_limit = Some("2h".parse().unwrap());
+        file.boundary.hosts = vec!["file.test".into()];
         file.carry.env = vec!["A=file".to_owned(), "B=file".to_owned()];
         let flags = Flags {
             command: vec!["make".into()],
             time_limit: Some("5m".parse().unwrap()),
             env: vec!["A=flag".into()],
+            hosts: vec!["flag.test".into()],
         };
         let contract = compose(&root, &root, &file, &flags, UserGit::default()).unwrap();
         assert_eq!(contract.time_limit_seconds, 300);
+        assert_eq!(contract.hosts, ["file.test", "flag.test"]);
         let value = |name: &[u8]| {
             let found = contract.environment.iter().find(|variable| variable.name == name);
             found.map(|variable| variable.value.clone())

@@ -30,7 +30,15 @@ const KEYS: Schema = Schema::Table(&[
         ]),
     ),
     ("environment", Schema::Table(&[("setup", Schema::Value), ("caches", Schema::Value)])),
-    ("boundary", Schema::NotBuilt),
+    (
+        "boundary",
+        Schema::Table(&[
+            ("hosts", Schema::Value),
+            ("change", Schema::NotBuilt),
+            ("deny", Schema::NotBuilt),
+            ("approve", Schema::NotBuilt),
+        ]),
+    ),
     ("verify", Schema::NotBuilt),
     ("return", Schema::NotBuilt),
     (
@@ -51,8 +59,19 @@ pub struct ContractFile {
     pub run: Run,
     /// What is done before the command runs.
     pub environment: Environment,
+    /// What the run may touch.
+    pub boundary: Boundary,
     /// What else is carried, and what is not.
     pub carry: Carry,
+}
+
+/// The table `[boundary]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Boundary {
+    /// Hosts that the run may reach beside those that the daemon allows: `HOST`, `*.HOST` or
+    /// `HOST:PORT`.
+    pub hosts: Vec<String>,
 }
 
 /// The table `[run]`.
@@ -150,6 +169,8 @@ mod tests {
             [environment]
             setup = ["npm ci"]
             caches = ["~/.npm"]
+            [boundary]
+            hosts = ["docs.example.com"]
             [carry]
             include = [".env.test"]
             exclude = ["*.mp4"]
@@ -160,6 +181,7 @@ mod tests {
         assert_eq!(contract.run.time_limit.unwrap().seconds(), 5400);
         assert_eq!(contract.environment.setup, ["npm ci"]);
         assert_eq!(contract.environment.caches, ["~/.npm"]);
+        assert_eq!(contract.boundary.hosts, ["docs.example.com"]);
         assert_eq!(contract.carry.include, [".env.test"]);
         assert_eq!(contract.carry.exclude, ["*.mp4"]);
         assert_eq!(contract.carry.env, ["RUST_LOG"]);

@@ -63,6 +63,8 @@ impl Notice {
             | Event::Continued(_)
             | Event::StopRequested(_)
             | Event::OutputLimited(_)
+            | Event::Denied(_)
+            | Event::Used(_)
             | Event::Exited(_)
             | Event::ResultRecorded(_)
             | Event::Unknown(_) => None,

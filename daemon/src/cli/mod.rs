@@ -10,6 +10,7 @@ mod settings;
 mod connect;
 mod serve;
 
+mod credential;
 mod doctor;
 mod gc;
 mod invite;
@@ -38,7 +39,7 @@ enum Command {
     Invite(invite::Invite),
     User(user::User),
     Doctor(doctor::Doctor),
-    Credential(unbuilt::Credential),
+    Credential(credential::Credential),
     Audit(unbuilt::Audit),
     Gc(gc::Gc),
 }
@@ -64,7 +65,7 @@ fn execute(command: Command) -> Result<(), Problem> {
         Command::Invite(invite) => invite.run(),
         Command::User(user) => user.run(),
         Command::Doctor(doctor) => doctor.run(),
-        Command::Credential(_) => Err(unbuilt::problem("credential")),
+        Command::Credential(credential) => credential.run(),
         Command::Audit(_) => Err(unbuilt::problem("audit")),
         Command::Gc(gc) => gc.run(),
     }

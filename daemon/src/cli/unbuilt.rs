@@ -5,13 +5,6 @@ use std::ffi::OsString;
 use clap::Args;
 use handoff_proto::problem::{Code, Problem};
 
-/// Keep the credentials of model providers (not built yet)
-#[derive(Debug, Args)]
-pub(super) struct Credential {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<OsString>,
-}
-
 /// Show and verify the audit log (not built yet)
 #[derive(Debug, Args)]
 pub(super) struct Audit {

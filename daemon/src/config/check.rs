@@ -11,18 +11,21 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("runs", &["concurrent", "time_limit", "memory", "processes", "disk", "output"]),
     ("tools", &["paths"]),
     ("isolation", &["backend", "require"]),
-    ("network", &["default"]),
+    ("network", &["default", "hosts", "addresses"]),
+];
+
+/// Sections of sections: every key of one of them, which the operator names.
+pub(super) const NAMED: &[(&str, &[&str])] = &[
+    ("providers", &["base_url", "credential", "api"]),
+    ("git", &["base_url", "credential", "username"]),
 ];
 
 /// Keys that are planned: known, but setting one must not look as if it did something.
-const NOT_BUILT: &[(&str, &[&str])] =
-    &[("store", &["keep"]), ("network", &["hosts"]), ("agents", &[]), ("providers", &[])];
+const NOT_BUILT: &[(&str, &[&str])] = &[("store", &["keep"]), ("agents", &[])];
 
 /// Values that are planned.
-const VALUES_NOT_BUILT: &[(&str, &str, &[&str])] = &[
-    ("network", "default", &["fenced"]),
-    ("isolation", "backend", &["gvisor", "firecracker", "podman", "docker"]),
-];
+const VALUES_NOT_BUILT: &[(&str, &str, &[&str])] =
+    &[("isolation", "backend", &["gvisor", "firecracker", "podman", "docker"])];
 
 /// What is wrong with a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +41,10 @@ pub(super) fn check(table: &Table) -> Result<(), KeyProblem> {
     for (section, content) in table {
         if not_built(section).is_some_and(|keys| keys.is_empty()) {
             return Err(KeyProblem::NotBuilt { key: format!("[{section}]") });
+        }
+        if let Some(known) = keys_of(NAMED, section) {
+            check_named(section, content, known)?;
+            continue;
         }
         let Some(known) = keys_of(KEYS, section) else {
             return Err(unknown(section));
@@ -61,6 +68,20 @@ pub(super) fn check(table: &Table) -> Result<(), KeyProblem> {
     Ok(())
 }
 
+fn check_named(section: &str, content: &Value, known: &[&str]) -> Result<(), KeyProblem> {
+    for (name, content) in content.as_table().into_iter().flatten() {
+        let keys = content.as_table().into_iter().flatten().map(|(key, _)| key.as_str());
+        if let Some(key) = keys.into_iter().find(|key| !known.contains(key)) {
+            let likeness = |known: &&&str| strsim::jaro_winkler(key, known);
+            let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let nearest = nearest.filter(|nearest| likeness(nearest) > 0.7);
+            let nearest = nearest.map(|nearest| format!("{section}.{name}.{nearest}"));
+            return Err(KeyProblem::Unknown { key: format!("{section}.{name}.{key}"), nearest });
+        }
+    }
+    Ok(())
+}
+
 fn keys_of(sections: &'static [(&str, &[&str])], section: &str) -> Option<&'static [&'static str]> {
     sections.iter().find(|(name, _)| *name == section).map(|(_, keys)| *keys)
 }
@@ -76,7 +97,7 @@ fn value_not_built(section: &str, key: &str, value: &str) -> bool {
 }
 
 fn unknown(key: &str) -> KeyProblem {
-    let sections = KEYS.iter().map(|(section, _)| (*section).to_owned());
+    let sections = KEYS.iter().chain(NAMED).map(|(section, _)| (*section).to_owned());
     let dotted = KEYS
         .iter()
         .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}")));

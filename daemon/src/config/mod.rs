@@ -6,20 +6,25 @@
 mod check;
 mod load;
 mod locations;
+mod services;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
 use serde::Deserialize;
 
-use crate::store::Quota;
+use crate::{
+    egress::{Api, Host, Rule},
+    store::Quota,
+};
 
 pub use load::{ConfigError, Presence};
 pub use locations::{Locations, LocationsError};
@@ -43,6 +48,10 @@ pub struct Config {
     pub isolation: Isolation,
     /// What runs may reach.
     pub network: Network,
+    /// Model APIs that runs use with a credential of the daemon's, by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// Git hosts that runs use with a credential of the daemon's, by host.
+    pub git: BTreeMap<Host, GitHost>,
 }
 
 /// `[listen]`
@@ -126,20 +135,51 @@ pub enum Backend {
 }
 
 /// `[network]`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// What a run reaches unless its contract says less.
+    /// What a run reaches.
     #[serde(rename = "default")]
     pub access: NetworkAccess,
+    /// Hosts that every fenced run may reach, beside the usual ones.
+    pub hosts: Vec<Rule>,
+    /// Where hosts are that name servers do not know, or that are in private networks. Dialled as
+    /// they are.
+    pub addresses: BTreeMap<Host, Vec<IpAddr>>,
+}
+
+/// `[providers.NAME]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// Where the API is; for the known names their own place.
+    pub base_url: Option<String>,
+    /// The credential's name; by default the provider's.
+    pub credential: Option<String>,
+    /// What it speaks; for the known names what these speak.
+    pub api: Option<Api>,
+}
+
+/// `[git."HOST"]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GitHost {
+    /// Where the host is reached; by default `https://HOST`.
+    pub base_url: Option<String>,
+    /// The credential's name; by default the host's.
+    pub credential: Option<String>,
+    /// Whom the credential is for; most hosts take any name with a token.
+    pub username: Option<String>,
 }
 
 /// What a run reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkAccess {
-    /// Its own loopback only.
+    /// The hosts that are allowed, through the fence.
     #[default]
+    Fenced,
+    /// Its own loopback only.
     None,
     /// Everything that this machine reaches, its own services included.
     Host,
@@ -150,6 +190,7 @@ impl NetworkAccess {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Fenced => "fenced",
             Self::None => "none",
             Self::Host => "host",
         }

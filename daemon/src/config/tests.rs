@@ -27,7 +27,9 @@ paths = []
 backend = "bubblewrap"
 require = []
 [network]
-default = "none"
+default = "fenced"
+hosts = []
+addresses = {}
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -58,6 +60,35 @@ fn values_are_read() {
     assert_eq!(config.runs.output_bytes, 64 << 20);
     assert_eq!(config.runs.processes, 4096);
     assert_eq!(config.network.access, NetworkAccess::Host);
+}
+
+#[test]
+fn services_are_the_operators_and_those_that_are_known() {
+    let config = parse(
+        "[network]\nhosts = [\"*.a.test\"]\n[network.addresses]\n\"reg.test\" = [\"10.0.0.7\"]\n\
+         [providers.anthropic]\ncredential = \"team\"\n\
+         [providers.own]\nbase_url = \"http://10.0.0.8:8000\"\napi = \"openai\"\n\
+         [git.\"host.test\"]\nusername = \"bot\"",
+    )
+    .expect("valid");
+    let credential = |name: &str| (name != "gemini").then(|| format!("/c/{name}").into());
+    let terms = config.egress(credential);
+    assert_eq!(terms.hosts[0].to_string(), "*.a.test");
+    assert_eq!(terms.addresses.len(), 1);
+    let providers: Vec<_> = terms
+        .providers
+        .iter()
+        .map(|found| (found.name.as_str(), found.base_url.as_str(), found.credential.clone()))
+        .collect();
+    assert_eq!(
+        providers,
+        [
+            ("anthropic", "https://api.anthropic.com", "/c/team".into()),
+            ("openai", "https://api.openai.com", "/c/openai".into()),
+            ("own", "http://10.0.0.8:8000", "/c/own".into()),
+        ]
+    );
+    assert_eq!((&*terms.git[0].base_url, &*terms.git[0].username), ("https://host.test", "bot"));
 }
 
 #[test]
@@ -93,11 +124,8 @@ fn an_unknown_key_names_itself_the_file_and_the_nearest_key() {
 fn a_key_without_effect_says_so() {
     for (text, key) in [
         ("[store]\nkeep = \"30d\"", "store.keep"),
-        ("[network]\nhosts = []", "network.hosts"),
-        ("[network]\ndefault = \"fenced\"", "network.default = \"fenced\""),
         ("[isolation]\nbackend = \"gvisor\"", "isolation.backend = \"gvisor\""),
         ("[agents.claude]\ncommand = \"claude\"", "[agents]"),
-        ("[providers.x]", "[providers]"),
     ] {
         let expected = format!("{key} in /etc/handoffd/handoffd.toml is not built yet: remove it");
         assert_eq!(error_of(text), expected);
@@ -113,6 +141,11 @@ fn wrong_values_are_refused_with_their_place() {
         ("[runs]\nconcurrent = 0", "runs.concurrent in /etc/handoffd/handoffd.toml cannot be 0"),
         ("[network]\ndefault = \"open\"", "unknown variant `open`"),
         ("[listen]\nnames = [\"a b\"]", "listen.names"),
+        ("[network]\nhosts = [\"https://a.test\"]", "write HOST, *.HOST or HOST:PORT"),
+        ("[network.addresses]\n\"a.test\" = [\"b.test\"]", "invalid IP address"),
+        ("[providers.anthropic]\nbase_url = \"a.test\"", "providers.*.base_url"),
+        ("[providers.own]\nbase_url = \"https://a.test\"", "give it a base_url, and an api"),
+        ("[git.\"a.test\"]\nbase_url = \"x\"", "git.*.base_url"),
         ("[tools]\npaths = [\"bin\"]", "write an absolute path"),
         ("listen = 3", "wrong"),
         ("[listen", "line 1"),

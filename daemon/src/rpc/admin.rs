@@ -18,7 +18,9 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::{
+    credentials::Credentials,
     doctor,
+    egress::Secret,
     pki::{Fingerprint, INVITATION_VALID, Pairing},
     runs::{Collect, Collected, Registry},
     store::{
@@ -50,6 +52,22 @@ impl AdminService {
         stop: CancellationToken,
     ) -> Self {
         Self { devices: store.devices(), store, pairing, registry, stop }
+    }
+}
+
+impl AdminService {
+    fn credentials(&self) -> Credentials {
+        Credentials::new(self.store.directory())
+    }
+
+    /// What the settings use a credential for.
+    fn users_of(&self, name: &str) -> Vec<String> {
+        let config = &self.registry.settings().config;
+        let only = |asked: &str| (asked == name).then(PathBuf::new);
+        let terms = config.egress(only);
+        let providers = terms.providers.iter().map(|found| format!("provider {}", found.name));
+        let git = terms.git.iter().map(|found| format!("git host {}", found.host));
+        providers.chain(git).collect()
     }
 }
 
@@ -120,6 +138,37 @@ impl Admin for AdminService {
             free_bytes: self.store.free_bytes().map_err(status::failed)?,
             runs_active: u32::try_from(self.registry.active()).unwrap_or(u32::MAX),
         }))
+    }
+
+    async fn add_credential(
+        &self,
+        request: Request<wire::AddCredentialRequest>,
+    ) -> Result<Response<wire::AddCredentialReply>, Status> {
+        let wire::AddCredentialRequest { name, secret } = request.into_inner();
+        let secret = Secret::new(&secret);
+        self.credentials().add(&name, &secret).map_err(status::failed)?;
+        Ok(Response::new(wire::AddCredentialReply { used_by: self.users_of(&name) }))
+    }
+
+    async fn credentials(
+        &self,
+        _request: Request<wire::CredentialsRequest>,
+    ) -> Result<Response<wire::CredentialsReply>, Status> {
+        let known = self.credentials().list().map_err(status::failed)?;
+        let credentials = known.into_iter().map(|(name, keeper)| wire::Credential {
+            used_by: self.users_of(&name),
+            name,
+            keeper: keeper.as_str().to_owned(),
+        });
+        Ok(Response::new(wire::CredentialsReply { credentials: credentials.collect() }))
+    }
+
+    async fn remove_credential(
+        &self,
+        request: Request<wire::RemoveCredentialRequest>,
+    ) -> Result<Response<wire::RemoveCredentialReply>, Status> {
+        self.credentials().remove(&request.into_inner().name).map_err(status::failed)?;
+        Ok(Response::new(wire::RemoveCredentialReply {}))
     }
 
     async fn collect(

@@ -13,11 +13,12 @@ use handoff_proto::{
 use tonic::Status;
 
 use crate::{
+    credentials::CredentialError,
     pki::PairingError,
     runs::{CollectError, CreateError, RemoveError, SelectError, StopError},
     store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
-    workspace::CommandMissing,
+    workspace::{CommandMissing, TermsError},
 };
 
 /// What a client is told about an error of the domain.
@@ -30,6 +31,14 @@ pub(super) fn failed(error: impl Into<Refusal>) -> Status {
 }
 
 impl Refusal {
+    /// The run asks for hosts where no run reaches any.
+    pub(super) fn no_network() -> Self {
+        let message = "runs of this daemon have no network, so no host can be allowed";
+        let hint = "leave out --allow-host and [boundary] hosts, or ask the operator to set \
+                    [network] default = \"fenced\"";
+        Self(Problem::new(Code::Refused, message).with_hint(hint))
+    }
+
     /// The store's disk cannot hold what was offered.
     pub(super) fn disk_full(needed_bytes: u64, free_bytes: u64) -> Self {
         let (needed, free) = (needed_bytes >> 20, free_bytes >> 20);
@@ -81,6 +90,20 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
     SelectError, CreateError, StopError, CollectError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
+    CredentialError,
+}
+
+impl Classify for CredentialError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Name(_) | Self::Secret => {
+                (Code::Usage, "`handoffd credential add --help` tells how")
+            }
+            Self::Missing(_) => (Code::NotFound, "`handoffd credential ls` lists them"),
+            Self::Systemd(_) => (Code::Conflict, "see LoadCredential= in the unit of handoffd"),
+            Self::Io { .. } => (Code::Failed, "see the daemon's log"),
+        }
+    }
 }
 
 /// An error with its causes, in one line. A cause that the error already tells is not repeated.
@@ -207,7 +230,11 @@ impl Classify for RemoveError {
 
 impl Classify for CommandMissing {
     fn classify(&self) -> (Code, &'static str) {
-        (Code::Refused, self.hint())
+        let code = match self {
+            Self::Terms(TermsError::Host(_)) => Code::Usage,
+            _ => Code::Refused,
+        };
+        (code, self.hint())
     }
 }
 

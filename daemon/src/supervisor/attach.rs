@@ -14,6 +14,7 @@ use super::job_dir::STARTED;
 use super::message::{FromSupervisor, Phase, State, ToSupervisor};
 use super::output::Position;
 use super::remains::Remains;
+use crate::egress::Summary;
 
 /// How often a supervisor is told something before it counts as unreachable.
 const TRIES_MAX: usize = 3;
@@ -27,6 +28,8 @@ pub enum JobEvent {
     Output(Position),
     /// Output past the limit is not kept.
     OutputLimited,
+    /// All that its steps were denied, and used, so far.
+    Egress(Summary),
     /// The job ended. The last event.
     Exited(JobExit),
     /// The supervisor and its sandbox are gone without a last word. The last event.
@@ -49,6 +52,7 @@ struct Told {
     started: bool,
     output: Position,
     limited: bool,
+    egress: Summary,
     last: Option<JobEvent>,
 }
 
@@ -156,7 +160,7 @@ impl Attached {
                 if let Some(isolation) = started(&self.path).await? {
                     self.hear_started(isolation);
                 }
-                self.hear_exit(exit);
+                self.hear_exit(*exit);
                 Ok(())
             }
             Err(AttachError::NotRunning(Remains::Vanished | Remains::NeverSpawned)) => {
@@ -181,6 +185,7 @@ impl Attached {
             FromSupervisor::Started { isolation } => self.hear_started(isolation),
             FromSupervisor::Output { end } => self.hear_output(end),
             FromSupervisor::OutputLimited => self.hear_limit(),
+            FromSupervisor::Egress { summary } => self.hear_egress(summary),
             FromSupervisor::Exited { exit } => self.hear_exit(exit),
             FromSupervisor::Unknown => {}
         }
@@ -194,6 +199,7 @@ impl Attached {
         if state.output_limited {
             self.hear_limit();
         }
+        self.hear_egress(state.egress);
         if let Phase::Exited { exit } = state.phase {
             self.hear_exit(exit);
         }
@@ -215,6 +221,13 @@ impl Attached {
     fn hear_limit(&mut self) {
         if !std::mem::replace(&mut self.told.limited, true) {
             self.news.push_back(JobEvent::OutputLimited);
+        }
+    }
+
+    fn hear_egress(&mut self, summary: Summary) {
+        if summary != self.told.egress {
+            self.told.egress = summary.clone();
+            self.news.push_back(JobEvent::Egress(summary));
         }
     }
 

@@ -7,6 +7,7 @@ use handoff_sandbox::{ExitStatus, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::output::Position;
+use crate::egress::{Policy, Summary};
 
 /// How long a command may go on after it was asked to end: enough for an agent to write down where
 /// it stands.
@@ -17,6 +18,9 @@ pub const KILL_GRACE: Duration = Duration::from_secs(10);
 pub struct Job {
     /// The last one is the command; those before it set up what it needs.
     pub steps: Vec<Step>,
+    /// What steps with a fenced network may reach; nothing if there is nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Policy>,
     /// Wall time of the last step.
     pub time_limit_seconds: Option<u64>,
     /// Wall time of all other steps together.
@@ -46,6 +50,9 @@ pub struct JobExit {
     /// How often the kernel killed a process for want of memory, where that is counted.
     #[serde(default)]
     pub oom_kills: Option<u64>,
+    /// What its steps were denied, and used.
+    #[serde(default, skip_serializing_if = "Summary::is_empty")]
+    pub egress: Summary,
 }
 
 /// Names every way in which a job can end.
@@ -144,6 +151,7 @@ mod tests {
             ended,
             output: OutputTotals { end: Position::new(17), kept_bytes: 12, dropped_bytes: 3 },
             oom_kills: Some(1),
+            egress: Summary::default(),
         };
         for (ended, json) in [
             (Ended::Code { code: 3 }, r#"{"kind":"code","code":3}"#),

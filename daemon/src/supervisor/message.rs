@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::job::JobExit;
 use super::output::Position;
+use crate::egress::Summary;
 
-/// Longest line: the isolation of a run with room to spare.
+/// Longest line: the isolation of a run, and what it was denied, with room to spare.
 const LINE_LEN_MAX: usize = 256 * 1024;
 
 /// What a daemon asks.
@@ -41,6 +42,8 @@ pub(super) enum FromSupervisor {
     Output { end: Position },
     /// Output that follows is not kept.
     OutputLimited,
+    /// All that the steps were denied, and used, so far.
+    Egress { summary: Summary },
     /// It is all over.
     Exited { exit: JobExit },
     /// News of a newer version.
@@ -54,6 +57,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) output_end: Position,
     pub(super) output_limited: bool,
+    #[serde(default, skip_serializing_if = "Summary::is_empty")]
+    pub(super) egress: Summary,
 }
 
 /// How far a job is.
@@ -140,6 +145,7 @@ mod tests {
             phase: Phase::SettingUp { step: "npm ci".into() },
             output_end: Position::new(7),
             output_limited: false,
+            egress: Summary::default(),
         };
         check(
             &FromSupervisor::Hello { state },

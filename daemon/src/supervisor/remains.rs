@@ -14,7 +14,7 @@ pub enum Remains {
     /// Nothing was ever started; the job may be.
     NeverSpawned,
     /// It ended, and this is how.
-    Exited(JobExit),
+    Exited(Box<JobExit>),
     /// It was started, and its supervisor is gone without a last word: killed, or the machine went
     /// down. Its sandbox died with it.
     Vanished,
@@ -48,7 +48,7 @@ impl JobDir {
     /// Tells what is left; the lock proves that nobody is adding to it.
     fn remains(&self, _free: &Lock) -> io::Result<Remains> {
         if let Some(exit) = self.read_json(EXIT)? {
-            return Ok(Remains::Exited(exit));
+            return Ok(Remains::Exited(Box::new(exit)));
         }
         Ok(if self.is_spawned()? { Remains::Vanished } else { Remains::NeverSpawned })
     }

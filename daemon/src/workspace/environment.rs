@@ -10,6 +10,7 @@ use handoff_proto::path::AbsolutePath;
 
 use super::terms::Terms;
 use super::tools::Tools;
+use crate::egress::{self, Policy};
 
 /// Where programs of the system are, in the order in which they are searched, after all others.
 pub(super) const SYSTEM_PATH: [&str; 6] =
@@ -28,11 +29,13 @@ const FALLBACK_SHELL: &str = "/bin/sh";
 /// The directory for temporary files that every sandbox has.
 const TEMPORARY: &str = "/tmp";
 
-/// Builds the environment. `git_config` is where git finds the user's settings, if not at home.
+/// Builds the environment. `git_config` is where git finds the user's settings, if not at home;
+/// `egress` is what the run may reach through the fence, if there is one.
 pub(super) fn environment(
     terms: &Terms,
     tools: &Tools,
     git_config: Option<&AbsolutePath>,
+    egress: Option<&Policy>,
 ) -> Vec<(OsString, OsString)> {
     let account = &terms.account;
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
@@ -46,8 +49,12 @@ pub(super) fn environment(
     {
         *value = TEMPORARY.into();
     }
-    for (name, value) in UNATTENDED {
-        if !variables.iter().any(|(set, _)| set == name) {
+    let unattended = UNATTENDED.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let usual: Vec<(String, String)> =
+        unattended.chain(egress.into_iter().flat_map(egress::variables)).collect();
+    for (name, value) in usual {
+        // What the client names wins; one that names its own way out finds it closed.
+        if !terms.environment.iter().any(|(set, _)| *set == *name) {
             set(&mut variables, name, value);
         }
     }
@@ -128,7 +135,7 @@ mod tests {
             })
             .collect();
         let terms = Terms::parse(&contract).expect("terms");
-        let mut text: Vec<(String, String)> = environment(&terms, &Tools::default(), None)
+        let mut text: Vec<(String, String)> = environment(&terms, &Tools::default(), None, None)
             .into_iter()
             .map(|(name, value)| {
                 (name.into_string().expect("text"), value.into_string().expect("text"))

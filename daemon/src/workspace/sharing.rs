@@ -104,7 +104,7 @@ fn run(place: &Path) -> anyhow::Result<()> {
     let mut running = spawn(&spec(overlay), Stdio::null()?)?;
     let ended = loop {
         match running.recv()? {
-            Some(Report::Ready { .. }) => {}
+            Some(Report::Doors | Report::Ready { .. }) => {}
             Some(Report::Refused(refusal)) => break Err(anyhow::anyhow!("{refusal}")),
             Some(Report::Exited(ExitStatus::Code(0))) => break Ok(()),
             Some(Report::Exited(_)) | None => {

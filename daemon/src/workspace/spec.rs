@@ -16,6 +16,7 @@ use super::terms::{Terms, TermsError};
 use super::tools::Tools;
 use super::view::View;
 use crate::config::{Config, NetworkAccess};
+use crate::egress::Policy;
 use crate::store::UserName;
 
 /// The host name that runs see.
@@ -45,6 +46,8 @@ pub struct PolicyInput<'a> {
     pub view: &'a View,
     /// Who the run is on the host.
     pub owner: Owner,
+    /// What it may reach, if its network is fenced.
+    pub egress: Option<&'a Policy>,
 }
 
 /// What a policy is for.
@@ -110,7 +113,7 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
     Ok(Spec {
         name: format!("{}-{name}", input.run),
         argv,
-        env: environment(&terms, input.tools, git_config.as_ref()),
+        env: environment(&terms, input.tools, git_config.as_ref(), input.egress),
         cwd: terms.directory.as_os_path().to_owned(),
         account: account(&terms),
         host_uid: input.owner.host_uid(),
@@ -118,6 +121,7 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
         mounts: mounts::without_carried(mounts, &terms, input.view, input.layout),
         overlays: overlay.into_iter().collect(),
         network: match input.config.network.access {
+            NetworkAccess::Fenced => Network::Fenced,
             NetworkAccess::None => Network::None,
             NetworkAccess::Host => Network::Host,
         },

@@ -17,6 +17,8 @@ use handoff_proto::wire;
 
 pub use error::TermsError;
 
+use crate::egress::Rule;
+
 /// The kernel refuses to execute with one argument or variable longer than this (`MAX_ARG_STRLEN`).
 const TEXT_MAX: usize = 128 * 1024 - 1;
 
@@ -31,6 +33,12 @@ const VARIABLES_MAX: usize = 512;
 
 /// Setup steps, cache directories and in-tree directories of `PATH`, of each.
 const LIST_MAX: usize = 64;
+
+/// Hosts of one run; a project names a handful.
+const HOSTS_MAX: usize = 1024;
+
+/// Bytes of the URL of one git remote.
+const URL_MAX: usize = 4096;
 
 /// Globs of what is carried and of what is not, of each; a project has a handful.
 const GLOBS_MAX: usize = 256;
@@ -82,6 +90,10 @@ pub struct Terms {
     pub carry_include: Vec<Vec<u8>>,
     /// Globs of things that a result does not hold.
     pub carry_exclude: Vec<Vec<u8>>,
+    /// Hosts that it may reach beside those that the daemon allows.
+    pub hosts: Vec<Rule>,
+    /// URLs of the repository's remotes.
+    pub git_remotes: Vec<String>,
 }
 
 /// Who the command believes to be.
@@ -136,6 +148,8 @@ impl Terms {
             git_excludes: contract.git_excludes.clone(),
             carry_include: globs(&contract.carry_include)?,
             carry_exclude: globs(&contract.carry_exclude)?,
+            hosts: contract.hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>()?,
+            git_remotes: contract.git_remotes.clone(),
             root,
             directory,
             path_in_tree,
@@ -159,6 +173,10 @@ fn check_sizes(contract: &Contract) -> Result<(), TermsError> {
     at_most("variables", contract.environment.len(), VARIABLES_MAX)?;
     at_most("setup steps", contract.setup.len(), LIST_MAX)?;
     at_most("caches", contract.caches.len(), LIST_MAX)?;
+    at_most("hosts", contract.hosts.len(), HOSTS_MAX)?;
+    at_most("git remotes", contract.git_remotes.len(), LIST_MAX)?;
+    let longest = contract.git_remotes.iter().map(String::len).max().unwrap_or_default();
+    at_most("bytes in the URL of a git remote", longest, URL_MAX)?;
     at_most("directories of PATH", contract.path_in_tree.len(), LIST_MAX)?;
     for globs in [&contract.carry_include, &contract.carry_exclude] {
         at_most("globs of what is carried", globs.len(), GLOBS_MAX)?;

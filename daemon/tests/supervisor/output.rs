@@ -27,7 +27,7 @@ async fn output_is_whole_and_in_order_however_often_its_reader_comes_back() {
         match within(attached.next_event()).await.expect("event") {
             JobEvent::Exited(exit) => break exit,
             JobEvent::Vanished => panic!("vanished"),
-            JobEvent::Started(_) | JobEvent::OutputLimited => continue,
+            JobEvent::Started(_) | JobEvent::OutputLimited | JobEvent::Egress(_) => continue,
             JobEvent::Output(_) => comings += 1,
         }
         // A new daemon: it knows nothing but the position that the old one had stored.
@@ -36,7 +36,7 @@ async fn output_is_whole_and_in_order_however_often_its_reader_comes_back() {
         position = reader.position();
         attached = match attach(&scene.job_dir).await {
             Ok(attached) => attached,
-            Err(AttachError::NotRunning(Remains::Exited(exit))) => break exit,
+            Err(AttachError::NotRunning(Remains::Exited(exit))) => break *exit,
             Err(error) => panic!("attach: {error}"),
         };
         scene.let_go(&format!("go{comings}"));

@@ -98,6 +98,7 @@ impl Scene {
 
     pub(crate) fn job(&self, script: &str) -> Job {
         Job {
+            egress: None,
             steps: vec![self.step("the command", script)],
             time_limit_seconds: None,
             setup_limit_seconds: None,
@@ -118,7 +119,7 @@ impl Scene {
         start_with(Path::new(HANDOFFD), &self.job_dir).await.expect("start");
         let exit = match attach(&self.job_dir).await {
             Ok(mut attached) => last(&mut attached).await,
-            Err(AttachError::NotRunning(Remains::Exited(exit))) => exit,
+            Err(AttachError::NotRunning(Remains::Exited(exit))) => *exit,
             Err(error) => panic!("attach: {error}"),
         };
         (exit, self.output().await)

@@ -67,6 +67,10 @@ pub enum Event {
     StopRequested(String),
     /// Output past this many bytes is not kept.
     OutputLimited(u64),
+    /// The run wanted to reach something and was not let.
+    Denied(wire::Denied),
+    /// What an API was used for by the run so far.
+    Used(wire::Used),
     /// The command ended.
     Exited(Exit),
     /// The turn's result is durable, or there is none and it is known why.
@@ -157,6 +161,8 @@ impl Event {
             Self::Continued(_) => "continued",
             Self::StopRequested(_) => "stop_requested",
             Self::OutputLimited(_) => "output_limited",
+            Self::Denied(_) => "denied",
+            Self::Used(_) => "used",
             Self::Exited(_) => "exited",
             Self::ResultRecorded(_) => "result_recorded",
             Self::Finished { .. } => "finished",
@@ -211,6 +217,8 @@ impl From<Record> for wire::RunRecord {
             Event::OutputLimited(limit_bytes) => {
                 Wire::OutputLimited(wire::OutputLimited { limit_bytes })
             }
+            Event::Denied(denied) => Wire::Denied(denied),
+            Event::Used(used) => Wire::Used(used),
             Event::Exited(exit) => Wire::Exited(wire::Exited { how: Some(exit.into()) }),
             Event::ResultRecorded(record) => Wire::ResultRecorded(wire::ResultRecorded {
                 result: record.result.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
@@ -286,6 +294,8 @@ impl TryFrom<wire::RunRecord> for Record {
             Some(Wire::Continued(continued)) => Event::Continued(continued.by),
             Some(Wire::StopRequested(stop)) => Event::StopRequested(stop.by),
             Some(Wire::OutputLimited(limited)) => Event::OutputLimited(limited.limit_bytes),
+            Some(Wire::Denied(denied)) => Event::Denied(denied),
+            Some(Wire::Used(used)) => Event::Used(used),
             Some(Wire::Exited(exited)) => {
                 Event::Exited(exited.how.ok_or_else(|| missing("way of exit"))?.into())
             }

@@ -9,6 +9,12 @@ use super::{
 };
 use crate::{manifest::SnapshotId, wire};
 
+/// Denials that are remembered of a run: whoever is denied more is denied for the same reasons.
+pub const DENIED_MAX: usize = 64;
+
+/// APIs whose use is remembered of a run; daemons have a handful.
+pub const USED_MAX: usize = 64;
+
 /// A run as its events say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -40,6 +46,10 @@ pub struct Run {
     pub host_uid: Option<NonZeroU32>,
     /// Whether output went past its limit.
     pub output_limited: bool,
+    /// What it wanted to reach and was not let, each once, the first [`DENIED_MAX`].
+    pub denied: Vec<wire::Denied>,
+    /// What it used of APIs, the newest account of each, of the first [`USED_MAX`].
+    pub used: Vec<wire::Used>,
     /// When it was queued, in nanoseconds since the Unix epoch.
     pub created_at_unix_nanos: i64,
     /// The last record applied.
@@ -111,6 +121,8 @@ impl Run {
             epoch: 0,
             host_uid: None,
             output_limited: false,
+            denied: Vec::new(),
+            used: Vec::new(),
             created_at_unix_nanos: first.at_unix_nanos,
             last_seq: 1,
         })
@@ -166,6 +178,29 @@ impl Run {
             ) => {
                 let state = state.clone();
                 self.output_limited = true;
+                state
+            }
+            (
+                state @ (State::Preparing | State::Running | State::NeedsInput(_) | State::Paused),
+                Event::Denied(denied),
+            ) => {
+                let state = state.clone();
+                if self.denied.len() < DENIED_MAX && !self.denied.contains(denied) {
+                    self.denied.push(denied.clone());
+                }
+                state
+            }
+            (
+                state @ (State::Preparing | State::Running | State::NeedsInput(_) | State::Paused),
+                Event::Used(used),
+            ) => {
+                let state = state.clone();
+                let known = self.used.iter().position(|known| known.provider == used.provider);
+                if let Some(at) = known {
+                    self.used[at] = used.clone();
+                } else if self.used.len() < USED_MAX {
+                    self.used.push(used.clone());
+                }
                 state
             }
             (

@@ -59,6 +59,8 @@ fn events() -> Vec<Event> {
         Event::Continued("ada".into()),
         Event::StopRequested("ada".into()),
         Event::OutputLimited(10),
+        Event::Denied(wire::Denied { host: "evil.test".into(), port: 443, ..Default::default() }),
+        Event::Used(wire::Used { provider: "anthropic".into(), requests: 1, ..Default::default() }),
         Event::Exited(Exit::Code(0)),
         Event::Exited(Exit::Lost("machine went down".into())),
         Event::Exited(Exit::Refused { step: "seccomp".into(), detail: "no".into() }),

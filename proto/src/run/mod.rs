@@ -31,7 +31,7 @@ mod view;
 mod fold_tests;
 
 pub use event::{Contract, Event, EventDecodeError, Exit, HarvestRecord, Record};
-pub use fold::{IllegalEvent, Run};
+pub use fold::{DENIED_MAX, IllegalEvent, Run, USED_MAX};
 pub use id::{RUN_ID_LEN, RunId, RunIdError};
 pub use name::{NAME_LEN_MAX, NameError, RunName};
 pub use state::{Ending, Outcome, Recorded, State};

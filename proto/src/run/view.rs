@@ -53,6 +53,8 @@ impl From<&Run> for wire::RunView {
             files_added: harvest.map(|h| h.files_added).unwrap_or_default(),
             files_modified: harvest.map(|h| h.files_modified).unwrap_or_default(),
             result_notes: harvest.map(|h| h.notes.clone()).unwrap_or_default(),
+            denied: run.denied.clone(),
+            used: run.used.clone(),
             files_removed: harvest.map(|h| h.files_removed).unwrap_or_default(),
         }
     }

@@ -171,7 +171,10 @@ fn network(told: &ForInit) -> Result<Layer, Refusal> {
         .refuse(Step::SelfCheck, "list network interfaces")?;
     match interfaces(&table).find(|interface| *interface != "lo") {
         Some(other) => Err(broken(format!("the network interface {other} is visible"))),
-        None => Ok(Layer::new(name, LayerState::InForce, "none")),
+        None => {
+            let detail = if told.spec.network == Network::Fenced { "fenced" } else { "none" };
+            Ok(Layer::new(name, LayerState::InForce, detail))
+        }
     }
 }
 

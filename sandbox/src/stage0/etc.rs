@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::source::{self, Source};
+use crate::doors::DOOR_ADDRESS;
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::{Access, Network, Spec};
 
@@ -108,8 +109,14 @@ fn written(spec: &Spec, shell: &str) -> Vec<(PathBuf, Vec<u8>)> {
         ("nsswitch.conf", nsswitch.into()),
     ]
     .into_iter()
+    .chain((spec.network == Network::Fenced).then(|| ("resolv.conf", resolver())))
     .map(|(name, text)| (Path::new("/etc").join(name), text))
     .collect()
+}
+
+/// The only name server of a fenced network.
+fn resolver() -> Vec<u8> {
+    format!("nameserver {DOOR_ADDRESS}\noptions timeout:5 attempts:2\n").into_bytes()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) fn outside() -> Result<Vec<Namespace>, Refusal> {
 /// Enters new namespaces and cuts mounts off from the host.
 pub(super) fn enter(network: Network) -> Result<(), Refusal> {
     let mut wanted = UnshareFlags::NEWNS;
-    if network == Network::None {
+    if network != Network::Host {
         wanted |= UnshareFlags::NEWNET;
     }
     if rustix::process::geteuid().is_root() {

@@ -57,8 +57,6 @@ pub struct NotBuiltArgs {
     #[arg(long, hide = true)]
     verify: Vec<OsString>,
     #[arg(long, hide = true)]
-    allow_host: Vec<OsString>,
-    #[arg(long, hide = true)]
     attempts: Option<OsString>,
     #[arg(long, hide = true)]
     tty: bool,
@@ -67,22 +65,21 @@ pub struct NotBuiltArgs {
 }
 
 /// Every flag of [`NotBuiltArgs`], by its id.
-const NOT_BUILT: [&str; 10] = [
-    "agent",
-    "session",
-    "fork",
-    "max_turns",
-    "max_cost",
-    "verify",
-    "allow_host",
-    "attempts",
-    "tty",
-    "stdin",
-];
+const NOT_BUILT: [&str; 9] =
+    ["agent", "session", "fork", "max_turns", "max_cost", "verify", "attempts", "tty", "stdin"];
 
 /// Every other flag that only handing off knows, by its id.
-const OWN: [&str; 8] =
-    ["name", "include", "exclude", "env", "time_limit", "follow", "no_tty", "allow_secrets"];
+const OWN: [&str; 9] = [
+    "name",
+    "include",
+    "exclude",
+    "env",
+    "allow_host",
+    "time_limit",
+    "follow",
+    "no_tty",
+    "allow_secrets",
+];
 
 impl Args {
     /// The first flag on the command line that belongs to handing off, with its dashes.

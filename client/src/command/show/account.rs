@@ -3,7 +3,7 @@
 use handoff_proto::wire;
 
 use crate::outbox;
-use crate::wording::{between, command_line, moment, one_line, span, standing};
+use crate::wording::{self, between, command_line, moment, one_line, span, standing};
 
 /// Longest text that is shown, in characters.
 const TEXT_MAX: usize = 4096;
@@ -32,6 +32,12 @@ pub(super) fn of(run: &wire::RunView, remote: &str, now_unix_nanos: i64) -> Stri
     }
     for layer in run.isolation.iter().flat_map(|isolation| &isolation.layers) {
         account.line("isolation", &self::layer(layer));
+    }
+    for denied in &run.denied {
+        account.line("denied", &wording::denied(denied));
+    }
+    for used in &run.used {
+        account.line("used", &wording::used(used));
     }
     account.line("result", &result(run));
     for note in &run.result_notes {

@@ -4,7 +4,8 @@ use handoff_proto::run::{Event, Exit};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::wording::{command_line, one_line};
+use crate::json::{Denied, Used};
+use crate::wording::{self, command_line, one_line};
 
 /// Longest text of an event that is shown, in characters.
 const TEXT_MAX: usize = 500;
@@ -44,6 +45,8 @@ fn fields(event: &Event) -> Value {
         Event::InputAnswered(id) => json!({ "id": id }),
         Event::Paused(by) | Event::Continued(by) | Event::StopRequested(by) => json!({ "by": by }),
         Event::OutputLimited(bytes) => json!({ "limit_bytes": bytes }),
+        Event::Denied(denied) => json!(Denied::from(denied.clone())),
+        Event::Used(used) => json!(Used::from(used.clone())),
         Event::Exited(Exit::Code(code)) => json!({ "exit_code": code }),
         Event::Exited(Exit::Signal(signal)) => json!({ "signal": signal }),
         Event::Exited(Exit::TimedOut(seconds)) => json!({ "timed_out_seconds": seconds }),
@@ -84,6 +87,8 @@ pub(super) fn line(event: Option<&Event>) -> String {
         Event::Continued(by) => format!("continued by {by}"),
         Event::StopRequested(by) => format!("{by} asked for its end"),
         Event::OutputLimited(bytes) => format!("output beyond {bytes} bytes is not kept"),
+        Event::Denied(denied) => format!("denied: {}", wording::denied(denied)),
+        Event::Used(used) => wording::used(used),
         Event::Exited(exit) => ended(exit),
         Event::ResultRecorded(harvest) if !harvest.failure.is_empty() => {
             format!("no result: {}", harvest.failure)
@@ -159,6 +164,16 @@ mod tests {
             }),
             "result: 1 added, 2 modified, 3 removed, on branch main",
             r#","branch":"main","failure":null,"files_added":1,"files_modified":2,"files_removed":3,"notes":["no socket"]"#,
+        );
+        check(
+            &Event::Denied(handoff_proto::wire::Denied {
+                host: "a.test".to_owned(),
+                port: 443,
+                reason: "not listed".to_owned(),
+                fix: "--allow-host a.test".to_owned(),
+            }),
+            "denied: a.test:443: not listed (--allow-host a.test allows it)",
+            r#","fix":"--allow-host a.test","host":"a.test","port":443,"reason":"not listed""#,
         );
         check(&Event::Paused("me".to_owned()), "paused by me", r#","by":"me""#);
     }

@@ -9,6 +9,7 @@ use handoff_proto::{
 use tonic::Status;
 
 use crate::{
+    config::NetworkAccess,
     rpc::status::Refusal,
     runs::{CreateError, Registry},
     store::{Reservation, Usage, UserName},
@@ -69,6 +70,10 @@ pub(super) fn check(
     let contract =
         offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
     workspace::find_command(&contract, None, &registry.settings().tools)?;
+    let network = &registry.settings().config.network;
+    if network.access == NetworkAccess::None && !contract.hosts.is_empty() {
+        return Err(Refusal::no_network().into());
+    }
     Ok(Accepted {
         idempotency_key: offer.idempotency_key,
         name,

@@ -5,13 +5,21 @@ use handoff_proto::{
     wire,
 };
 use handoff_sandbox::Isolation;
-use tokio::select;
+use tokio::{
+    select,
+    time::{Duration, Instant},
+};
 
 use super::{DriveError, Driver};
 use crate::{
+    egress::{Denial, Summary, Usage},
     runs::Request,
     supervisor::{self, AttachError, Attached, Ended, JobEvent, JobExit, KILL_GRACE, Remains},
 };
+
+/// How often what a command uses is recorded while it goes on: an agent calls its model every few
+/// seconds, for hours.
+const USED_EVERY: Duration = Duration::from_secs(30);
 
 impl Driver {
     /// Joins a command that was started before, perhaps by an earlier daemon.
@@ -29,12 +37,20 @@ impl Driver {
             // Recorded before a crash, perhaps not yet acted on.
             attached.stop(KILL_GRACE).await?;
         }
+        let mut used_told = Instant::now();
         loop {
             select! {
                 event = attached.next_event() => match event? {
                     JobEvent::Started(isolation) => self.started(&isolation).await?,
                     JobEvent::Output(end) => self.journal.live().publish_output(end.get()),
                     JobEvent::OutputLimited => self.limited().await?,
+                    JobEvent::Egress(summary) => {
+                        self.denied(&summary).await?;
+                        if used_told.elapsed() >= USED_EVERY {
+                            self.used(&summary).await?;
+                            used_told = Instant::now();
+                        }
+                    }
                     JobEvent::Exited(exit) => return self.exited(exit).await,
                     JobEvent::Vanished => return self.record_remains(Remains::Vanished).await,
                 },
@@ -67,13 +83,37 @@ impl Driver {
         Ok(())
     }
 
+    /// Records what the command was denied, as far as that is news.
+    async fn denied(&mut self, summary: &Summary) -> Result<(), DriveError> {
+        for Denial { host, port, reason, fix } in summary.denied.iter().cloned() {
+            let denied = wire::Denied { host, port: port.into(), reason, fix };
+            if !self.run().denied.contains(&denied) {
+                self.journal.record(Event::Denied(denied)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what the command used of APIs, as far as that is news.
+    async fn used(&mut self, summary: &Summary) -> Result<(), DriveError> {
+        for Usage { provider, requests, input_tokens, output_tokens } in
+            summary.usage.iter().cloned()
+        {
+            let used = wire::Used { provider, requests, input_tokens, output_tokens };
+            if !self.run().used.contains(&used) {
+                self.journal.record(Event::Used(used)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Records what a job's directory tells about a supervisor that is no longer there.
     pub(super) async fn record_remains(&mut self, remains: Remains) -> Result<(), DriveError> {
         if let Some(isolation) = supervisor::started(&self.layout.command_job()).await? {
             self.started(&isolation).await?;
         }
         let why = match remains {
-            Remains::Exited(exit) => return self.exited(exit).await,
+            Remains::Exited(exit) => return self.exited(*exit).await,
             Remains::NeverSpawned => "its supervisor was never started",
             Remains::Vanished => {
                 "its supervisor vanished: the machine went down or the process was killed"
@@ -86,6 +126,8 @@ impl Driver {
         if exit.output.dropped_bytes > 0 {
             self.limited().await?;
         }
+        self.denied(&exit.egress).await?;
+        self.used(&exit.egress).await?;
         self.journal.live().publish_output(exit.output.end.get());
         Ok(self.journal.record(Event::Exited(how(exit.ended))).await?)
     }

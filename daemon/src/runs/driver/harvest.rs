@@ -67,7 +67,7 @@ impl Driver {
         for _ in 0..ATTEMPTS_MAX {
             let exit = match supervisor::attach(&job).await {
                 Ok(attached) => last_word(attached).await?,
-                Err(AttachError::NotRunning(Remains::Exited(exit))) => Some(exit),
+                Err(AttachError::NotRunning(Remains::Exited(exit))) => Some(*exit),
                 Err(AttachError::NotRunning(Remains::Vanished)) => None,
                 Err(AttachError::NotRunning(Remains::NeverSpawned)) => {
                     let view = self.prepare_harvest().await?;
@@ -119,12 +119,14 @@ impl Driver {
                 layout: &layout,
                 view: &view,
                 owner: Owner::of(&run),
+                egress: None,
             })
         });
         let spec = spec.await.map_err(chain)?.map_err(chain)?;
         let limits = &self.shared.settings.config.runs;
         let description = Job {
             steps: vec![Step { name: "harvest".to_owned(), spec }],
+            egress: None,
             time_limit_seconds: Some(TIME_LIMIT_SECONDS),
             setup_limit_seconds: None,
             output_limit_bytes: limits.disk_bytes,
@@ -167,7 +169,10 @@ impl Driver {
 async fn last_word(mut attached: Attached) -> Result<Option<JobExit>, AttachError> {
     loop {
         match attached.next_event().await? {
-            JobEvent::Started(_) | JobEvent::Output(_) | JobEvent::OutputLimited => {}
+            JobEvent::Started(_)
+            | JobEvent::Output(_)
+            | JobEvent::OutputLimited
+            | JobEvent::Egress(_) => {}
             JobEvent::Exited(exit) => return Ok(Some(exit)),
             JobEvent::Vanished => return Ok(None),
         }

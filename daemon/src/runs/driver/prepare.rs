@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use super::{DriveError, Driver};
 use crate::{
+    config::NetworkAccess,
+    credentials::Credentials,
+    egress::{self, Policy, UpstreamError, Wish},
     runs::{Request, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, Job, KILL_GRACE, Remains, StartError, Step},
@@ -24,6 +27,8 @@ enum PrepareError {
     Job(#[from] supervisor::CreateError),
     #[error("supervisor")]
     Start(#[from] StartError),
+    #[error("network")]
+    Network(#[from] UpstreamError),
     #[error("preparation")]
     Panicked(#[from] tokio::task::JoinError),
 }
@@ -96,6 +101,7 @@ fn prepare(
     layout.create()?;
     let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(&run.contract, layout, owner)?;
+    let egress = egress(shared, run)?;
     let input = PolicyInput {
         config: &settings.config,
         state: &settings.state,
@@ -106,6 +112,7 @@ fn prepare(
         layout,
         view: &view,
         owner,
+        egress: egress.as_ref(),
     };
     let mut steps = Vec::new();
     for (index, text) in run.contract.setup.iter().enumerate() {
@@ -117,6 +124,7 @@ fn prepare(
     let limit = settings.config.runs.time_limit.as_secs();
     Ok(Job {
         steps,
+        egress,
         time_limit_seconds: Some(match run.contract.time_limit_seconds {
             0 => limit,
             wanted => wanted.min(limit),
@@ -125,4 +133,18 @@ fn prepare(
         output_limit_bytes: settings.config.runs.output_bytes,
         kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+/// What the run may reach, if its network is fenced. Credentials are looked for anew for each run.
+fn egress(shared: &Shared, run: &Run) -> Result<Option<Policy>, PrepareError> {
+    let config = &shared.settings.config;
+    if config.network.access != NetworkAccess::Fenced {
+        return Ok(None);
+    }
+    let terms = workspace::Terms::parse(&run.contract).map_err(workspace::PolicyError::from)?;
+    let credentials = Credentials::new(&shared.settings.state);
+    let wish =
+        Wish { hosts: &terms.hosts, git_remotes: &terms.git_remotes, name: run.name.as_str() };
+    let allowed = config.egress(|name| credentials.find(name));
+    Ok(Some(egress::compose(allowed, &wish)?))
 }

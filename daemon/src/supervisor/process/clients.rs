@@ -179,6 +179,7 @@ mod tests {
         State {
             phase: Phase::SettingUp { step: "step".into() },
             output_end: Position::START,
+            egress: crate::egress::Summary::default(),
             output_limited: false,
         }
     }

@@ -10,6 +10,7 @@ use rustix::fs::FlockOperation;
 
 use super::clients::Clients;
 use super::complain;
+use crate::egress::{Notice, Summary};
 use crate::supervisor::job::{JobExit, OutputTotals};
 use crate::supervisor::job_dir::{EXIT, JobDir, Lock, STARTED};
 use crate::supervisor::message::{FromSupervisor, Phase, State, ToSupervisor};
@@ -28,16 +29,18 @@ pub(super) struct Front {
     phase: Phase,
     output: Writer,
     output_limited: bool,
+    egress: Summary,
     clients: Clients,
 }
 
 impl Front {
-    pub(super) const fn new(job_dir: JobDir, output: Writer, listener: UnixListener) -> Self {
+    pub(super) fn new(job_dir: JobDir, output: Writer, listener: UnixListener) -> Self {
         Self {
             job_dir,
             phase: Phase::SettingUp { step: String::new() },
             output,
             output_limited: false,
+            egress: Summary::default(),
             clients: Clients::new(listener),
         }
     }
@@ -65,6 +68,29 @@ impl Front {
         }
     }
 
+    /// Shows what a step was denied, or used.
+    pub(super) fn hear(&mut self, notice: Notice) {
+        match notice {
+            Notice::Denied(denial) => {
+                if !self.egress.deny(denial) {
+                    return;
+                }
+            }
+            Notice::Usage(used) => self.egress.add(&used),
+        }
+        self.clients.tell(&FromSupervisor::Egress { summary: self.egress.clone() });
+    }
+
+    /// Tells what steps were denied, and used.
+    pub(super) fn egress(&self) -> Summary {
+        self.egress.clone()
+    }
+
+    /// Tells to whom the job belongs.
+    pub(super) fn owner(&self) -> io::Result<u32> {
+        self.job_dir.owner()
+    }
+
     /// Tells how much output there is.
     pub(super) const fn output(&self) -> OutputTotals {
         self.output.totals()
@@ -77,11 +103,12 @@ impl Front {
         if dropped_bytes > 0 && !std::mem::replace(&mut self.output_limited, true) {
             self.clients.tell(&FromSupervisor::OutputLimited);
         }
-        let Self { clients, phase, output_limited, .. } = self;
+        let Self { clients, phase, output_limited, egress, .. } = self;
         clients.serve(|| State {
             phase: phase.clone(),
             output_end: end,
             output_limited: *output_limited,
+            egress: egress.clone(),
         })
     }
 

@@ -11,6 +11,7 @@ use rustix::fs::{Gid, OFlags, Uid, fchown, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::complain;
+use crate::egress::{Gateway, Notice};
 use crate::supervisor::output::{RECORD_LEN_MAX, Stream};
 
 /// How long to wait for the last writer after everything was killed. It is gone in no time; this
@@ -21,6 +22,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct LiveStep {
     pub(super) running: Running,
+    /// What serves its network, once that has doors.
+    pub(super) gateway: Option<Gateway>,
     stdout: Pipe,
     stderr: Pipe,
 }
@@ -50,14 +53,27 @@ impl LiveStep {
             Pipe::open(Stream::Stderr, spec).map_err(system("make a pipe"))?;
         let stdin = File::open("/dev/null").map_err(system("open /dev/null"))?;
         let stdio = Stdio { stdin: stdin.into(), stdout: their_stdout, stderr: their_stderr };
-        Ok(Self { running: handoff_sandbox::spawn(spec, stdio)?, stdout, stderr })
+        let running = handoff_sandbox::spawn(spec, stdio)?;
+        Ok(Self { running, gateway: None, stdout, stderr })
     }
 
     /// Lists what to poll; the reports come first.
     pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         let reports = PollFd::from_borrowed_fd(self.running.report_fd(), PollFlags::IN);
         let pipes = [&self.stdout, &self.stderr].into_iter().filter_map(|pipe| pipe.file.as_ref());
-        std::iter::once(reports).chain(pipes.map(|file| PollFd::new(file, PollFlags::IN)))
+        let pipes = pipes.map(|file| PollFd::new(file, PollFlags::IN));
+        let gateway = self.gateway.iter().flat_map(Gateway::poll_fds);
+        std::iter::once(reports).chain(pipes).chain(gateway)
+    }
+
+    /// Attends to the network and hands what there is to tell of it to `hear`. Without a gateway
+    /// the step goes on, and reaches nothing.
+    pub(super) fn attend(&mut self, hear: impl FnMut(Notice)) {
+        if let Some(gateway) = &mut self.gateway
+            && let Err(error) = gateway.attend(hear)
+        {
+            complain("serve the network", &error);
+        }
     }
 
     /// Reads each pipe once, if there is something, and hands it to `keep`.
@@ -70,10 +86,20 @@ impl LiveStep {
     }
 
     /// Kills what is left of the step and hands all that it still wrote to `keep`: that nobody has
-    /// the pipes any more proves that nobody is left.
-    pub(super) fn finish(mut self, buffer: &mut Vec<u8>, mut keep: impl FnMut(Stream, &[u8])) {
+    /// the pipes any more proves that nobody is left. Returns what was left to tell of its network.
+    pub(super) fn finish(
+        mut self,
+        buffer: &mut Vec<u8>,
+        mut keep: impl FnMut(Stream, &[u8]),
+    ) -> Vec<Notice> {
         if let Err(error) = self.running.cleanup() {
             complain("clean up after a step", &error);
+        }
+        let mut notices = Vec::new();
+        if let Some(gateway) = self.gateway.take()
+            && let Err(error) = gateway.finish(|notice| notices.push(notice))
+        {
+            complain("end the gateway", &error);
         }
         let until = Instant::now() + DRAIN_MAX;
         for pipe in [&mut self.stdout, &mut self.stderr] {
@@ -83,6 +109,7 @@ impl LiveStep {
                 }
             }
         }
+        notices
     }
 }
 

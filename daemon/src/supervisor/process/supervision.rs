@@ -13,6 +13,7 @@ use super::front::Front;
 use super::live_step::LiveStep;
 use super::start_up::Hold;
 use super::verdict::{Close, of_command, of_setup};
+use crate::egress::{Gateway, Policy};
 use crate::supervisor::job::{Ended, Job, JobExit, Step};
 use crate::supervisor::message::{Phase, ToSupervisor};
 
@@ -22,18 +23,21 @@ pub(super) fn run(hold: Hold) {
     let mut supervision = Supervision {
         front: Front::new(job_dir, output, listener),
         buffer: Vec::new(),
+        egress: job.egress.clone().unwrap_or_default(),
         oom_kills: None,
     };
     let ended = supervision.run_steps(&job);
     let Supervision { front, oom_kills, .. } = supervision;
-    let output = front.output();
-    front.close(JobExit { ended, output, oom_kills }, lock);
+    let (output, egress) = (front.output(), front.egress());
+    front.close(JobExit { ended, output, oom_kills, egress }, lock);
 }
 
 struct Supervision {
     front: Front,
     /// What is read from a pipe on its way to the output.
     buffer: Vec<u8>,
+    /// What steps with a fenced network may reach.
+    egress: Policy,
     oom_kills: Option<u64>,
 }
 
@@ -83,6 +87,7 @@ impl Supervision {
                 break close;
             }
             live.read(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
+            live.attend(|notice| self.front.hear(notice));
             match self.demanded(ending) {
                 None => {}
                 Some(Act::Ask) => {
@@ -97,7 +102,8 @@ impl Supervision {
         if let Some(kills) = live.running.oom_kills() {
             self.oom_kills = Some(self.oom_kills.unwrap_or_default() + kills);
         }
-        live.finish(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
+        let notices = live.finish(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
+        notices.into_iter().for_each(|notice| self.front.hear(notice));
         close
     }
 
@@ -105,6 +111,7 @@ impl Supervision {
     fn hear_reports(&mut self, live: &mut LiveStep, role: Role) -> Option<Close> {
         loop {
             match live.running.next() {
+                Ok(Next::Report(Report::Doors)) => self.open(live),
                 Ok(Next::Report(Report::Ready { isolation })) => match role {
                     Role::Setup => {}
                     Role::Command => self.front.enter(Phase::Running { isolation }),
@@ -119,6 +126,17 @@ impl Supervision {
                 Ok(Next::Ended(ended)) => return Some(Close::Ended(ended)),
                 Err(error) => return Some(Close::Untrusted(error.to_string())),
             }
+        }
+    }
+
+    /// Takes the doors of the step's network.
+    fn open(&self, live: &mut LiveStep) {
+        match (live.running.take_doors(), self.front.owner()) {
+            (Some(doors), Ok(owner)) => {
+                live.gateway = Some(Gateway::new(self.egress.clone(), owner, doors));
+            }
+            (None, _) => complain("serve the network", &"the doors did not arrive"),
+            (_, Err(error)) => complain("look at the job directory", &error),
         }
     }
 

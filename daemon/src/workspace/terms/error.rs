@@ -3,6 +3,8 @@
 use handoff_proto::path::{AbsolutePath, PathError};
 use thiserror::Error;
 
+use crate::egress::RuleError;
+
 /// A contract that cannot be kept as it is written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -70,6 +72,9 @@ pub enum TermsError {
         /// How much there may be.
         limit: usize,
     },
+    /// An entry of the list of hosts.
+    #[error("contract's list of hosts: {0}")]
+    Host(#[from] RuleError),
     /// Extra bits in the umask.
     #[error("contract's umask {0:o} has bits outside 777")]
     Umask(u32),

@@ -1,0 +1,96 @@
+//! The variables by which programs in a run find the doors. Those that know none of them get there
+//! all the same: names lead to the doors.
+
+use handoff_sandbox::{DOOR_ADDRESS, Door};
+
+use super::policy::{Api, Policy};
+use super::services::GIT;
+
+/// What programs that insist on a key get; it opens nothing.
+const PLACEHOLDER: &str = "handoff-placeholder";
+
+/// What is on the run's own machine, as it were.
+const NO_PROXY: &str = "localhost,127.0.0.1,127.0.0.0/8,::1";
+
+/// The variables of a run under this policy, in no order that matters.
+#[must_use]
+pub fn variables(policy: &Policy) -> Vec<(String, String)> {
+    let proxy = format!("http://{DOOR_ADDRESS}:{}", Door::Proxy.port());
+    let mut variables = Vec::new();
+    let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
+    // Programs read the one or the other, and some only believe the small letters.
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        set(name, &proxy);
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        set(name, NO_PROXY);
+    }
+    // Node reads the others since version 24, if it is told to.
+    set("NODE_USE_ENV_PROXY", "1");
+    let services = format!("http://{DOOR_ADDRESS}:{}", Door::Services.port());
+    for provider in &policy.providers {
+        let base = format!("{services}/{}", provider.name);
+        let (url, base, key) = match provider.api {
+            Api::Anthropic => ("ANTHROPIC_BASE_URL", base, "ANTHROPIC_API_KEY"),
+            Api::OpenAi => ("OPENAI_BASE_URL", format!("{base}/v1"), "OPENAI_API_KEY"),
+            Api::Gemini => ("GOOGLE_GEMINI_BASE_URL", base, "GEMINI_API_KEY"),
+        };
+        set(url, &base);
+        set(key, PLACEHOLDER);
+    }
+    let mut settings = Vec::new();
+    for git in &policy.git {
+        let ours = format!("url.{services}/{GIT}/{}/.insteadOf", git.host);
+        for theirs in ["https://{}/", "ssh://git@{}/", "git@{}:"] {
+            settings.push((ours.clone(), theirs.replace("{}", &git.host)));
+        }
+    }
+    if !settings.is_empty() {
+        set("GIT_CONFIG_COUNT", &settings.len().to_string());
+        for (number, (key, value)) in settings.iter().enumerate() {
+            set(&format!("GIT_CONFIG_KEY_{number}"), key);
+            set(&format!("GIT_CONFIG_VALUE_{number}"), value);
+        }
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::policy::{GitHost, Provider};
+
+    #[test]
+    fn a_run_is_told_of_doors_and_of_no_secret() {
+        let policy = Policy {
+            providers: vec![Provider {
+                name: "openai".into(),
+                api: Api::OpenAi,
+                base_url: "https://api.test".into(),
+                credential: "/state/credentials/openai".into(),
+            }],
+            git: vec![GitHost {
+                host: "host.test".into(),
+                base_url: "https://host.test".into(),
+                username: "x".into(),
+                credential: "/state/credentials/git".into(),
+                repositories: vec!["o/r".into()],
+            }],
+            ..Policy::default()
+        };
+        let variables = variables(&policy);
+        let value = |name: &str| {
+            variables.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
+        };
+        assert_eq!(value("https_proxy"), Some("http://127.1.0.1:3128"));
+        assert_eq!(value("OPENAI_BASE_URL"), Some("http://127.1.0.1:3129/openai/v1"));
+        assert_eq!(value("OPENAI_API_KEY"), Some(PLACEHOLDER));
+        assert_eq!(value("GIT_CONFIG_COUNT"), Some("3"));
+        assert_eq!(
+            value("GIT_CONFIG_KEY_0"),
+            Some("url.http://127.1.0.1:3129/git/host.test/.insteadOf")
+        );
+        assert_eq!(value("GIT_CONFIG_VALUE_2"), Some("git@host.test:"));
+        assert!(!variables.iter().any(|(_, value)| value.contains("/state")));
+    }
+}

@@ -1,0 +1,124 @@
+//! How a gateway learns what it serves and tells what happens: one socket, which is its standard
+//! input. First the policy and the doors in, then notices out, one JSON object a line.
+
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use handoff_sandbox::{Door, Doors};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+
+use super::notice::Notice;
+use super::policy::Policy;
+
+/// Longest policy: some thousand hosts.
+const POLICY_MAX: u64 = 4 << 20;
+
+/// What a gateway is told.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// What the run may reach.
+    pub(super) policy: Policy,
+    /// To whom the daemon's state belongs.
+    pub(super) owner: u32,
+    /// What it serves.
+    pub(super) doors: Doors,
+}
+
+/// The same, as it is written; the doors travel beside it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written<P> {
+    policy: P,
+    owner: u32,
+}
+
+/// Hands policy and doors to a gateway that holds the other end.
+///
+/// # Errors
+///
+/// When the socket does not take them.
+pub(super) fn send(
+    socket: &UnixStream,
+    policy: &Policy,
+    owner: u32,
+    doors: &Doors,
+) -> io::Result<()> {
+    let text = serde_json::to_vec(&Written { policy, owner })?;
+    let length = u32::try_from(text.len()).map_err(io::Error::other)?.to_be_bytes();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Door::ALL.len()))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let doors: Vec<BorrowedFd<'_>> = doors.0.iter().map(OwnedFd::as_fd).collect();
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&doors)) {
+        return Err(io::Error::other("no room for the doors"));
+    }
+    let parts = [IoSlice::new(&length)];
+    sendmsg(socket, &parts, &mut ancillary, SendFlags::NOSIGNAL)?;
+    io::Write::write_all(&mut &*socket, &text)
+}
+
+/// Takes over standard input and reads what comes first.
+pub(super) fn receive() -> io::Result<(UnixStream, Told)> {
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut length = [0; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Door::ALL.len()))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(
+        &socket,
+        &mut [IoSliceMut::new(&mut length)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL,
+    )?;
+    let mut doors = Vec::new();
+    for part in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+            doors.extend(descriptors);
+        }
+    }
+    let doors = Doors::from_descriptors(doors).filter(|_| message.bytes == length.len());
+    let doors = doors.ok_or_else(|| io::Error::other("this is no supervisor's socket"))?;
+    let length = u64::from(u32::from_be_bytes(length));
+    if length > POLICY_MAX {
+        return Err(io::Error::other("the policy is longer than any policy can be"));
+    }
+    let mut text = Vec::new();
+    (&mut socket).take(length).read_to_end(&mut text)?;
+    let Written { policy, owner } = serde_json::from_slice(&text)?;
+    Ok((socket, Told { policy, owner, doors }))
+}
+
+/// Writes notices until the supervisor says that there is nothing more to serve, and those that
+/// are left after that.
+pub(super) async fn tell(
+    socket: UnixStream,
+    mut notices: mpsc::Receiver<Notice>,
+) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let (mut from, mut to) = tokio::net::UnixStream::from_std(socket)?.into_split();
+    let write = async |to: &mut tokio::net::unix::OwnedWriteHalf, notice: &Notice| {
+        let mut line = serde_json::to_vec(notice)?;
+        line.push(b'\n');
+        to.write_all(&line).await
+    };
+    let mut rest = [0];
+    loop {
+        tokio::select! {
+            notice = notices.recv() => match notice {
+                Some(notice) => write(&mut to, &notice).await?,
+                None => return Ok(()),
+            },
+            // Nothing is ever said after the policy: this is the end.
+            _end = tokio::io::AsyncReadExt::read(&mut from, &mut rest) => break,
+        }
+    }
+    while let Ok(notice) = notices.try_recv() {
+        write(&mut to, &notice).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What the fence tells about a run: what was denied, and what APIs were used for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::host::Authority;
+use super::rule::Rule;
+
+/// Denials that are told of one run; a program that tries every name there is says no more after
+/// these.
+pub const DENIALS_MAX: usize = 64;
+
+/// Longest text of a host that could not be read, in characters.
+const TEXT_MAX: usize = 256;
+
+/// Something that a run wanted and did not get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// The host, as far as it could be read; never control characters.
+    pub host: String,
+    /// The port; 0 where only the name is known.
+    pub port: u16,
+    /// Why not.
+    pub reason: String,
+    /// The flag that would allow it; empty where there is none.
+    pub fix: String,
+}
+
+/// Why something is denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No rule allows it.
+    NotListed,
+    /// A rule allows it, but it has no address on the public Internet.
+    NotPublic,
+    /// The TLS greeting names another host than the connection was made for, or none.
+    OtherName,
+    /// The connection does not speak TLS where only TLS may be spoken.
+    NotTls,
+    /// A git host's repository or ref that is not the run's own.
+    Git(String),
+}
+
+impl Denial {
+    /// Denies a host and port.
+    #[must_use]
+    pub fn new(asked: &Authority, reason: Reason) -> Self {
+        let fix = match reason {
+            Reason::NotListed => format!("--allow-host {}", Rule::only(asked)),
+            _ => String::new(),
+        };
+        Self { host: asked.host.to_string(), port: asked.port, reason: reason.to_string(), fix }
+    }
+
+    /// Denies something that is not even a host.
+    #[must_use]
+    pub fn unreadable(text: &str, why: impl fmt::Display) -> Self {
+        let host: String = text.chars().take(TEXT_MAX).flat_map(char::escape_debug).collect();
+        Self { host, port: 0, reason: why.to_string(), fix: String::new() }
+    }
+
+    /// What the program is told that was denied.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        let Self { host, port, reason, fix } = self;
+        let place = if *port == 0 { host.clone() } else { format!("{host}:{port}") };
+        let hint = match fix.as_str() {
+            "" => String::new(),
+            fix => {
+                format!("; hand off with {fix}, or name it in [boundary] hosts of .handoff.toml")
+            }
+        };
+        format!("handoff: {place}: {reason}{hint}\n")
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotListed => "not on the run's list of hosts",
+            Self::NotPublic => "has no public address; only the daemon's operator can place it, in [network] addresses",
+            Self::OtherName => "TLS greeting names another host",
+            Self::NotTls => "does not speak TLS",
+            Self::Git(what) => what,
+        })
+    }
+}
+
+/// What an API was used for: by one call, or by all calls of a run so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The provider's name.
+    pub provider: String,
+    /// Calls that were passed on.
+    pub requests: u64,
+    /// Tokens read, by the API's own count; those read from its caches included.
+    pub input_tokens: u64,
+    /// Tokens written, by the API's own count.
+    pub output_tokens: u64,
+}
+
+/// One message of a gateway to its supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// Something was denied for the first time.
+    Denied(Denial),
+    /// What one call of an API used.
+    Usage(Usage),
+}
+
+/// All that is known about a run's egress.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What was denied, each thing once, the first ones.
+    pub denied: Vec<Denial>,
+    /// What APIs were used for.
+    pub usage: Vec<Usage>,
+}
+
+impl Summary {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.denied.is_empty() && self.usage.is_empty()
+    }
+
+    /// Takes a denial in; tells whether it is news.
+    pub fn deny(&mut self, denial: Denial) -> bool {
+        let news = self.denied.len() < DENIALS_MAX && !self.denied.contains(&denial);
+        if news {
+            self.denied.push(denial);
+        }
+        news
+    }
+
+    /// Adds what was used meanwhile.
+    pub fn add(&mut self, used: &Usage) {
+        let known = self.usage.iter_mut().find(|known| known.provider == used.provider);
+        match known {
+            Some(known) => {
+                known.requests += used.requests;
+                known.input_tokens += used.input_tokens;
+                known.output_tokens += used.output_tokens;
+            }
+            None => self.usage.push(used.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_told_once_and_not_for_ever() {
+        let mut summary = Summary::default();
+        let denial = |number: usize| Denial::unreadable(&format!("host {number}"), "no");
+        assert!(summary.deny(denial(0)));
+        assert!(!summary.deny(denial(0)));
+        for number in 0..2 * DENIALS_MAX {
+            let _news = summary.deny(denial(number));
+        }
+        assert_eq!(summary.denied.len(), DENIALS_MAX);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_shown_without_control_characters() {
+        let denial =
+            Denial::unreadable(&format!("\u{1b}[2J\0{}", "x".repeat(9999)), "not a host name");
+        assert!(denial.host.starts_with("\\u{1b}[2J\\0x"), "{}", denial.host);
+        assert!(denial.host.len() < 2 * TEXT_MAX);
+        assert!(!denial.explanation().trim_end().contains(char::is_control));
+    }
+
+    #[test]
+    fn usage_adds_up_by_provider() {
+        let mut summary = Summary::default();
+        let used = Usage { provider: "a".into(), requests: 1, input_tokens: 2, output_tokens: 3 };
+        summary.add(&used);
+        summary.add(&used);
+        summary.add(&Usage { provider: "b".into(), ..used.clone() });
+        assert_eq!(
+            summary.usage[0],
+            Usage { requests: 2, input_tokens: 4, output_tokens: 6, ..used }
+        );
+        assert_eq!(summary.usage.len(), 2);
+    }
+}

@@ -1,0 +1,41 @@
+//! A credential in memory: never shown, whoever prints it.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A credential. Its memory is cleared when it is dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a credential in, without the line end that files and terminals add.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// The credential itself: for a header on its way out, and for its file.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_not_shown() {
+        let secret = Secret::new("s3cret\r\n");
+        assert_eq!(secret.reveal(), "s3cret");
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+    }
+}

@@ -1,0 +1,116 @@
+//! The door to services for which the daemon has credentials. The run knows a base URL and no
+//! secret; what it asks for is checked, and the credential added on the way out.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::gateway::Fence;
+use super::git;
+use super::message::{self, Body};
+use super::provider;
+
+/// How long a client may take to send the headers of a request.
+const HEADERS_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// All headers of a request.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+
+/// The first component of the paths of git hosts; providers have their names there.
+pub(super) const GIT: &str = "git";
+
+/// Serves one connection.
+pub(super) async fn serve(fence: Fence, stream: TcpStream) {
+    let service = service_fn(move |request| {
+        let fence = fence.clone();
+        async move { Ok::<_, Infallible>(respond(fence, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIME_MAX)
+        .max_buf_size(HEADERS_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    // What the client sees of a broken connection is all that there is to tell.
+    drop(connection.await);
+}
+
+async fn respond(fence: Fence, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let (service, rest) = match path.trim_start_matches('/').split_once('/') {
+        Some((service, rest)) => (service, format!("/{rest}")),
+        None => return unknown(&path),
+    };
+    if !is_plain(&rest) {
+        return unknown(&path);
+    }
+    let fence_of_request = fence.clone();
+    if service == GIT {
+        return git::respond(fence_of_request, request, &rest).await;
+    }
+    match fence.providers.iter().position(|provider| provider.provider.name == service) {
+        Some(index) => provider::respond(fence_of_request, index, request, &rest).await,
+        None => unknown(&path),
+    }
+}
+
+fn unknown(path: &str) -> Response<Body> {
+    let text = format!("handoff: no service at {}\n", path.escape_debug());
+    message::answer(StatusCode::NOT_FOUND, text)
+}
+
+/// Whether every server reads a path alike: nothing is encoded twice, climbs or is empty.
+fn is_plain(path: &str) -> bool {
+    let plain = |part: &str| {
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,;=".contains(&byte);
+        !part.is_empty() && part != "." && part != ".." && part.bytes().all(allowed)
+    };
+    path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
+}
+
+/// Removes whatever of an answer would tell the run a secret: a service that repeats what it was
+/// sent in a header.
+pub(super) fn without_secret(headers: &mut HeaderMap, secret: &str) {
+    let tells = |value: &HeaderValue| {
+        value.as_bytes().windows(secret.len().max(1)).any(|window| window == secret.as_bytes())
+    };
+    let telling: Vec<_> =
+        headers.iter().filter(|(_, value)| tells(value)).map(|(name, _)| name.clone()).collect();
+    for name in telling {
+        drop(headers.remove(name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_are_passed_on() {
+        for path in
+            ["/v1/messages", "/v1beta/models/gemini-2.5-pro:generateContent", "/a/b.git/info/refs"]
+        {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in ["", "/", "/a//b", "/../a", "/a/..", "/a/./b", "/a/", "/a%2e", "/a\\b", "/a?b"]
+        {
+            assert!(!is_plain(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_repeats_the_secret_does_not_reach_the_run() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-echo", HeaderValue::from_static("Bearer s3cret, of course"));
+        headers.insert("x-other", HeaderValue::from_static("s3cre"));
+        without_secret(&mut headers, "s3cret");
+        assert_eq!(headers.len(), 1);
+        assert!(headers.contains_key("x-other"));
+    }
+}

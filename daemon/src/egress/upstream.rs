@@ -1,0 +1,163 @@
+//! A service that the operator named by URL, which is called on behalf of a run.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response, Uri, header, uri};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+
+use super::dial::{DialError, dial_operators};
+use super::gateway::Fence;
+use super::host::{Authority, Host};
+
+/// Where a service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    authority: Authority,
+    tls: bool,
+    /// What comes before every path; without a slash at its end.
+    prefix: String,
+}
+
+/// Text that is no URL of a service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no base URL: write https://HOST[:PORT][/PATH]")]
+pub struct UpstreamError(String);
+
+/// The service could not be called.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// Nothing answers there.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// It is not who it should be, or does not speak TLS.
+    #[error("TLS with {0}: {1}")]
+    Tls(Host, std::io::Error),
+    /// It does not speak HTTP.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    /// The path cannot be asked for.
+    #[error("{0:?} is no path")]
+    Path(String),
+}
+
+impl FromStr for Upstream {
+    type Err = UpstreamError;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamError> {
+        let parsed = || {
+            let url: Uri = text.parse().ok()?;
+            let tls = match url.scheme()? {
+                scheme if *scheme == uri::Scheme::HTTPS => true,
+                scheme if *scheme == uri::Scheme::HTTP => false,
+                _ => return None,
+            };
+            let port = if tls { 443 } else { 80 };
+            let authority = Authority::parse(url.authority()?.as_str(), Some(port)).ok()?;
+            if url.query().is_some() {
+                return None;
+            }
+            Some(Self { authority, tls, prefix: url.path().trim_end_matches('/').to_owned() })
+        };
+        parsed().ok_or_else(|| UpstreamError(text.to_owned()))
+    }
+}
+
+impl Upstream {
+    /// What denials and the Host header call it.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Sends a request there, whose URI is the path behind the prefix.
+    pub(super) async fn call<B>(
+        &self,
+        fence: &Fence,
+        mut request: Request<B>,
+    ) -> Result<Response<Incoming>, CallError>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + Unpin
+            + 'static,
+    {
+        let path = request.uri().path_and_query().map_or("/", uri::PathAndQuery::as_str);
+        let path = format!("{}{path}", self.prefix);
+        *request.uri_mut() = path.parse().map_err(|_| CallError::Path(path))?;
+        let usual = if self.tls { 443 } else { 80 };
+        let host = if self.authority.port == usual {
+            self.authority.host.to_string()
+        } else {
+            self.authority.to_string()
+        };
+        // Every spelling of a host is made of characters that a header may have.
+        let host = HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static(""));
+        drop(request.headers_mut().insert(header::HOST, host));
+
+        let stream = dial_operators(&fence.policy, &self.authority).await?;
+        if !self.tls {
+            return Ok(exchange(fence, stream, request).await?);
+        }
+        let refused = |error| CallError::Tls(self.authority.host.clone(), error);
+        let name = match &self.authority.host {
+            Host::Name(name) => ServerName::try_from(name.clone())
+                .map_err(|error| refused(std::io::Error::other(error)))?,
+            Host::Address(address) => ServerName::from(*address),
+        };
+        let connector = TlsConnector::from(fence.tls().clone());
+        let stream = connector.connect(name, stream).await.map_err(refused)?;
+        Ok(exchange(fence, stream, request).await?)
+    }
+}
+
+/// One request over one connection, which ends with the response's body.
+async fn exchange<B>(
+    fence: &Fence,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<B>,
+) -> Result<Response<Incoming>, hyper::Error>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    fence.tasks.spawn(connection);
+    sender.send_request(request).await
+}
+
+/// TLS towards services, with the system's certificate authorities.
+pub(super) fn tls() -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    // What cannot be read vouches for nobody.
+    let (_added, _unusable) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_are_read() {
+        let of = |text: &str| text.parse::<Upstream>();
+        let found = of("https://api.test/v1/").expect("a URL");
+        assert_eq!((found.authority.to_string().as_str(), found.tls), ("api.test:443", true));
+        assert_eq!(found.prefix, "/v1");
+        let found = of("http://127.0.0.1:8080").expect("a URL");
+        assert_eq!((found.authority.port, found.tls, found.prefix.as_str()), (8080, false, ""));
+        for text in
+            ["", "api.test", "ftp://api.test", "https://", "https://u@api.test", "https://a/?x"]
+        {
+            assert!(of(text).is_err(), "{text}");
+        }
+    }
+}

@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use handoff_proto::wire;
-use handoff_sandbox::Layer;
+use handoff_sandbox::{Layer, LayerName};
 
-use crate::workspace::Sharing;
+use crate::{supervisor, workspace::Sharing};
 
 /// The layers of isolation on this machine. The first call starts a trial jail and blocks; later
 /// ones only remember.
 #[must_use]
 pub fn layers() -> Vec<wire::IsolationLayer> {
     static FOUND: OnceLock<Vec<wire::IsolationLayer>> = OnceLock::new();
-    FOUND.get_or_init(|| handoff_sandbox::probe().into_iter().map(to_wire).collect()).clone()
+    FOUND
+        .get_or_init(|| handoff_sandbox::probe().into_iter().map(ours).map(to_wire).collect())
+        .clone()
 }
 
 /// The same, and how runs get their trees in this state directory. Blocks.
@@ -22,6 +24,14 @@ pub fn found(state: &Path) -> Vec<wire::IsolationLayer> {
     let mut found = layers();
     found.push(Sharing::find(state).report());
     found
+}
+
+/// The layer as runs of this daemon have it: their supervisors add what the sandbox alone lacks.
+fn ours(layer: Layer) -> Layer {
+    match layer.name {
+        LayerName::Disk => supervisor::watched(),
+        _ => layer,
+    }
 }
 
 fn to_wire(layer: Layer) -> wire::IsolationLayer {

@@ -87,7 +87,7 @@ fn errors_are_json_when_json_is_wanted() {
 #[test]
 fn a_full_disk_on_the_daemon_is_told_before_anything_is_sent() {
     let world = World::new();
-    let mut remote = Remote::on_small_disk(96 << 20, "");
+    let mut remote = Remote::on_small_disk(96 << 20, "[store]\nreserve = \"64MiB\"\n");
     let invitation = remote.invite("ada", &[]);
     world.handoff(&world.home(), ["remote", "add", "box", &invitation]).ok();
     let directory = world.directory("app");

@@ -19,7 +19,8 @@ const LEFT_BYTES: u64 = 16 << 20;
 #[test]
 fn a_run_without_room_for_its_tree_is_refused_and_nothing_else_suffers() {
     let world = World::new();
-    let remote = Remote::on_small_disk(DISK_BYTES, "[runs]\nconcurrent = 1\n");
+    let remote =
+        Remote::on_small_disk(DISK_BYTES, "[store]\nreserve = \"8MiB\"\n[runs]\nconcurrent = 1\n");
     let project = world.directory("data");
     world.handoff(&project, ["remote", "add", "box", &remote.invite("ada", &[])]).ok();
     world.write(&project.join("small"), "small\n");

@@ -374,7 +374,10 @@ fn a_laptop_without_room_says_so_and_sends_from_the_tree() {
 #[test]
 fn a_daemon_whose_disk_fills_up_goes_on_when_there_is_room() {
     const SIZE: usize = 48 << 20;
-    let story = Story::with(World::new(), Remote::on_small_disk(512 << 20, ""));
+    let story = Story::with(
+        World::new(),
+        Remote::on_small_disk(512 << 20, "[store]\nreserve = \"64MiB\"\n"),
+    );
     story.write("large", noise(13, SIZE));
     let sum = story.cksum("large");
     let client = story.hold_at(SIZE * 7 / 8, &["-n", "big"]);

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 /// Every key that has an effect, by section.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["address", "names"]),
-    ("store", &["directory", "quota", "files"]),
+    ("store", &["directory", "quota", "files", "reserve"]),
     ("runs", &["concurrent", "time_limit", "memory", "processes", "disk", "output"]),
     ("tools", &["paths"]),
     ("isolation", &["backend", "require"]),

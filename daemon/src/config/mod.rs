@@ -75,6 +75,10 @@ pub struct StoreSettings {
     pub quota_bytes: u64,
     /// Pieces of unique content that each user may store, and entries of one tree.
     pub files: u64,
+    /// Bytes that stay free on the disk of the state: below, nothing new is taken, and runs that
+    /// have written something end.
+    #[serde(rename = "reserve", deserialize_with = "value::size")]
+    pub reserve_bytes: u64,
 }
 
 impl StoreSettings {
@@ -99,7 +103,7 @@ pub struct RunLimits {
     pub memory_bytes: u64,
     /// Processes and threads of a run.
     pub processes: u32,
-    /// What a run's workspace may grow by.
+    /// What a run may write, in all and to one file.
     #[serde(rename = "disk", deserialize_with = "value::size")]
     pub disk_bytes: u64,
     /// How much of a run's standard output and error together is kept.
@@ -205,7 +209,7 @@ impl Default for Listen {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { directory: None, quota_bytes: 50 * GIB, files: 10_000_000 }
+        Self { directory: None, quota_bytes: 50 * GIB, files: 10_000_000, reserve_bytes: GIB }
     }
 }
 

@@ -14,6 +14,7 @@ names = []
 [store]
 quota = "50GiB"
 files = 10000000
+reserve = "1GiB"
 [runs]
 concurrent = 4
 time_limit = "6h"

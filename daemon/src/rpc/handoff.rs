@@ -152,7 +152,7 @@ impl Session {
         let upload_bytes = content_bytes + manifest_bytes;
         let is_early = matches!(decoded, Decoded::Soon(_)) && content_bytes <= EARLY_BYTES_MAX;
         if is_early {
-            offer::check_room(&self.registry, upload_bytes)?;
+            self.registry.check_room(upload_bytes)?;
         } else {
             let snapshot = decoded.wait().await?;
             accepted.check_manifest(&self.registry, &snapshot.manifest, upload_bytes)?;

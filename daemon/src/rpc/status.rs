@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::{
     credentials::CredentialError,
     pki::PairingError,
-    runs::{CollectError, CreateError, RemoveError, SelectError, StopError},
+    runs::{CollectError, CreateError, RemoveError, RoomError, SelectError, StopError},
     store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
     workspace::{CommandMissing, TermsError},
@@ -37,14 +37,6 @@ impl Refusal {
         let hint = "leave out --allow-host and [boundary] hosts, or ask the operator to set \
                     [network] default = \"fenced\"";
         Self(Problem::new(Code::Refused, message).with_hint(hint))
-    }
-
-    /// The store's disk cannot hold what was offered.
-    pub(super) fn disk_full(needed_bytes: u64, free_bytes: u64) -> Self {
-        let (needed, free) = (needed_bytes >> 20, free_bytes >> 20);
-        let message =
-            format!("daemon's disk is too full: this needs {needed} MiB, {free} MiB are free");
-        Self(Problem::new(Code::Failed, message).with_hint(FREE_SPACE))
     }
 }
 
@@ -90,7 +82,7 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
     SelectError, CreateError, StopError, CollectError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
-    CredentialError,
+    CredentialError, RoomError,
 }
 
 impl Classify for CredentialError {
@@ -130,6 +122,15 @@ impl Classify for StoreError {
             Self::Database { .. } | Self::Io { .. } | Self::Corrupt { .. } | Self::Newer { .. } => {
                 (Code::Failed, "look at the daemon's log")
             }
+        }
+    }
+}
+
+impl Classify for RoomError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::Full { .. } => (Code::Failed, FREE_SPACE),
+            Self::Unknown(_) => (Code::Failed, "look at the daemon's log"),
         }
     }
 }
@@ -320,7 +321,10 @@ mod tests {
         let problem = told(StoreError::DiskFull { directory: "/var/lib/handoffd".into() });
         assert!(problem.message.starts_with("disk of /var/lib/handoffd is full"));
         assert_eq!(problem.hint, FREE_SPACE);
-        let problem = told(Refusal::disk_full(5 << 20, 1 << 20));
-        assert_eq!(problem.message, "daemon's disk is too full: this needs 5 MiB, 1 MiB are free");
+        let room =
+            RoomError::Full { free_bytes: 1 << 20, needed_bytes: 5 << 20, reserve_bytes: 64 << 20 };
+        let problem = told(room);
+        assert!(problem.message.starts_with("disk of the daemon is full: 1 MiB are free"));
+        assert_eq!(problem.hint, FREE_SPACE);
     }
 }

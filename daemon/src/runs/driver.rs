@@ -147,9 +147,13 @@ impl Driver {
         self.journal.live().close_output();
         match self.journal.run().exit {
             Some(Exit::Refused { .. }) | None => self.finish().await,
-            Some(Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) | Exit::Lost(_)) => {
-                self.harvest().await
-            }
+            Some(
+                Exit::Code(_)
+                | Exit::Signal(_)
+                | Exit::TimedOut(_)
+                | Exit::DiskLimit(_)
+                | Exit::Lost(_),
+            ) => self.harvest().await,
         }
     }
 

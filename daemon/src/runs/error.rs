@@ -1,5 +1,7 @@
 //! Why the registry did not start, and why a run was not made, stopped or removed.
 
+use std::io;
+
 use handoff_proto::run::{IllegalEvent, RunId, RunName};
 use thiserror::Error;
 
@@ -40,6 +42,28 @@ pub enum CreateError {
     /// The kernel gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(getrandom::Error),
+}
+
+/// The disk that holds the state has no room for more.
+#[derive(Debug, Error)]
+pub enum RoomError {
+    /// What is wanted would leave less than the operator's reserve.
+    #[error(
+        "disk of the daemon is full: {} MiB are free, this needs {} MiB, and {} MiB are to stay free \
+         (`[store] reserve`)",
+        .free_bytes >> 20, .needed_bytes >> 20, .reserve_bytes >> 20
+    )]
+    Full {
+        /// What is free.
+        free_bytes: u64,
+        /// What is wanted.
+        needed_bytes: u64,
+        /// What has to stay free.
+        reserve_bytes: u64,
+    },
+    /// The system does not tell how full it is.
+    #[error("cannot tell how full the disk of the state is")]
+    Unknown(#[from] io::Error),
 }
 
 /// A run was not stopped.

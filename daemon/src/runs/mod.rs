@@ -28,7 +28,7 @@ mod shared;
 mod driver;
 
 pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
-pub use error::{CreateError, RegistryError, RemoveError, StopError};
+pub use error::{CreateError, RegistryError, RemoveError, RoomError, StopError};
 pub use live::{Live, OutputEnd, Request};
 pub use registry::{NewRun, Registry};
 pub use select::{SelectError, Selector};

@@ -14,6 +14,7 @@ pub(super) fn decide(exit: &Exit, stop_requested: bool) -> (Outcome, String) {
         Exit::TimedOut(seconds) => {
             (Outcome::TimedOut, format!("its time limit of {seconds} s was over"))
         }
+        Exit::DiskLimit(limit) => (Outcome::Failed, limit.clone()),
         Exit::Lost(why) => (Outcome::Lost, why.clone()),
     }
 }
@@ -31,6 +32,7 @@ mod tests {
             (Exit::Signal(9), false, Outcome::Failed, "ended by signal 9"),
             (Exit::Signal(15), true, Outcome::Cancelled, "stopped by its owner"),
             (Exit::TimedOut(2), false, Outcome::TimedOut, "its time limit of 2 s was over"),
+            (Exit::DiskLimit("limit".into()), false, Outcome::Failed, "limit"),
             (Exit::Lost("gone".into()), false, Outcome::Lost, "gone"),
             (refused, true, Outcome::Refused, "seccomp: no"),
         ] {

@@ -294,13 +294,12 @@ impl Registry {
         &self.0.stopping
     }
 
-    /// Free bytes on the disk that holds the state.
+    /// Refuses what would leave less free on the state's disk than the operator's reserve.
     ///
     /// # Errors
-    /// When the system does not tell.
-    pub fn free_bytes(&self) -> std::io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.0.settings.state)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    /// When that is so, or the system does not tell.
+    pub fn check_room(&self, needed_bytes: u64) -> Result<(), super::RoomError> {
+        self.0.check_room(needed_bytes)
     }
 
     /// Gives a claim to a queued run's driver, or back.

@@ -14,7 +14,7 @@ use handoff_proto::{
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Live, admission::Claim};
+use super::{Live, RoomError, admission::Claim};
 use crate::{
     config::Config,
     store::{Quotas, Store, UserName},
@@ -192,6 +192,18 @@ impl Shared {
             .map(NonZeroU32::get)
             .collect();
         (HOST_UID_FIRST..).find(|uid| !used.contains(uid)).and_then(NonZeroU32::new)
+    }
+
+    /// Refuses what would leave less free than the operator's reserve, or comes when less is free.
+    pub(super) fn check_room(&self, needed_bytes: u64) -> Result<(), RoomError> {
+        let (state, reserve_bytes) =
+            (&self.settings.state, self.settings.config.store.reserve_bytes);
+        let disk = rustix::fs::statvfs(state).map_err(std::io::Error::from)?;
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free_bytes < needed_bytes.saturating_add(reserve_bytes) {
+            return Err(RoomError::Full { free_bytes, needed_bytes, reserve_bytes });
+        }
+        Ok(())
     }
 
     /// Holds off other claims while a uid is chosen and recorded.

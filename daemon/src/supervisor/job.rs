@@ -6,6 +6,7 @@ use std::time::Duration;
 use handoff_sandbox::{ExitStatus, Spec};
 use serde::{Deserialize, Serialize};
 
+use super::disk_limits::DiskLimits;
 use super::output::Position;
 use crate::egress::{Policy, Summary};
 
@@ -29,6 +30,9 @@ pub struct Job {
     pub output_limit_bytes: u64,
     /// How long a command may go on after it was asked to end because its time was over.
     pub kill_grace_ms: u64,
+    /// What the steps may write to the host's disk; nothing is measured without.
+    #[serde(default)]
+    pub disk: Option<DiskLimits>,
 }
 
 /// Describes one command of a job.
@@ -73,6 +77,11 @@ pub enum Ended {
     TimedOut {
         /// The limit.
         limit_seconds: u64,
+    },
+    /// It wrote more than it may, or the disk had become too full, so it was killed.
+    DiskLimit {
+        /// Which limit, for a human.
+        limit: String,
     },
     /// It was stopped through [`Attached`](super::Attached).
     Cancelled {
@@ -133,6 +142,7 @@ impl fmt::Display for Ended {
             Self::Code { code } => write!(f, "exit code {code}"),
             Self::Signal { signal } => write!(f, "signal {signal}"),
             Self::TimedOut { limit_seconds } => write!(f, "time limit of {limit_seconds} s"),
+            Self::DiskLimit { limit } => f.write_str(limit),
             Self::Cancelled { .. } => f.write_str("stopped"),
             Self::Refused { step, detail } => write!(f, "refused at {step}: {detail}"),
             Self::Lost { detail } => write!(f, "lost: {detail}"),
@@ -157,6 +167,10 @@ mod tests {
             (Ended::Code { code: 3 }, r#"{"kind":"code","code":3}"#),
             (Ended::Signal { signal: 9 }, r#"{"kind":"signal","signal":9}"#),
             (Ended::TimedOut { limit_seconds: 60 }, r#"{"kind":"timed_out","limit_seconds":60}"#),
+            (
+                Ended::DiskLimit { limit: "limit".into() },
+                r#"{"kind":"disk_limit","limit":"limit"}"#,
+            ),
             (
                 Ended::Cancelled { status: Some(ExitStatus::Signal(15)) },
                 r#"{"kind":"cancelled","status":{"signal":15}}"#,

@@ -25,6 +25,7 @@
 
 pub mod output;
 
+mod disk_limits;
 mod job;
 
 mod start;
@@ -40,6 +41,7 @@ mod process;
 
 pub use self::attach::{Attached, JobEvent, attach, started};
 pub use self::connection::AttachError;
+pub use self::disk_limits::{DiskLimits, watched};
 pub use self::job::{Ended, Job, JobExit, KILL_GRACE, OutputTotals, Step};
 pub use self::process::entry;
 pub use self::remains::Remains;

@@ -2,6 +2,7 @@
 //! and leaves nothing behind. Needs bubblewrap, and does as root what it does for anybody.
 
 mod death;
+mod disk;
 mod ending;
 mod job;
 mod output;

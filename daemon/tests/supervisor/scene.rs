@@ -104,6 +104,7 @@ impl Scene {
             setup_limit_seconds: None,
             output_limit_bytes: 1 << 30,
             kill_grace_ms: 300,
+            disk: None,
         }
     }
 

@@ -114,6 +114,8 @@ pub enum Exit {
     Signal(i32),
     /// Its wall time, in seconds, was over.
     TimedOut(u64),
+    /// It wrote more than it may, or the daemon's disk had become too full: which limit it was.
+    DiskLimit(String),
     /// Its sandbox or supervisor vanished.
     Lost(String),
     /// It was never started: this step failed, for this reason.
@@ -245,6 +247,7 @@ impl From<Exit> for wire::exited::How {
             Exit::Code(code) => Self::Code(code),
             Exit::Signal(signal) => Self::Signal(signal),
             Exit::TimedOut(seconds) => Self::TimedOutSeconds(seconds),
+            Exit::DiskLimit(limit) => Self::DiskLimit(limit),
             Exit::Lost(why) => Self::Lost(why),
             Exit::Refused { step, detail } => Self::Refused(wire::SetupFailure { step, detail }),
         }
@@ -258,6 +261,7 @@ impl From<wire::exited::How> for Exit {
             How::Code(code) => Self::Code(code),
             How::Signal(signal) => Self::Signal(signal),
             How::TimedOutSeconds(seconds) => Self::TimedOut(seconds),
+            How::DiskLimit(limit) => Self::DiskLimit(limit),
             How::Lost(why) => Self::Lost(why),
             How::Refused(failure) => Self::Refused { step: failure.step, detail: failure.detail },
         }

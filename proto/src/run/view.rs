@@ -17,7 +17,8 @@ impl From<&Run> for wire::RunView {
         let (exit_code, signal) = match run.exit {
             Some(Exit::Code(code)) => (Some(code), None),
             Some(Exit::Signal(signal)) => (None, Some(signal)),
-            Some(Exit::TimedOut(_) | Exit::Lost(_) | Exit::Refused { .. }) | None => (None, None),
+            Some(Exit::TimedOut(_) | Exit::DiskLimit(_) | Exit::Lost(_) | Exit::Refused { .. })
+            | None => (None, None),
         };
         let needs = match &run.state {
             State::NeedsInput(need) => Some(need.clone()),

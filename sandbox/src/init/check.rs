@@ -40,7 +40,11 @@ pub(super) fn everything(told: &ForInit, open: &Descriptors) -> Result<Isolation
         filters(&status)?,
         network(told)?,
         Layer::new(LayerName::Landlock, LayerState::Absent, "not used"),
-        Layer::new(LayerName::Disk, LayerState::Absent, "what is written to mounts is not limited"),
+        Layer::new(
+            LayerName::Disk,
+            LayerState::Absent,
+            "no hard limit on what is written to mounts",
+        ),
     ];
     identity(told, &status)?;
     descriptors(open)?;

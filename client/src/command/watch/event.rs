@@ -50,6 +50,7 @@ fn fields(event: &Event) -> Value {
         Event::Exited(Exit::Code(code)) => json!({ "exit_code": code }),
         Event::Exited(Exit::Signal(signal)) => json!({ "signal": signal }),
         Event::Exited(Exit::TimedOut(seconds)) => json!({ "timed_out_seconds": seconds }),
+        Event::Exited(Exit::DiskLimit(limit)) => json!({ "disk_limit": limit }),
         Event::Exited(Exit::Lost(why)) => json!({ "lost": why }),
         Event::Exited(Exit::Refused { step, detail }) => {
             json!({ "refused": { "step": step, "detail": detail } })
@@ -116,6 +117,7 @@ fn ended(exit: &Exit) -> String {
         Exit::Code(code) => format!("exited with code {code}"),
         Exit::Signal(signal) => format!("ended by signal {signal}"),
         Exit::TimedOut(seconds) => format!("ended by its time limit of {seconds} s"),
+        Exit::DiskLimit(limit) => format!("killed: {limit}"),
         Exit::Lost(why) => format!("lost: {why}"),
         Exit::Refused { step, detail } => format!("refused at {step}: {detail}"),
     }

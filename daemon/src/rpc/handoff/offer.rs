@@ -22,9 +22,6 @@ const KEY_BYTES: usize = 32;
 /// Largest plain manifest that is accepted from a network, in bytes: some two million files.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
-/// What must stay free on the store's disk.
-const FREE_FLOOR_BYTES: u64 = 64 << 20;
-
 /// An offer that may go on.
 pub(super) struct Accepted {
     pub(super) idempotency_key: Vec<u8>,
@@ -67,6 +64,8 @@ pub(super) fn check(
         )));
     }
     registry.settings().config.store.quota().check_entries(offer.entries)?;
+    // Also for who has nothing to send: a run writes.
+    registry.check_room(0)?;
     let contract =
         offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
     workspace::find_command(&contract, None, &registry.settings().tools)?;
@@ -88,16 +87,6 @@ fn snapshot_id(bytes: &[u8]) -> Result<SnapshotId, Status> {
     <[u8; 32]>::try_from(bytes)
         .map(SnapshotId::from_bytes)
         .map_err(|_| Status::invalid_argument("snapshot id is not 32 bytes"))
-}
-
-/// Refuses so many bytes where the disk cannot hold them.
-pub(super) fn check_room(registry: &Registry, bytes: u64) -> Result<(), Status> {
-    let needed = bytes + FREE_FLOOR_BYTES;
-    let free = registry.free_bytes()?;
-    if needed > free {
-        return Err(Refusal::disk_full(needed, free).into());
-    }
-    Ok(())
 }
 
 /// Promises the user room for what is lacking, or refuses it before it is sent.
@@ -136,6 +125,6 @@ impl Accepted {
         }
         workspace::find_command(&self.contract, Some(snapshot), &registry.settings().tools)?;
         let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
-        check_room(registry, upload + tree)
+        Ok(registry.check_room(upload.saturating_add(tree))?)
     }
 }

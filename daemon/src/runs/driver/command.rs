@@ -139,6 +139,7 @@ fn how(ended: Ended) -> Exit {
         Ended::Code { code } => Exit::Code(code),
         Ended::Signal { signal } => Exit::Signal(signal),
         Ended::TimedOut { limit_seconds } => Exit::TimedOut(limit_seconds),
+        Ended::DiskLimit { limit } => Exit::DiskLimit(limit),
         Ended::Cancelled { status } => match status.map(Ended::from) {
             Some(ended) => how(ended),
             None => Exit::Signal(SIGKILL),

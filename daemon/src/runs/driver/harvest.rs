@@ -131,6 +131,8 @@ impl Driver {
             setup_limit_seconds: None,
             output_limit_bytes: limits.disk_bytes,
             kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
+            // It can write to memory only.
+            disk: None,
         };
         supervisor::create(job, &description).await.map_err(chain)?;
         supervisor::start(job).await.map_err(chain)

@@ -10,9 +10,9 @@ use crate::{
     config::NetworkAccess,
     credentials::Credentials,
     egress::{self, Policy, UpstreamError, Wish},
-    runs::{Request, shared::Shared},
+    runs::{Request, RoomError, shared::Shared},
     store::UserName,
-    supervisor::{self, AttachError, Job, KILL_GRACE, Remains, StartError, Step},
+    supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE, Remains, StartError, Step},
     workspace::{self, Layout, Owner, PolicyInput, Purpose},
 };
 
@@ -29,6 +29,8 @@ enum PrepareError {
     Start(#[from] StartError),
     #[error("network")]
     Network(#[from] UpstreamError),
+    #[error("disk")]
+    Room(#[from] RoomError),
     #[error("preparation")]
     Panicked(#[from] tokio::task::JoinError),
 }
@@ -98,6 +100,7 @@ fn prepare(
 ) -> Result<Job, PrepareError> {
     let settings = &shared.settings;
     let owner = Owner::of(run);
+    shared.check_room(0)?;
     layout.create()?;
     let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(&run.contract, layout, owner)?;
@@ -132,6 +135,10 @@ fn prepare(
         setup_limit_seconds: Some(limit),
         output_limit_bytes: settings.config.runs.output_bytes,
         kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
+        disk: Some(DiskLimits::new(
+            settings.config.runs.disk_bytes,
+            settings.config.store.reserve_bytes,
+        )),
     })
 }
 

@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! going ── deadline, stop ──▶ asked (TERM) ── grace over, kill ──▶ killed
+//!   └─────────────── too much written to the disk ────────────────────▲
 //! ```
 
 use std::time::{Duration, Instant};
+
+use crate::supervisor::disk_limits::Breach;
 
 /// Decides over one command.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(super) enum Cause {
     Deadline,
     /// Somebody stopped it.
     Stop,
+    /// It did with the disk what it may not.
+    Disk(Breach),
 }
 
 /// What is to be done now; the greater one includes the lesser.
@@ -71,8 +76,18 @@ impl Ending {
 
     /// Takes a request to kill.
     pub(super) fn kill(&mut self) -> Option<Act> {
+        self.kill_for(Cause::Stop)
+    }
+
+    /// Takes the news that the disk suffers. There is no grace, which would be spent writing.
+    pub(super) fn exceed(&mut self, breach: Breach) -> Option<Act> {
+        self.kill_for(Cause::Disk(breach))
+    }
+
+    /// An earlier cause stays the cause.
+    fn kill_for(&mut self, cause: Cause) -> Option<Act> {
         let cause = match self.progress {
-            Progress::Going => Cause::Stop,
+            Progress::Going => cause,
             Progress::Asked { cause, .. } => cause,
             Progress::Killed { .. } => return None,
         };
@@ -170,6 +185,19 @@ mod tests {
         assert_eq!(ending.stop(start, SECOND), None);
         assert_eq!(ending.due(start + SECOND * 99), None);
         assert_eq!(ending.cause(), Some(Cause::Stop));
+    }
+
+    #[test]
+    fn whoever_fills_the_disk_is_killed_without_grace() {
+        let (start, mut ending) = ending(10);
+        let breach = Breach::Bytes(1);
+        assert_eq!(ending.exceed(breach), Some(Act::Kill));
+        assert_eq!(ending.exceed(breach), None);
+        assert_eq!(ending.cause(), Some(Cause::Disk(breach)));
+        let mut ending = Ending::new(None, SECOND);
+        ending.stop(start, SECOND);
+        assert_eq!(ending.exceed(breach), Some(Act::Kill));
+        assert_eq!(ending.cause(), Some(Cause::Stop), "it was to end anyway");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The supervisor itself: one process with one thread, because the sandbox dies with the thread
-//! that started it, and without a runtime, a database or a network, so that there is little that
-//! could ever make it end before its job does.
+//! The supervisor itself: one process, in which one thread does everything, because the sandbox dies
+//! with the thread that started it, and without a runtime, a database or a network, so that there is
+//! little that could ever make it end before its job does. A second thread only measures (`disk`).
 //!
 //! ```text
 //! daemon ──▶ supervise ──▶ supervise-detached ──▶ sandbox of step 1, of step 2, ... of the command
@@ -13,6 +13,7 @@ mod supervision;
 mod front;
 
 mod clients;
+mod disk;
 mod ending;
 mod live_step;
 mod verdict;

@@ -4,10 +4,11 @@
 use std::time::{Duration, Instant};
 
 use handoff_sandbox::{Ended as SandboxEnded, Next, Report, Signal, SpawnError};
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::complain;
+use super::disk::DiskWatch;
 use super::ending::{Act, Ending};
 use super::front::Front;
 use super::live_step::LiveStep;
@@ -24,9 +25,10 @@ pub(super) fn run(hold: Hold) {
         front: Front::new(job_dir, output, listener),
         buffer: Vec::new(),
         egress: job.egress.clone().unwrap_or_default(),
+        disk: None,
         oom_kills: None,
     };
-    let ended = supervision.run_steps(&job);
+    let ended = supervision.watch_and_run(&job);
     let Supervision { front, oom_kills, .. } = supervision;
     let (output, egress) = (front.output(), front.egress());
     front.close(JobExit { ended, output, oom_kills, egress }, lock);
@@ -38,6 +40,7 @@ struct Supervision {
     buffer: Vec<u8>,
     /// What steps with a fenced network may reach.
     egress: Policy,
+    disk: Option<DiskWatch>,
     oom_kills: Option<u64>,
 }
 
@@ -51,6 +54,17 @@ enum Role {
 }
 
 impl Supervision {
+    fn watch_and_run(&mut self, job: &Job) -> Ended {
+        match DiskWatch::start(job) {
+            Ok(disk) => self.disk = disk,
+            Err(error) => {
+                let detail = format!("watch the disk: {error}");
+                return Ended::Refused { step: "disk".into(), detail };
+            }
+        }
+        self.run_steps(job)
+    }
+
     fn run_steps(&mut self, job: &Job) -> Ended {
         let Some((command, setup)) = job.steps.split_last() else {
             let detail = "the job has no command".into();
@@ -74,6 +88,9 @@ impl Supervision {
     /// Runs one step until nothing of it is left.
     fn run_step(&mut self, step: &Step, role: Role, ending: &mut Ending) -> Close {
         self.front.enter(Phase::SettingUp { step: step.name.clone() });
+        if let Some(_demanded) = self.await_disk(ending) {
+            return Close::Ended(SandboxEnded::WithoutReport);
+        }
         let mut live = match LiveStep::start(&step.spec) {
             Ok(live) => live,
             Err(SpawnError::Refused(refusal)) => {
@@ -81,8 +98,11 @@ impl Supervision {
             }
             Err(error) => return Close::NotStarted(error.to_string()),
         };
+        if let Some(disk) = &self.disk {
+            disk.look_below(Some(live.running.pid()));
+        }
         let close = loop {
-            wait(&live, &self.front, ending.wake_at());
+            wait(live.poll_fds().chain(self.poll_fds()), ending.wake_at());
             if let Some(close) = self.hear_reports(&mut live, role) {
                 break close;
             }
@@ -99,12 +119,33 @@ impl Supervision {
                 Some(Act::Kill) => break Close::Ended(SandboxEnded::WithoutReport),
             }
         };
+        if let Some(disk) = &self.disk {
+            disk.look_below(None);
+        }
         if let Some(kills) = live.running.oom_kills() {
             self.oom_kills = Some(self.oom_kills.unwrap_or_default() + kills);
         }
         let notices = live.finish(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
         notices.into_iter().for_each(|notice| self.front.hear(notice));
         close
+    }
+
+    /// Waits until it is known what is on the disk before the first step; what is demanded meanwhile
+    /// is returned.
+    fn await_disk(&mut self, ending: &mut Ending) -> Option<Act> {
+        while self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
+            wait(self.poll_fds(), ending.wake_at());
+            if let Some(act) = self.demanded(ending) {
+                return Some(act);
+            }
+        }
+        None
+    }
+
+    fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let disk = self.disk.as_ref().map(DiskWatch::poll_fd);
+        let disk = disk.map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN));
+        self.front.poll_fds().chain(disk)
     }
 
     /// Takes what the sandbox reports; the end of the step is returned.
@@ -114,7 +155,13 @@ impl Supervision {
                 Ok(Next::Report(Report::Doors)) => self.open(live),
                 Ok(Next::Report(Report::Ready { isolation })) => match role {
                     Role::Setup => {}
-                    Role::Command => self.front.enter(Phase::Running { isolation }),
+                    Role::Command => {
+                        let isolation = match &self.disk {
+                            Some(disk) => disk.account(isolation),
+                            None => isolation,
+                        };
+                        self.front.enter(Phase::Running { isolation });
+                    }
                 },
                 Ok(Next::Report(Report::Refused(refusal))) => {
                     return Some(Close::Ended(SandboxEnded::Refused(refusal)));
@@ -140,9 +187,10 @@ impl Supervision {
         }
     }
 
-    /// Serves those who are attached and returns what they, or the time, demand.
+    /// Serves those who are attached and returns what they, the time or the disk demand.
     fn demanded(&mut self, ending: &mut Ending) -> Option<Act> {
-        let mut demanded = None;
+        let breach = self.disk.as_ref().and_then(DiskWatch::breach);
+        let mut demanded = breach.and_then(|breach| ending.exceed(breach));
         for request in self.front.serve() {
             demanded = demanded.max(match request {
                 ToSupervisor::Stop { grace_ms } => {
@@ -157,11 +205,11 @@ impl Supervision {
 }
 
 /// Waits until something happens or the time has come.
-fn wait(live: &LiveStep, front: &Front, wake_at: Option<Instant>) {
+fn wait<'a>(fds: impl Iterator<Item = PollFd<'a>>, wake_at: Option<Instant>) {
     let left = wake_at.map(|wake_at| wake_at.saturating_duration_since(Instant::now()));
     // A time too far away to be told is as good as none.
     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-    let mut fds: Vec<PollFd<'_>> = live.poll_fds().chain(front.poll_fds()).collect();
+    let mut fds: Vec<PollFd<'_>> = fds.collect();
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => complain("wait", &error),

@@ -21,6 +21,7 @@ pub(super) fn of_setup(name: &str, cause: Option<Cause>, close: Close) -> Option
     let detail = match (cause, close) {
         (Some(Cause::Stop), _) => return Some(Ended::Cancelled { status: None }),
         (Some(Cause::Deadline), _) => "the time for setting up was over".to_owned(),
+        (Some(Cause::Disk(breach)), _) => breach.to_string(),
         (None, Close::Ended(SandboxEnded::Exited(ExitStatus::Code(0)))) => return None,
         (None, Close::Ended(SandboxEnded::Exited(status))) => {
             format!("ended with {status}; see its output in the log")
@@ -41,6 +42,7 @@ pub(super) fn of_command(
 ) -> Ended {
     match (cause, close) {
         (Some(Cause::Deadline), _) => Ended::TimedOut { limit_seconds },
+        (Some(Cause::Disk(breach)), _) => Ended::DiskLimit { limit: breach.to_string() },
         (Some(Cause::Stop), Close::Ended(SandboxEnded::Exited(status))) => {
             Ended::Cancelled { status: Some(status) }
         }
@@ -69,6 +71,7 @@ mod tests {
     use handoff_sandbox::{Refusal, Step};
 
     use super::*;
+    use crate::supervisor::disk_limits::Breach;
 
     const DONE: Close = Close::Ended(SandboxEnded::Exited(ExitStatus::Code(0)));
     const KILLED: Close = Close::Ended(SandboxEnded::WithoutReport);
@@ -85,7 +88,8 @@ mod tests {
             (None, failed.clone(), "exit code 7"),
             (None, KILLED, "killed"),
             (None, Close::NotStarted("no memory".into()), "no memory"),
-            (Some(Cause::Deadline), failed, "time"),
+            (Some(Cause::Deadline), failed.clone(), "time"),
+            (Some(Cause::Disk(Breach::Bytes(1 << 30))), failed, "disk limit of 1 GiB"),
         ] {
             let ended = of_setup("npm ci", cause, close);
             let Some(Ended::Refused { step, detail }) = ended else { panic!("{ended:?}") };
@@ -100,6 +104,9 @@ mod tests {
             of_command(Some(Cause::Deadline), 60, DONE, None),
             Ended::TimedOut { limit_seconds: 60 }
         );
+        let disk = Some(Cause::Disk(Breach::Bytes(1 << 30)));
+        let limit = "disk limit of 1 GiB".to_owned();
+        assert_eq!(of_command(disk, 60, KILLED, None), Ended::DiskLimit { limit });
         let stop = Some(Cause::Stop);
         assert_eq!(of_setup("npm ci", stop, DONE), Some(Ended::Cancelled { status: None }));
         assert_eq!(of_command(stop, 0, KILLED, None), Ended::Cancelled { status: None });

@@ -1,0 +1,244 @@
+//! Watching what a job writes to the host's disk, from a thread of its own: a walk through a million
+//! files takes seconds, in which the supervisor has to read output and end what is to end. The
+//! thread starts no process and touches nothing; it only tells.
+
+mod measure;
+mod pace;
+mod unlinked;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use handoff_sandbox::{Access, Isolation, LayerName, Overlay};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::statvfs;
+use rustix::time::{ClockId, clock_gettime};
+
+use self::measure::{Measured, measure};
+use self::unlinked::unlinked;
+use super::complain;
+use crate::supervisor::disk_limits::{Breach, DiskLimits};
+use crate::supervisor::job::Job;
+
+/// How often the room on the disk is looked at, which costs nothing.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The watch over one job; ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct DiskWatch {
+    limits: DiskLimits,
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+/// What the thread and the supervisor tell each other.
+#[derive(Debug)]
+struct Shared {
+    /// Readable once there is something to be told.
+    news: OwnedFd,
+    /// It is known what was there before the job.
+    ready: AtomicBool,
+    breach: OnceLock<Breach>,
+    /// The process that holds the jail; 0 while there is none.
+    top: AtomicU32,
+    ended: AtomicBool,
+}
+
+impl DiskWatch {
+    /// Starts to watch a job that has limits, before its first step.
+    pub(super) fn start(job: &Job) -> io::Result<Option<Self>> {
+        let Some(limits) = job.disk else { return Ok(None) };
+        let roots = roots(job);
+        let shared = Arc::new(Shared {
+            news: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            ready: AtomicBool::new(false),
+            breach: OnceLock::new(),
+            top: AtomicU32::new(0),
+            ended: AtomicBool::new(false),
+        });
+        let watch = Watch { limits, roots, shared: Arc::clone(&shared) };
+        let spawned = thread::Builder::new().name("disk".into()).spawn(move || watch.run())?;
+        Ok(Some(Self { limits, shared, thread: spawned.thread().clone() }))
+    }
+
+    /// Readable once the watch is ready, and again when there is a breach.
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.shared.news.as_fd()
+    }
+
+    /// Tells whether a step may start: what was there before is known.
+    pub(super) fn is_ready(&self) -> bool {
+        let ready = self.shared.ready.load(Ordering::Acquire);
+        if ready {
+            self.hear();
+        }
+        ready
+    }
+
+    /// Tells what the job did that it may not.
+    pub(super) fn breach(&self) -> Option<Breach> {
+        self.hear();
+        self.shared.breach.get().copied()
+    }
+
+    /// Names the process whose descendants are the job's; none while there is none.
+    pub(super) fn look_below(&self, pid: Option<u32>) {
+        self.shared.top.store(pid.unwrap_or_default(), Ordering::Release);
+    }
+
+    /// Says in an account of what holds a run in that it is watched.
+    pub(super) fn account(&self, mut isolation: Isolation) -> Isolation {
+        let is_disk = |name| name == LayerName::Disk;
+        if let Some(layer) = isolation.layers.iter_mut().find(|layer| is_disk(layer.name)) {
+            *layer = handoff_sandbox::Layer { fix: None, ..self.limits.layer() };
+        }
+        isolation
+    }
+
+    fn hear(&self) {
+        // Nothing new is no failure, and that something is there is all that is told.
+        let _count = rustix::io::read(&self.shared.news, &mut [0_u8; 8]);
+    }
+}
+
+impl Drop for DiskWatch {
+    fn drop(&mut self) {
+        // Nobody waits for the thread: the process ends next.
+        self.shared.ended.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// The thread's side.
+struct Watch {
+    limits: DiskLimits,
+    roots: Vec<PathBuf>,
+    shared: Arc<Shared>,
+}
+
+/// The room on the disk of each root, in bytes and inodes.
+type Room = Vec<(u64, u64)>;
+
+impl Watch {
+    fn run(self) {
+        let (mut room, started) = (self.room(), processor_time());
+        let before = self.measure();
+        let mut cost = processor_time().saturating_sub(started);
+        let (mut grown, mut ended_at) = (Measured::default(), Instant::now());
+        self.shared.ready.store(true, Ordering::Release);
+        self.tell();
+        loop {
+            thread::park_timeout(TICK);
+            if self.shared.ended.load(Ordering::Acquire) {
+                return;
+            }
+            let now = self.room();
+            let is_short = now.iter().any(|(bytes, _)| *bytes < self.limits.reserve_bytes);
+            let hurry = is_short || self.is_lost(&room, &now, grown);
+            if !pace::is_due(cost, ended_at.elapsed(), hurry) {
+                continue;
+            }
+            let started = processor_time();
+            room = now;
+            grown = growth(before, self.measure());
+            cost = processor_time().saturating_sub(started);
+            ended_at = Instant::now();
+            if let Some(breach) = self.judge(grown, is_short) {
+                // Set once only: this is the last thing that the thread does.
+                let _first = self.shared.breach.set(breach);
+                self.tell();
+                return;
+            }
+        }
+    }
+
+    fn measure(&self) -> Measured {
+        let mut found = measure(&self.roots, &self.shared.ended);
+        let top = self.shared.top.load(Ordering::Acquire);
+        if top != 0 {
+            let held = unlinked(top);
+            found.bytes += held.bytes;
+            found.files += held.files;
+        }
+        found
+    }
+
+    fn room(&self) -> Room {
+        let of_disk = |root: &PathBuf| match statvfs(root) {
+            // A file system without a fixed number of inodes says that it has none.
+            Ok(disk) if disk.f_files == 0 => (disk.f_bavail * disk.f_frsize, u64::MAX),
+            Ok(disk) => (disk.f_bavail * disk.f_frsize, disk.f_favail),
+            Err(error) => {
+                complain("look at the room on the disk", &error);
+                (u64::MAX, u64::MAX)
+            }
+        };
+        self.roots.iter().map(of_disk).collect()
+    }
+
+    /// Whether the disk has lost so much room since the last measurement, to whomever, that the job
+    /// may have reached its limit.
+    fn is_lost(&self, before: &Room, now: &Room, grown: Measured) -> bool {
+        let left_bytes = self.limits.bytes.saturating_sub(grown.bytes);
+        let left_files = self.limits.files.saturating_sub(grown.files);
+        before.iter().zip(now).any(|(before, now)| {
+            before.0.saturating_sub(now.0) > left_bytes
+                || before.1.saturating_sub(now.1) > left_files
+        })
+    }
+
+    fn judge(&self, grown: Measured, is_short: bool) -> Option<Breach> {
+        let DiskLimits { bytes, files, reserve_bytes } = self.limits;
+        // What is in a closed directory is not known, and may be what fills the disk.
+        let has_grown = grown.bytes > 0 || grown.files > 0 || grown.closed > 0;
+        match grown {
+            Measured { bytes: found, .. } if found > bytes => Some(Breach::Bytes(bytes)),
+            Measured { files: found, .. } if found > files => Some(Breach::Files(files)),
+            Measured { too_deep: true, .. } => Some(Breach::Depth),
+            _ if is_short && has_grown => Some(Breach::Reserve(reserve_bytes)),
+            _ => None,
+        }
+    }
+
+    fn tell(&self) {
+        if let Err(error) = rustix::io::write(&self.shared.news, &1_u64.to_ne_bytes()) {
+            complain("tell about the disk", &error);
+        }
+    }
+}
+
+fn growth(before: Measured, now: Measured) -> Measured {
+    Measured {
+        bytes: now.bytes.saturating_sub(before.bytes),
+        files: now.files.saturating_sub(before.files),
+        closed: now.closed.saturating_sub(before.closed),
+        too_deep: now.too_deep && !before.too_deep,
+    }
+}
+
+/// Everything of the host's that the job may write to, none of it within another.
+fn roots(job: &Job) -> Vec<PathBuf> {
+    let specs = || job.steps.iter().map(|step| &step.spec);
+    let mounts = specs().flat_map(|spec| &spec.mounts).map(|mount| (mount.access, &mount.source));
+    let overlays = specs().flat_map(|spec| &spec.overlays);
+    let changes = overlays.map(|Overlay { access, changes, .. }| (*access, changes));
+    let mut roots: Vec<PathBuf> = mounts
+        .chain(changes)
+        .filter(|(access, _)| *access == Access::ReadWrite)
+        .map(|(_, root)| root.clone())
+        .collect();
+    // What contains another comes right before it.
+    roots.sort();
+    roots.dedup_by(|later, earlier| later.starts_with(&*earlier));
+    roots
+}
+
+/// What this thread has used of a processor.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}

@@ -5,20 +5,15 @@
 
 use std::time::Duration;
 
+use handoff_proto::path::is_harmful;
 use handoff_proto::wire;
 
 use crate::json::rfc3339;
 
-/// Characters that change how the text around them is shown without being seen themselves.
-const INVISIBLE: [char; 14] = [
-    '\u{200b}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}',
-    '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
-];
-
 /// One line of harmless text, cut to so many characters.
 #[must_use]
 pub fn one_line(text: &str, chars_max: usize) -> String {
-    let plain = |c: char| if c.is_control() || INVISIBLE.contains(&c) { ' ' } else { c };
+    let plain = |c: char| if is_harmful(c) { ' ' } else { c };
     let plain: String = text.chars().map(plain).collect();
     let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(&line, chars_max)
@@ -62,7 +57,7 @@ fn quoted(word: &[u8]) -> String {
     if !text.is_empty() && text.chars().all(harmless) {
         return text.into_owned();
     }
-    let special = |c: char| c.is_control() || c == '\u{fffd}' || INVISIBLE.contains(&c);
+    let special = |c: char| is_harmful(c) || c == '\u{fffd}';
     if text.contains(special) {
         // The one form of quotes in which a shell reads escapes.
         let escaped: String = word
@@ -174,7 +169,7 @@ mod tests {
         #[test]
         fn no_text_leaves_its_line(text in any::<String>(), words in proptest::collection::vec(any::<Vec<u8>>(), 0..4)) {
             for line in [one_line(&text, 50), command_line(&words)] {
-                prop_assert!(!line.contains(|c: char| c.is_control() || INVISIBLE.contains(&c)), "{line:?}");
+                prop_assert!(!line.contains(is_harmful), "{line:?}");
             }
             prop_assert!(one_line(&text, 50).chars().count() <= 50);
         }

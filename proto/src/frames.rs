@@ -92,6 +92,11 @@ impl<F: FnMut() -> io::Result<Option<Frame>>> BufRead for FrameReader<F> {
                 let message = format!("frame at offset {got}, expected offset {expected}");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
+            // Or else a stream could go on for ever without ever being too long.
+            if frame.data.is_empty() {
+                let message = format!("frame at offset {} is empty", frame.offset);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
             self.offset += frame.data.len() as u64;
             self.current = frame.data;
         }
@@ -158,5 +163,12 @@ mod tests {
         let frame = |offset, data: &'static [u8]| Frame { offset, data: Bytes::from_static(data) };
         assert!(read_back(vec![frame(0, b"ab"), frame(3, b"cd")]).is_err());
         assert!(read_back(vec![frame(0, b"ab"), frame(2, b"cd")]).is_ok());
+    }
+
+    #[test]
+    fn a_stream_cannot_go_on_without_content() {
+        let empty = || Ok(Some(Frame { offset: 0, data: Bytes::new() }));
+        let error = FrameReader::new(empty).read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("is empty"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 pub use self::absolute::AbsolutePath;
-pub use self::escape::escaped;
+pub use self::escape::{escaped, harmless, is_harmful};
 pub use self::git_spelling::is_git_spelling;
 pub use self::unescape::unescaped;
 

@@ -89,6 +89,10 @@ async fn pull(args: Args, context: &Context) -> anyhow::Result<Exit> {
         remote.runs().show(selector).await.map_err(|status| remote.error(status))?.into_inner();
     let ledger = Ledger::new(&context.settings.places);
     let returned = returned(&remote, run, &ledger).await?;
+    // The remote alone must not choose which directory of this machine is written to.
+    if returned.handed_off_at.is_none() && returned.base.root != context.root()? {
+        return Err(Ending::NotFromHere(returned.base.root).into());
+    }
     let pull = Pull::open(context, remote, returned, args.yes)?;
     let report = pull.to(destination).await?;
     match context.output.format() {

@@ -13,7 +13,9 @@ use std::io::{self, IsTerminal as _, Write};
 use serde::Serialize;
 
 pub use progress::Progress;
-pub use terminal::{TerminalFilter, escape_controls};
+pub use terminal::TerminalFilter;
+
+use handoff_proto::path::{harmless, is_harmful};
 
 use crate::exit::Explained;
 
@@ -117,11 +119,7 @@ impl Output {
     /// Where standard output cannot be written.
     pub fn text(&self, text: &str) -> Result<(), WriteError> {
         let mut out = io::stdout().lock();
-        if self.out_terminal {
-            out.write_all(escape_controls(text).as_bytes())?;
-        } else {
-            out.write_all(text.as_bytes())?;
-        }
+        out.write_all(shown(text, self.out_terminal).as_bytes())?;
         Ok(out.flush()?)
     }
 
@@ -131,9 +129,8 @@ impl Output {
     ///
     /// Where standard output cannot be written.
     pub fn json(&self, value: &impl Serialize) -> Result<(), WriteError> {
-        let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
-        line.push(b'\n');
-        self.bytes(Stream::Out, &line)
+        let line = serde_json::to_string(value).map_err(io::Error::from)?;
+        self.bytes(Stream::Out, format!("{}\n", harmless_json(&line)).as_bytes())
     }
 
     /// Writes bytes as they are. Run a [`TerminalFilter`] over what a remote sent first where the
@@ -162,7 +159,7 @@ impl Output {
     }
 
     fn tell(&self, line: impl Display) {
-        let line = format!("{}\n", escape_controls(&line.to_string()));
+        let line = format!("{}\n", one_item(&line.to_string()));
         // Nobody is left to be told that standard error is closed.
         drop(self.bytes(Stream::Err, line.as_bytes()));
     }
@@ -176,11 +173,14 @@ impl Output {
                     self.tell(format_args!("hint: {hint}"));
                 }
             }
-            Format::Json => self.tell(serde_json::json!({
-                "error": error.message,
-                "code": error.exit.code(),
-                "hint": error.hint,
-            })),
+            Format::Json => {
+                let object = serde_json::json!({
+                    "error": error.message,
+                    "code": error.exit.code(),
+                    "hint": error.hint,
+                });
+                self.tell(harmless_json(&object.to_string()));
+            }
         }
     }
 
@@ -188,5 +188,67 @@ impl Output {
     #[must_use]
     pub fn progress(&self, what: &str, bytes: u64) -> Progress {
         Progress::start(self.clone(), what, bytes)
+    }
+}
+
+/// Text of a result as it is printed: to programs as it is.
+fn shown(text: &str, to_terminal: bool) -> String {
+    if to_terminal { harmless(text) } else { text.to_owned() }
+}
+
+/// One item of talk: what goes on for several lines is indented, so that no line of it passes for
+/// an item of its own.
+fn one_item(text: &str) -> String {
+    harmless(text.trim_end()).replace('\n', "\n  ")
+}
+
+/// The same JSON in characters that no terminal acts upon: such ones stand in strings only, where
+/// they can be written as escapes.
+fn harmless_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_harmful(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOSTILE: &str = "a\x1b[2Jb\u{9b}31mc\u{202e}d\x08e\rf\x7fg\u{e0041}h";
+
+    fn is_harmless(text: &str) -> bool {
+        !text.chars().any(|c| is_harmful(c) && !matches!(c, '\n' | '\t'))
+    }
+
+    #[test]
+    fn results_reach_a_terminal_escaped_and_a_program_as_they_are() {
+        assert!(is_harmless(&shown(HOSTILE, true)), "{}", shown(HOSTILE, true));
+        assert_eq!(shown(HOSTILE, false), HOSTILE);
+    }
+
+    #[test]
+    fn no_line_of_a_message_passes_for_another_message() {
+        let item = one_item("error: no\nhint: run `rm -rf ~`\x1b[A\n");
+        assert_eq!(item, "error: no\n  hint: run `rm -rf ~`\\x1b[A");
+    }
+
+    proptest! {
+        #[test]
+        fn json_means_the_same_and_is_harmless(text in any::<String>()) {
+            let text = format!("{text}{HOSTILE}");
+            let json = harmless_json(&serde_json::to_string(&text).unwrap());
+            prop_assert!(is_harmless(&json) && !json.contains('\n'), "{}", json);
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
     }
 }

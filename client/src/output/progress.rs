@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use handoff_proto::path::harmless;
+
 use super::{Format, Output, Stream};
 
 /// How often a line is printed where standard error is no terminal.
@@ -32,7 +34,7 @@ impl Progress {
         .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden())
             .with_style(style)
-            .with_message(what.to_owned());
+            .with_message(harmless(what));
         let begun = Instant::now();
         Self {
             output,

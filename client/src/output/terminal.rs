@@ -2,20 +2,13 @@
 
 use std::fmt::Write as _;
 
+use handoff_proto::path::harmless;
+
 /// The longest colour sequence that is waited for; longer ones are shown escaped.
 const SEQUENCE_MAX: usize = 64;
 
-/// Escapes every control character but the newline and the tab.
-#[must_use]
-pub fn escape_controls(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        push(&mut safe, character);
-    }
-    safe
-}
-
-/// Passes text, newlines, tabs and colour sequences; escapes all other control characters.
+/// Passes text, newlines, tabs and colour sequences; escapes all that a terminal would act upon
+/// otherwise.
 ///
 /// Works on a stream: a sequence or a character may be split between two calls.
 #[derive(Debug, Default)]
@@ -41,6 +34,7 @@ impl TerminalFilter {
                     safe.push_str(&String::from_utf8_lossy(&rest[..length]));
                     rest = &rest[length..];
                 }
+                Taken::Nothing => rest = &rest[1..],
                 Taken::Escaped => {
                     push_byte(&mut safe, byte);
                     rest = &rest[1..];
@@ -70,6 +64,8 @@ impl TerminalFilter {
 enum Taken {
     /// Pass so many bytes.
     Verbatim(usize),
+    /// Leave one byte out.
+    Nothing,
     /// Show one byte escaped.
     Escaped,
     /// Show a character escaped where it is a control character.
@@ -93,11 +89,11 @@ fn colour(bytes: &[u8]) -> Taken {
     }
 }
 
-/// A carriage return is harmless only right before a newline: alone it lets text overwrite text.
+/// A carriage return says nothing right before a newline; elsewhere it lets text overwrite text.
 fn line_end(bytes: &[u8]) -> Taken {
     match bytes.get(1) {
         None => Taken::Incomplete,
-        Some(b'\n') => Taken::Verbatim(1),
+        Some(b'\n') => Taken::Nothing,
         Some(_) => Taken::Escaped,
     }
 }
@@ -117,14 +113,7 @@ fn plain(bytes: &[u8]) -> Taken {
 }
 
 fn push(safe: &mut String, character: char) {
-    if matches!(character, '\n' | '\t') || !character.is_control() {
-        safe.push(character);
-    } else {
-        let mut buffer = [0; 4];
-        for byte in character.encode_utf8(&mut buffer).bytes() {
-            push_byte(safe, byte);
-        }
-    }
+    safe.push_str(&harmless(character.encode_utf8(&mut [0; 4])));
 }
 
 fn push_byte(safe: &mut String, byte: u8) {
@@ -136,6 +125,7 @@ fn push_byte(safe: &mut String, byte: u8) {
 
 #[cfg(test)]
 mod tests {
+    use handoff_proto::path::is_harmful;
     use proptest::prelude::*;
 
     use super::*;
@@ -152,8 +142,15 @@ mod tests {
         assert_eq!(filtered(&[b"\x1b[1;31mred\x1b[0m\n"]), "\x1b[1;31mred\x1b[0m\n");
         assert_eq!(filtered(&[b"\x1b]0;title\x07"]), "\\x1b]0;title\\x07");
         assert_eq!(filtered(&[b"\x1b[2J"]), "\\x1b[2J");
-        assert_eq!(filtered(&[b"a\rb\r\n"]), "a\\rb\r\n");
-        assert_eq!(filtered(&["\u{9b}2J".as_bytes()]), "\\xc2\\x9b2J");
+        assert_eq!(filtered(&[b"a\rb\r\n"]), "a\\rb\n");
+        assert_eq!(filtered(&["\u{9b}2J".as_bytes()]), "\\u{9b}2J");
+        assert_eq!(filtered(&["\u{202e}gnp.exe".as_bytes()]), "\\u{202e}gnp.exe");
+        assert_eq!(filtered(&["👩\u{200d}💻".as_bytes()]), "👩\u{200d}💻");
+        assert_eq!(filtered(&[b"abc\x08\x08\x08\x7f"]), "abc\\x08\\x08\\x08\\x7f");
+        for sequence in ["[1A", "[K", "[?1049h", "]8;;x\x1b\\", "P1$r", "_x", "c", "[31;m\x1b[6n"] {
+            let shown = filtered(&[format!("\x1b{sequence}").as_bytes()]);
+            assert!(shown.starts_with("\\x1b") || shown.starts_with("\x1b[31;m\\x1b"), "{shown:?}");
+        }
         assert_eq!(filtered(&[b"\xff\xfe"]), "\\xff\\xfe");
         assert_eq!(filtered(&["grün\t✓".as_bytes()]), "grün\t✓");
     }
@@ -168,6 +165,32 @@ mod tests {
         assert!(filtered(&[b"\x1b[", &[b'1'; 1000]]).starts_with("\\x1b[111"));
     }
 
+    /// Whether this is text, newlines, tabs and colour sequences, and nothing else.
+    fn is_safe(shown: &str) -> bool {
+        let mut rest = shown;
+        while let Some(at) = rest.find(|c| is_harmful(c) && !matches!(c, '\n' | '\t')) {
+            let Some(parameters) = rest[at..].strip_prefix("\x1b[") else { return false };
+            let end = parameters.trim_start_matches(|c: char| "0123456789;:".contains(c));
+            let Some(after) = end.strip_prefix('m') else { return false };
+            rest = after;
+        }
+        true
+    }
+
+    /// What programs write to take a terminal over, as material for mutations.
+    const SEEDS: [&str; 10] = [
+        "\x1b[1;38:5:200mcolour\x1b[0m",
+        "\x1b]0;title\x07",
+        "\x1b]52;c;aGVsbG8=\x1b\\",
+        "\x1b]8;;http://x\x1b\\text\x1b]8;;\x1b\\",
+        "\x1bP+q544e\x1b\\",
+        "\x1b[2J\x1b[H\x1b[?25l",
+        "\u{9b}31m\u{9d}0;x\u{9c}",
+        "\u{202e}\u{2066}abc\u{2069}\u{202c}",
+        "a\rb\r\nc\x08\x7f",
+        "ü✓👩\u{200d}💻\u{feff}\u{e0041}",
+    ];
+
     proptest! {
         #[test]
         fn nothing_but_colours_leaves_the_filter(
@@ -175,14 +198,38 @@ mod tests {
         ) {
             let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
             let safe = filtered(&parts);
-            let mut rest = safe.as_str();
-            while let Some(at) = rest.find(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
-                let tail = &rest[at..];
-                let colour = tail.starts_with("\x1b[")
-                    && tail[2..].trim_start_matches(|c: char| "0123456789;:".contains(c)).starts_with('m');
-                prop_assert!(colour || tail.starts_with("\r\n"), "{:?}", safe);
-                rest = &tail[1..];
+            prop_assert!(is_safe(&safe), "{:?}", safe);
+        }
+
+        #[test]
+        fn neither_do_mutated_sequences_however_they_are_cut(
+            seeds in proptest::collection::vec(0..SEEDS.len(), 1..6),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let mut bytes: Vec<u8> = seeds.iter().flat_map(|&seed| SEEDS[seed].bytes()).collect();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                match byte % 3 {
+                    0 => bytes[place] = byte,
+                    1 => bytes.insert(place, byte),
+                    _ => drop(bytes.remove(place)),
+                }
+                if bytes.is_empty() {
+                    bytes.push(byte);
+                }
             }
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+            cuts.sort_unstable();
+            let (mut parts, mut start) = (Vec::new(), 0);
+            for end in cuts.into_iter().chain([bytes.len()]) {
+                parts.push(&bytes[start..end]);
+                start = end;
+            }
+            let safe = filtered(&parts);
+            prop_assert!(is_safe(&safe), "{:?}", safe);
+            // Where a stream is cut makes no difference.
+            prop_assert_eq!(safe, filtered(&[&bytes]));
         }
     }
 }

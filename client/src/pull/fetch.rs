@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
 use handoff_proto::bundle::{BundleError, BundleLimits, Item, Reader};
 use handoff_proto::chunk::{ChunkId, ChunkRef};
@@ -12,12 +13,18 @@ use handoff_proto::manifest::{
 use handoff_proto::wire::manifest_request::Which;
 use handoff_proto::wire::{ChunksRequest, Frame, ManifestRequest, RunSelector};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Streaming;
 
 use super::chunks::{ChunkError, Chunks};
 use crate::remote::{self, Remote};
 
 /// Frames that may wait for the disk.
 const FRAMES_AHEAD: usize = 8;
+
+/// A remote that sends nothing for this long, though it answers for its connection, keeps the user
+/// waiting for no reason: it reads what it has.
+const IDLE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 120 });
 
 /// Ids in one message: 512 KiB of them.
 const IDS_PER_MESSAGE: usize = 16 * 1024;
@@ -34,6 +41,12 @@ pub enum FetchError {
     /// A manifest larger than any that is accepted.
     #[error("the manifest has {0} bytes, which is more than this program accepts")]
     TooLarge(u64),
+    /// A stream that goes on without saying anything.
+    #[error("the remote sent an empty frame")]
+    EmptyFrame,
+    /// A stream that neither goes on nor ends.
+    #[error("the remote sent nothing for {} s", IDLE.as_secs())]
+    Idle,
     /// A manifest that breaks a rule.
     #[error("the manifest of the run is refused")]
     Manifest(#[from] ManifestError),
@@ -124,16 +137,20 @@ pub async fn contents(
     let reading = tokio::task::spawn_blocking(move || read(receiver, &lacking, chunks, on_bytes));
     let mut failure = None;
     loop {
-        match frames.message().await {
+        let next = tokio::select! {
+            next = next(remote, &mut frames) => next,
+            // The reader has all it wants, or says why it does not go on.
+            () = sender.closed() => break,
+        };
+        match next {
             Ok(Some(frame)) => {
-                // A reader that has gone away says itself why.
                 if sender.send(frame).await.is_err() {
                     break;
                 }
             }
             Ok(None) => break,
-            Err(status) => {
-                failure = Some(remote.error(status));
+            Err(error) => {
+                failure = Some(error);
                 break;
             }
         }
@@ -141,8 +158,16 @@ pub async fn contents(
     drop(sender);
     let read = reading.await.map_err(|_| FetchError::Interrupted)?;
     match failure {
-        Some(failure) => Err(failure.into()),
+        Some(failure) => Err(failure),
         None => read,
+    }
+}
+
+/// The next message of a stream.
+async fn next<T>(remote: &Remote, stream: &mut Streaming<T>) -> Result<Option<T>, FetchError> {
+    match timeout(IDLE, stream.message()).await {
+        Ok(message) => message.map_err(|status| remote.error(status).into()),
+        Err(_elapsed) => Err(FetchError::Idle),
     }
 }
 
@@ -153,9 +178,12 @@ async fn manifest(remote: &Remote, run: &str, which: Which) -> Result<Vec<u8>, F
     let mut frames = answer.into_inner();
     let (mut packed, mut announced) = (Vec::new(), 0);
     let mut size = 0;
-    while let Some(part) = frames.message().await.map_err(|status| remote.error(status))? {
+    while let Some(part) = next(remote, &mut frames).await? {
         announced = part.manifest_bytes;
         let frame = part.frame.unwrap_or_default();
+        if frame.data.is_empty() {
+            return Err(FetchError::EmptyFrame);
+        }
         size += frame.data.len() as u64;
         if announced > size_max || size > size_max {
             return Err(FetchError::TooLarge(announced.max(size)));
@@ -210,6 +238,9 @@ fn read(
 fn selector(run: &str) -> RunSelector {
     RunSelector { run: run.to_owned(), directory: Vec::new() }
 }
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

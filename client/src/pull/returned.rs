@@ -1,12 +1,16 @@
 //! What a run started from and what it returned.
 
 use handoff_proto::manifest::{ResultId, ResultManifest, SnapshotId, SnapshotManifest, Timestamp};
-use handoff_proto::run::RunId;
+use handoff_proto::run::{RunId, RunName};
 use handoff_proto::wire::RunView;
 
 use super::fetch::{self, FetchError};
 use crate::remote::Remote;
 use crate::runs::{HandedOff, Ledger};
+use crate::wording::one_line;
+
+/// Longest text of a remote in a message, in characters.
+const WORDS_MAX: usize = 1024;
 
 /// A finished run with its result.
 #[derive(Debug)]
@@ -84,9 +88,12 @@ pub async fn returned(
     run: RunView,
     ledger: &Ledger,
 ) -> Result<Returned, ReturnedError> {
-    let name = || run.name.clone();
+    let name = || one_line(&run.name, WORDS_MAX);
     if run.outcome.is_empty() {
-        return Err(ReturnedError::Unfinished { name: name(), state: run.state.clone() });
+        return Err(ReturnedError::Unfinished {
+            name: name(),
+            state: one_line(&run.state, WORDS_MAX),
+        });
     }
     if run.result.is_empty() {
         return Err(no_result(&run));
@@ -96,9 +103,15 @@ pub async fn returned(
     let snapshot_id = SnapshotId::from_bytes(id(&run.snapshot, "snapshot")?);
     let result_id = ResultId::from_bytes(id(&run.result, "result")?);
     let failed = |error: FetchError| ReturnedError::Fetch { name: name(), source: Box::new(error) };
+    let run_id = RunId::parse(&run.id).map_err(|_| senseless("id"))?;
+    // It becomes a part of paths and branches.
+    RunName::parse(&run.name).map_err(|_| senseless("name"))?;
+    let known = ledger.recall(&run_id).ok().flatten();
+    let known = known.filter(|known| known.remote == remote.name());
+    if known.as_ref().is_some_and(|known| known.snapshot != snapshot_id) {
+        return Err(ReturnedError::OtherBase { name: name() });
+    }
     // What is remembered only saves a call: whatever is wrong with it, the remote has it too.
-    let known = RunId::parse(&run.id).ok().and_then(|id| ledger.recall(&id).ok().flatten());
-    let known = known.filter(|known| known.snapshot == snapshot_id);
     let handed_off_at = known.as_ref().map(moment);
     let base = async {
         match remembered(ledger, known).await {
@@ -131,13 +144,13 @@ async fn remembered(ledger: &Ledger, known: Option<HandedOff>) -> Option<Snapsho
 }
 
 fn no_result(run: &RunView) -> ReturnedError {
-    let name = run.name.clone();
+    let name = one_line(&run.name, WORDS_MAX);
     if !run.result_failure.is_empty() {
-        return ReturnedError::NotCollected { name, why: run.result_failure.clone() };
+        return ReturnedError::NotCollected { name, why: one_line(&run.result_failure, WORDS_MAX) };
     }
-    let why = match run.outcome_detail.as_str() {
-        "" => format!("it {}", run.outcome.replace('_', " ")),
-        detail => format!("{}, {detail}", run.outcome.replace('_', " ")),
+    let why = match one_line(&run.outcome_detail, WORDS_MAX).as_str() {
+        "" => format!("it {}", one_line(&run.outcome, WORDS_MAX).replace('_', " ")),
+        detail => format!("{}, {detail}", one_line(&run.outcome, WORDS_MAX).replace('_', " ")),
     };
     ReturnedError::Nothing { name, why }
 }

@@ -11,6 +11,7 @@ use rustls::AlertDescription;
 use tonic::Status;
 
 use super::dial::{CredentialError, DialError};
+use crate::wording::one_line;
 
 /// What a remote could not do for us.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,9 @@ pub enum Error {
     },
 }
 
+/// Longest message or hint of a remote, in characters.
+const WORDS_MAX: usize = 4096;
+
 impl Error {
     /// What a failed call means.
     pub(super) fn from_status(remote: &str, status: Status) -> Self {
@@ -95,6 +99,9 @@ impl Error {
             // gRPC itself gives no words, for example about a call that an older daemon lacks.
             problem.message = format!("remote {remote} answers: {}", status.code());
         }
+        // Whatever it says, it is one line each.
+        problem.message = one_line(&problem.message, WORDS_MAX);
+        problem.hint = one_line(&problem.hint, WORDS_MAX);
         Self::Refused { remote: remote.to_owned(), problem: Box::new(problem) }
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a world that cannot be set up fails the test")]
 
+mod corpus;
 mod crash;
 mod elsewhere;
 mod hostile;

@@ -20,6 +20,30 @@ pub fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+/// Shows text of several lines so that no terminal acts upon it: newline and tab stay, and joiners
+/// and soft hyphens, without which some scripts and emoji cannot be written; everything else that
+/// [`escaped`] escapes is escaped, but for the backslash.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => safe.push(character),
+            _ if is_harmful(character) => push_escaped(&mut safe, character),
+            _ => safe.push(character),
+        }
+    }
+    safe
+}
+
+/// Whether a terminal acts upon a character, or shows what is around it in another order, without
+/// showing the character itself.
+#[must_use]
+pub fn is_harmful(character: char) -> bool {
+    let is_needed = matches!(character, '\u{ad}' | '\u{200c}' | '\u{200d}');
+    character.is_control() || (is_invisible(character) && !is_needed)
+}
+
 fn push_escaped(text: &mut String, character: char) {
     match character {
         '\\' => text.push_str("\\\\"),

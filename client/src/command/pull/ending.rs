@@ -13,6 +13,9 @@ pub(in crate::command) enum Ending {
     /// The tree that was handed off is not on this machine.
     #[error("{0}, which the run was handed off from, is not on this machine")]
     NoTree(AbsolutePath),
+    /// Nobody here remembers the run, and it is of another tree than the one that we are in.
+    #[error("this machine does not know that {0} was handed off to this remote")]
+    NotFromHere(AbsolutePath),
     /// The result was wanted in place and does not fit.
     #[error("the tree changed since it was handed off: {}", first_few(.0))]
     Diverged(Vec<Divergence>),
@@ -51,6 +54,10 @@ impl Ending {
             Self::NoTree(_) => (
                 Verdict::Conflict,
                 Some("pull on the machine that it was handed off from".to_owned()),
+            ),
+            Self::NotFromHere(root) => (
+                Verdict::Refused,
+                Some(format!("if you expect it there, change to {root} and pull there")),
             ),
             Self::Diverged(_) => (
                 Verdict::Conflict,

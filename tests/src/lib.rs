@@ -10,6 +10,7 @@ pub mod fenced;
 pub mod remote;
 pub mod repository;
 pub mod ssh;
+pub mod terminal;
 pub mod web;
 pub mod wire;
 pub mod world;

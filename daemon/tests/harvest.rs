@@ -1,5 +1,7 @@
 //! The harvest, from a tree that a run left to a stored result.
 
+#[path = "harvest/corpus.rs"]
+mod corpus;
 #[path = "harvest/hostile.rs"]
 mod hostile;
 #[path = "harvest/output.rs"]

@@ -164,10 +164,13 @@ fn packed_references_that_lie_are_left_out_or_refused_by_name() {
     }
 }
 
+/// What becomes of an index.
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 #[test]
 fn an_index_whose_lengths_lie_costs_only_the_state_of_its_repository() {
     let whole = |world: &World| fs::read(world.tree().join(".git/index")).expect("index");
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 9] = [
+    let changes: [(&str, Change); 9] = [
         ("empty", &Vec::clear),
         ("cut in an entry", &|index| index.truncate(60)),
         ("without its sum", &|index| index.truncate(index.len() - 20)),
@@ -175,7 +178,7 @@ fn an_index_whose_lengths_lie_costs_only_the_state_of_its_repository() {
         ("too few entries", &|index| index[8..12].copy_from_slice(&[0; 4])),
         ("another version", &|index| index[7] = 9),
         ("a path of another length", &|index| {
-            index[12 + 60..12 + 62].copy_from_slice(&[0x0f, 0xff])
+            index[12 + 60..12 + 62].copy_from_slice(&[0x0f, 0xff]);
         }),
         ("an extension beyond its end", &|index| {
             let at = index.len() - 20;

@@ -79,7 +79,8 @@ impl Hostile {
     async fn chunks(self) -> Result<Chunks, FetchError> {
         let remote = self.serve().await;
         let directory = tempfile::tempdir().unwrap();
-        let wanted = WANTED.map(|content| (ChunkId::of(content), content.len() as u32));
+        let size = |content: &[u8]| u32::try_from(content.len()).unwrap();
+        let wanted = WANTED.map(|content| (ChunkId::of(content), size(content)));
         let chunks = Chunks::new(directory.path()).unwrap();
         let wanted = HashMap::from(wanted);
         let asked = contents(&remote, RUN, &wanted, chunks, |_| {});

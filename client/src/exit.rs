@@ -277,7 +277,9 @@ fn of_remote(error: &remote::Error) -> Exit {
     match error {
         remote::Error::Credential { .. } | remote::Error::Protocol { .. } => Exit::Failed,
         remote::Error::Unreachable { .. } | remote::Error::Broken { .. } => Exit::Unreachable,
-        remote::Error::OtherDaemon { .. } | remote::Error::NotAccepted { .. } => Exit::Refused,
+        remote::Error::OtherDaemon { .. }
+        | remote::Error::NotAccepted { .. }
+        | remote::Error::ShutOut { .. } => Exit::Refused,
         remote::Error::Refused { problem, .. } => match problem.code {
             problem::Code::Failed => Exit::Failed,
             problem::Code::Usage => Exit::Usage,

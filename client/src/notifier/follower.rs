@@ -6,9 +6,9 @@
 //!    └── pause ◀── broken, refused          not shown: pause, again
 //! ```
 //!
+//! A daemon that shut this device out is not asked again: only pairing anew helps.
 //! An event is passed only when the desktop has taken it; a crash in between repeats that one.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use handoff_proto::run::Record;
@@ -70,14 +70,18 @@ impl Follower {
         Self { name: name.to_owned(), settings, voice, woken, position: None }
     }
 
-    /// Follows the remote for ever.
-    pub(super) async fn follow(mut self) -> Infallible {
+    /// Follows the remote until that shuts this device out.
+    pub(super) async fn follow(mut self) {
         let max = if self.name == local::REMOTE_NAME { PAUSE_MAX_LOCAL } else { PAUSE_MAX };
         let mut backoff = Backoff::new(max);
         loop {
             match self.stream(&mut backoff).await {
                 // The machine slept: the connection is not worth waiting for.
                 Ok(()) => {}
+                Err(StreamError::Remote(error)) if error.is_shut_out() => {
+                    let error = chain_text(&error);
+                    return self.voice.tell(format_args!("{error}; it is not followed any more"));
+                }
                 Err(error) => {
                     self.voice.tell_once(&format!("{}; trying again", chain_text(&error)));
                     pause(&mut self.woken, backoff.pause()).await;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -83,6 +84,7 @@ struct Followers {
 struct Running {
     settings: RemoteSettings,
     cancel: CancellationToken,
+    follower: JoinHandle<()>,
 }
 
 impl Followers {
@@ -91,10 +93,11 @@ impl Followers {
         Self { output, tasks: TaskTracker::new(), running: BTreeMap::new(), woken }
     }
 
-    /// Follows the remotes of these settings, no others.
+    /// Follows the remotes of these settings, no others; those that shut this device out, again.
     fn follow(&mut self, settings: &Settings) {
         self.running.retain(|name, running| {
-            let stays = settings.remote(name).is_ok_and(|remote| *remote == running.settings);
+            let same = settings.remote(name).is_ok_and(|remote| *remote == running.settings);
+            let stays = same && !running.follower.is_finished();
             if !stays {
                 running.cancel.cancel();
             }
@@ -114,23 +117,23 @@ impl Followers {
         let follower = Follower::new(name, settings.clone(), self.output.clone(), woken);
         let cancelled = cancel.clone();
         // Ends when cancelled, at any point where it waits; it never fails.
-        self.tasks.spawn(async move {
+        let follower = self.tasks.spawn(async move {
             tokio::select! {
                 () = cancelled.cancelled() => {}
-                never = follower.follow() => match never {},
+                () = follower.follow() => {}
             }
         });
         let woken = self.woken.subscribe();
         let sender = Sender::new(name, settings.clone(), self.output.clone(), woken);
         let cancelled = cancel.clone();
-        // The same; what it was sending stays in the outbox.
+        // Ends in the same way; what it was sending stays in the outbox.
         self.tasks.spawn(async move {
             tokio::select! {
                 () = cancelled.cancelled() => {}
                 never = sender.send() => match never {},
             }
         });
-        Running { settings: remote.clone(), cancel }
+        Running { settings: remote.clone(), cancel, follower }
     }
 
     /// Has every connection made anew at once.

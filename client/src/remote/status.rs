@@ -51,6 +51,14 @@ pub enum Error {
         #[source]
         source: rustls::Error,
     },
+    /// The daemon does not know this device (any more), and says so call by call.
+    #[error("remote {remote} does not let this device in: {}", problem.message)]
+    ShutOut {
+        /// The remote.
+        remote: String,
+        /// In its own words.
+        problem: Box<Problem>,
+    },
     /// The connection broke during a call.
     #[error("the connection to remote {remote} broke: {how}")]
     Broken {
@@ -102,7 +110,11 @@ impl Error {
         // Whatever it says, it is one line each.
         problem.message = one_line(&problem.message, WORDS_MAX);
         problem.hint = one_line(&problem.hint, WORDS_MAX);
-        Self::Refused { remote: remote.to_owned(), problem: Box::new(problem) }
+        let (remote, problem) = (remote.to_owned(), Box::new(problem));
+        match status.code() {
+            tonic::Code::Unauthenticated => Self::ShutOut { remote, problem },
+            _ => Self::Refused { remote, problem },
+        }
     }
 
     /// What a connection that could not be opened means.
@@ -134,6 +146,7 @@ impl Error {
         match self {
             Self::Credential { remote, .. }
             | Self::NotAccepted { remote, .. }
+            | Self::ShutOut { remote, .. }
             | Self::OtherDaemon { remote, .. } => Some(format!(
                 "pair again: `handoff remote rm {remote}`, then `handoff remote add {remote} INVITATION` with a new invitation from its operator"
             )),
@@ -171,15 +184,22 @@ impl Error {
             Self::Credential { .. }
             | Self::OtherDaemon { .. }
             | Self::NotAccepted { .. }
+            | Self::ShutOut { .. }
             | Self::Protocol { .. } => false,
         }
+    }
+
+    /// Whether the daemon will have nothing to do with this device until it is paired again.
+    #[must_use]
+    pub fn is_shut_out(&self) -> bool {
+        matches!(self, Self::NotAccepted { .. } | Self::ShutOut { .. })
     }
 
     /// The daemon's own reason, if it gave one.
     #[must_use]
     pub fn problem_code(&self) -> Option<ProblemCode> {
         match self {
-            Self::Refused { problem, .. } => Some(problem.code),
+            Self::Refused { problem, .. } | Self::ShutOut { problem, .. } => Some(problem.code),
             _ => None,
         }
     }

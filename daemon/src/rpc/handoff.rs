@@ -251,6 +251,8 @@ impl Session {
     }
 
     async fn create(&self, accepted: Accepted) -> Result<Arc<Live>, Status> {
+        // All may have arrived before the device was revoked; its run must not begin afterwards.
+        self.caller.ending.check()?;
         let new = NewRun {
             user: self.caller.user.clone(),
             idempotency_key: accepted.idempotency_key,

@@ -1,14 +1,18 @@
 //! From the certificate of a connection to the user whose call it is.
 //!
-//! Looked up for every call, so that a revoked device is out at once. Reads no request bodies.
+//! Looked up for every call, and again for every open connection when devices were revoked, so that
+//! a revoked device is out at once. Reads no request bodies.
 
 use handoff_proto::problem::{Code, Problem};
 use tonic::{Request, Status};
 
-use super::status;
+use super::{server::Ending, status};
 use crate::{
     pki::Fingerprint,
-    store::{UserName, embedded::DeviceStore},
+    store::{
+        UserName,
+        embedded::{Device, DeviceStore},
+    },
 };
 
 /// What is known about the other end of a connection.
@@ -21,12 +25,14 @@ pub enum Peer {
 }
 
 /// Whose call it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// The user.
     pub user: UserName,
     /// What the user calls the device.
     pub device: String,
+    /// Whether the call may go on.
+    pub(super) ending: Ending,
 }
 
 /// Tells known devices from others.
@@ -46,7 +52,7 @@ impl Identity {
     ///
     /// # Errors
     /// UNAUTHENTICATED when the peer is not a known device or was revoked.
-    pub async fn admit(&self, peer: Peer) -> Result<Caller, Status> {
+    pub(super) async fn admit(&self, peer: Peer) -> Result<Device, Status> {
         let Peer::Certificate(fingerprint) = peer else {
             return Err(unauthenticated("this device is not paired with the daemon"));
         };
@@ -56,7 +62,24 @@ impl Identity {
             Some(device) if device.revoked_at.is_some() => {
                 Err(unauthenticated("this device was revoked"))
             }
-            Some(device) => Ok(Caller { user: device.user, device: device.name }),
+            Some(device) => Ok(device),
+        }
+    }
+
+    /// Waits from now on until this peer is not let in any more; says why. Where the store does not
+    /// tell, it is not either.
+    pub(super) fn refusal(&self, peer: Peer) -> impl Future<Output = Status> + use<> {
+        let (identity, mut revocations) = (self.clone(), self.devices.revocations());
+        async move {
+            loop {
+                if revocations.changed().await.is_err() {
+                    // The store is closed, and the daemon ends.
+                    std::future::pending::<()>().await;
+                }
+                if let Err(status) = identity.admit(peer).await {
+                    return status;
+                }
+            }
         }
     }
 

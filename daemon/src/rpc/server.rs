@@ -4,6 +4,7 @@
 //! calls included, is tracked and ends with it.
 
 mod connection;
+mod ending;
 mod tasks;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use super::identity::{Identity, Peer};
 use crate::pki::Fingerprint;
 
 pub(super) use connection::{Door, serve_connection};
+pub(super) use ending::Ending;
 pub(super) use tasks::Tasks;
 
 /// Connections at a time: some for each device of each user, and a bound on memory.

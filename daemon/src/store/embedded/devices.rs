@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::{Embedded, from_millis, schema, to_millis, writer::Touches};
 use crate::store::{StoreError, UserName};
@@ -179,13 +180,14 @@ impl DeviceStore {
     }
 
     /// Revokes all devices of a user and the invitations that are still open, and says how many
-    /// devices those were.
+    /// devices those were. Whoever waits for [`Self::revocations`] is told once it is durable.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn revoke(&self, user: &UserName, now: SystemTime) -> Result<usize, StoreError> {
         let (user, now) = (user.clone(), to_millis(now));
-        self.0
+        let revoked = self
+            .0
             .writer()
             .write(Touches::Nothing, move |connection| {
                 connection.execute(
@@ -197,7 +199,15 @@ impl DeviceStore {
                     params![user.as_str(), now],
                 )
             })
-            .await
+            .await?;
+        self.0.revocations().send_replace(());
+        Ok(revoked)
+    }
+
+    /// Changes each time that devices were revoked; does not say which.
+    #[must_use]
+    pub fn revocations(&self) -> watch::Receiver<()> {
+        self.0.revocations().subscribe()
     }
 
     fn device(&self, row: StoredDevice) -> Result<Device, StoreError> {

@@ -33,6 +33,8 @@ use std::{
 pub use devices::{Device, DeviceStore, EnrollError, Invitation};
 pub use lock::wait_until_closed;
 
+use tokio::sync::watch;
+
 use super::{Store, StoreError};
 use lock::Lock;
 use readers::Readers;
@@ -50,6 +52,8 @@ struct Inner {
     writer: Writer,
     readers: Arc<Readers>,
     segments: Arc<Segments>,
+    /// Told each time that devices were revoked.
+    revocations: watch::Sender<()>,
     // Last: the lock is given up when all else is closed.
     _lock: Lock,
 }
@@ -75,6 +79,7 @@ impl Embedded {
             writer,
             readers,
             segments: Arc::new(segments),
+            revocations: watch::Sender::new(()),
             _lock: lock,
         })))
     }
@@ -121,6 +126,10 @@ impl Embedded {
 
     fn segments(&self) -> &Arc<Segments> {
         &self.0.segments
+    }
+
+    fn revocations(&self) -> &watch::Sender<()> {
+        &self.0.revocations
     }
 }
 

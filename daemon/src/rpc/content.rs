@@ -24,7 +24,6 @@ use tonic::{Status, Streaming};
 use super::{identity::Caller, runs::Replies, status::failed};
 use crate::{
     runs::{Live, Registry},
-    store::UserName,
     workspace::Snapshot,
 };
 
@@ -121,10 +120,12 @@ pub(super) async fn chunks(
     live: &Live,
     wanted: Vec<ChunkId>,
 ) -> Result<Replies<wire::Frame>, Status> {
-    let wanted = held(registry, &caller.user, live, wanted).await?;
+    let wanted = held(registry, caller, live, wanted).await?;
     let (sender, receiver) = mpsc::channel(FRAMES_AHEAD);
     let (blobs, user) = (Arc::clone(&registry.store().blobs), caller.user.clone());
+    let place = Arc::clone(&caller.place);
     registry.tracker().spawn_blocking(move || {
+        let _place = place;
         let out = FrameWriter { sender: sender.clone(), buffer: Vec::new(), offset: 0 };
         let written = (|| -> Result<(), Status> {
             let mut bundle =
@@ -151,26 +152,28 @@ pub(super) async fn chunks(
 /// first, or in its snapshot.
 async fn held(
     registry: &Registry,
-    user: &UserName,
+    caller: &Caller,
     live: &Live,
     wanted: Vec<ChunkId>,
 ) -> Result<Vec<ChunkId>, Status> {
     let (result, snapshot) = live.with(|run| (result_id(run), run.snapshot));
-    let (registry, user) = (registry.clone(), user.clone());
+    let (registry, caller) = (registry.clone(), caller.clone());
     let checked = registry.clone().tracker().spawn_blocking(move || {
+        // Keeps its place to the end, also when the client gives the call up.
+        let user = &caller.user;
         let blobs = &registry.store().blobs;
         let mut foreign: HashSet<ChunkId> = wanted.iter().copied().collect();
         if let Some(id) = result {
-            let result = blobs.read_blocking(&user, &id)?;
+            let result = blobs.read_blocking(user, &id)?;
             let result = ResultManifest::decode(&result, &Limits::DEFAULT).map_err(failed)?;
             result.chunks().for_each(|chunk| _ = foreign.remove(&chunk.id));
         }
         if !foreign.is_empty() {
-            let recent = registry.snapshots().recent(&user, snapshot);
+            let recent = registry.snapshots().recent(user, snapshot);
             let snapshot = match recent {
                 Some(recent) => recent,
                 None => {
-                    let encoded = blobs.read_blocking(&user, &blob_of(&snapshot))?;
+                    let encoded = blobs.read_blocking(user, &blob_of(&snapshot))?;
                     Arc::new(Snapshot::decode(encoded).map_err(failed)?)
                 }
             };

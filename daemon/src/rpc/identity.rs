@@ -3,10 +3,15 @@
 //! Looked up for every call, and again for every open connection when devices were revoked, so that
 //! a revoked device is out at once. Reads no request bodies.
 
+use std::sync::Arc;
+
 use handoff_proto::problem::{Code, Problem};
 use tonic::{Request, Status};
 
-use super::{server::Ending, status};
+use super::{
+    server::{Call, Ending},
+    status,
+};
 use crate::{
     pki::Fingerprint,
     store::{
@@ -33,6 +38,8 @@ pub struct Caller {
     pub device: String,
     /// Whether the call may go on.
     pub(super) ending: Ending,
+    /// Kept by whoever works for the call.
+    pub(super) place: Arc<Call>,
 }
 
 /// Tells known devices from others.

@@ -36,6 +36,8 @@ impl RunsService {
         self.identity.caller(request).await
     }
 
+    /// Finds a run for a caller: the one way from a request to a run. Looks at the caller's own runs
+    /// only, so that another user's is answered, and takes as long, as one that never was.
     fn find(
         &self,
         caller: &Caller,

@@ -38,6 +38,12 @@ impl Refusal {
                     [network] default = \"fenced\"";
         Self(Problem::new(Code::Refused, message).with_hint(hint))
     }
+
+    /// The user has as many runs as there may be.
+    pub(super) fn too_many_runs(max: usize) -> Self {
+        let message = format!("the daemon keeps {max} runs of a user at most");
+        Self(Problem::new(Code::Refused, message).with_hint("remove some with `handoff rm`"))
+    }
 }
 
 const FREE_SPACE: &str = "free space on the daemon's disk, or remove runs with `handoff rm`";

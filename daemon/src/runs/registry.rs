@@ -153,6 +153,13 @@ impl Registry {
         runs
     }
 
+    /// How many runs a user has.
+    #[must_use]
+    pub fn count(&self, user: &UserName) -> usize {
+        let is_theirs = |run: &Run| run.user == user.as_str();
+        self.entries().iter().filter(|entry| entry.live.with(is_theirs)).count()
+    }
+
     /// Finds one of a user's runs.
     ///
     /// # Errors

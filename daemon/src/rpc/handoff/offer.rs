@@ -22,6 +22,9 @@ const KEY_BYTES: usize = 32;
 /// Largest plain manifest that is accepted from a network, in bytes: some two million files.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
+/// Most runs of one user. Each is looked at whenever one of them is looked for.
+const RUNS_MAX: usize = 10_000;
+
 /// An offer that may go on.
 pub(super) struct Accepted {
     pub(super) idempotency_key: Vec<u8>,
@@ -50,6 +53,9 @@ pub(super) fn check(
         && registry.is_taken(user, name)
     {
         return Err(CreateError::NameTaken(name.clone()).into());
+    }
+    if registry.count(user) >= RUNS_MAX {
+        return Err(Refusal::too_many_runs(RUNS_MAX).into());
     }
     let snapshot = snapshot_id(&offer.snapshot)?;
     let delta = match offer.manifest_base.as_slice() {

@@ -1,7 +1,7 @@
 //! How the calls of a connection end before their time: wherever one stands, what it reads and what
 //! it replies ends with the reason.
 //!
-//! Wraps the bodies of all calls, so that no kind of stream can be forgotten.
+//! The bodies of all calls are wrapped, so that no kind of stream can be forgotten.
 
 use std::{
     pin::Pin,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::sync::SetOnce;
 use tonic::Status;
 
@@ -18,7 +18,8 @@ use tonic::Status;
 #[derive(Clone, Debug, Default)]
 pub(in crate::rpc) struct Ending(Arc<SetOnce<Status>>);
 
-type Waiting = Pin<Box<dyn Future<Output = Status> + Send>>;
+/// Waits for the end.
+pub(super) type Waiting = Pin<Box<dyn Future<Output = Status> + Send>>;
 
 impl Ending {
     /// Ends the calls; only the first reason counts.
@@ -37,63 +38,28 @@ impl Ending {
         self.0.wait().await.clone()
     }
 
-    fn waiting(&self) -> Waiting {
+    pub(super) fn waiting(&self) -> Waiting {
         let ending = self.clone();
         Box::pin(async move { ending.wait().await })
     }
 }
 
-/// What a client sends; fails with the reason.
-pub(super) struct Request {
-    body: Incoming,
-    ending: Waiting,
-}
-
-impl Request {
-    pub(super) fn new(body: Incoming, ending: &Ending) -> Self {
-        Self { body, ending: ending.waiting() }
-    }
-}
-
-impl Body for Request {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Poll::Ready(why) = self.ending.as_mut().poll(context) {
-            self.ending = Box::pin(std::future::ready(why.clone()));
-            return Poll::Ready(Some(Err(why)));
-        }
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        frame.map_err(|error| Status::from_error(error.into()))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// What a client is told; its last word is the reason.
-pub(super) struct Reply {
+pub(super) struct Reply<H> {
     /// None when the last word was said.
     body: Option<tonic::body::Body>,
     ending: Waiting,
+    _held: H,
 }
 
-impl Reply {
-    pub(super) fn new(body: tonic::body::Body, ending: &Ending) -> Self {
-        Self { body: Some(body), ending: ending.waiting() }
+impl<H> Reply<H> {
+    /// Holds something until the call has ended.
+    pub(super) fn new(body: tonic::body::Body, ending: &Ending, held: H) -> Self {
+        Self { body: Some(body), ending: ending.waiting(), _held: held }
     }
 }
 
-impl Body for Reply {
+impl<H: Unpin> Body for Reply<H> {
     type Data = Bytes;
     type Error = Status;
 
@@ -135,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    fn next(reply: &mut Reply) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn next(reply: &mut Reply<()>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Pin::new(reply).poll_frame(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -144,7 +110,7 @@ mod tests {
         let ending = Ending::default();
         let endless = tokio_stream::pending::<Result<Frame<Bytes>, Status>>();
         let body = tonic::body::Body::new(StreamBody(endless));
-        let mut reply = Reply::new(body, &ending);
+        let mut reply = Reply::new(body, &ending, ());
         assert!(next(&mut reply).is_pending() && ending.check().is_ok());
         let waiting = poll_fn(|context| Pin::new(&mut reply).poll_frame(context));
         let (frame, ()) = tokio::join!(waiting, async {

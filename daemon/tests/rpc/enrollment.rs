@@ -2,174 +2,20 @@
 
 use std::{
     error::Error as _,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use handoff_daemon::{
-    pki::{Authority, Pairing, ServerNames, server_config},
-    rpc::{enrollment::EnrollmentService, identity::Identity, server},
-    store::{UserName, embedded::Embedded},
-};
+use handoff_daemon::store::UserName;
 use handoff_proto::{
-    invitation::Invitation,
     problem::{Code, Problem},
-    wire::{
-        EnrollReply, EnrollRequest, InfoRequest, enrollment_client::EnrollmentClient,
-        enrollment_server::EnrollmentServer, runs_client::RunsClient,
-    },
+    wire::{InfoRequest, runs_client::RunsClient},
 };
-use hyper_util::rt::TokioIo;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
-};
-use tempfile::TempDir;
-use tokio::{
-    io::AsyncReadExt,
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinSet,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::{
-    Status,
-    service::Routes,
-    transport::{Channel, Endpoint, Uri},
-};
+use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
+
+use crate::server::{Server, in_time, signing_request};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A running server with a state directory of its own; it ends when it is dropped.
-struct Server {
-    _state: TempDir,
-    address: SocketAddr,
-    store: Embedded,
-    authority: Arc<Authority>,
-    pairing: Pairing,
-    stop: oneshot::Sender<()>,
-    running: JoinSet<()>,
-}
-
-/// A client's certificate and key.
-struct Device {
-    certificate: CertificateDer<'static>,
-    key: KeyPair,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let state = tempfile::tempdir().expect("directory");
-        let store = Embedded::open(state.path()).expect("store");
-        let authority = Authority::open(state.path(), SystemTime::now()).expect("authority");
-        let authority = Arc::new(authority);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
-        let address = listener.local_addr().expect("address");
-        let names = ServerNames::new(&[], address);
-        let tls = server_config(&authority, names, SystemTime::now()).expect("tls");
-        let pairing = Pairing::new(authority.clone(), store.devices(), &[], address);
-        let enrollment = EnrollmentServer::new(EnrollmentService::new(pairing.clone()));
-        let (stop, stopped) = oneshot::channel();
-        let mut running = JoinSet::new();
-        running.spawn(server::serve(
-            listener,
-            tls,
-            Routes::new(enrollment),
-            Identity::new(store.devices()),
-            async { drop(stopped.await) },
-        ));
-        Self { _state: state, address, store, authority, pairing, stop, running }
-    }
-
-    async fn invite(&self, at: SystemTime) -> Invitation {
-        let ada = UserName::parse("ada").expect("a user name");
-        let text = self.pairing.invite(&ada, HOUR, at).await.expect("invitation");
-        Invitation::decode(&text).expect("our own text")
-    }
-
-    /// Opens TLS as a client that trusts this authority and perhaps shows a certificate.
-    async fn tls(
-        &self,
-        authority: &[u8],
-        device: Option<&Device>,
-    ) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
-        let config = client_config(authority, device);
-        let name = "localhost".try_into().expect("a server name");
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
-    }
-
-    async fn channel(&self, device: Option<&Device>) -> Channel {
-        let stream = self.tls(self.authority.certificate(), device).await.expect("tls");
-        let mut once = Some(TokioIo::new(stream));
-        Endpoint::from_static("http://localhost")
-            .connect_with_connector(tower::service_fn(move |_: Uri| {
-                let stream = once.take().ok_or_else(|| std::io::Error::other("used"));
-                async move { stream }
-            }))
-            .await
-            .expect("channel")
-    }
-
-    async fn enroll(&self, secret: &[u8], request: &str) -> Result<EnrollReply, Status> {
-        let mut client = EnrollmentClient::new(self.channel(None).await);
-        let (secret, signing_request) = (secret.to_vec(), request.to_owned());
-        let request = EnrollRequest { secret, signing_request, device: "laptop".to_owned() };
-        client.enroll(request).await.map(tonic::Response::into_inner)
-    }
-
-    async fn pair(&self) -> Device {
-        let (key, request) = signing_request();
-        let invitation = self.invite(SystemTime::now()).await;
-        let reply = self.enroll(&invitation.secret, &request).await.expect("paired");
-        assert_eq!(reply.user, "ada");
-        let certificate = CertificateDer::from_pem_slice(reply.certificate.as_bytes());
-        Device { certificate: certificate.expect("pem"), key }
-    }
-
-    /// Calls a service that only paired devices may call. The server does not have it: the answer
-    /// of one that was let in is `Unimplemented`.
-    async fn call(&self, device: Option<&Device>) -> Status {
-        let mut client = RunsClient::new(self.channel(device).await);
-        client.info(InfoRequest {}).await.expect_err("there is no such service")
-    }
-
-    async fn refusal(&self, secret: &[u8], request: &str) -> Problem {
-        Problem::from_status(&self.enroll(secret, request).await.expect_err("refused"))
-    }
-}
-
-fn client_config(authority: &[u8], device: Option<&Device>) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(authority.to_vec())).expect("authority");
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots);
-    let mut config = match device {
-        None => config.with_no_client_auth(),
-        Some(Device { certificate, key }) => {
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-            config.with_client_auth_cert(vec![certificate.clone()], key).expect("key")
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config
-}
-
-fn signing_request() -> (KeyPair, String) {
-    let key = KeyPair::generate().expect("key");
-    let request = CertificateParams::default().serialize_request(&key).expect("request");
-    (key, request.pem().expect("pem"))
-}
-
-/// A bound on every test: nothing here takes more than a moment.
-async fn in_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), test).await.expect("it ends in time")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invited_device_gets_in_and_keeps_its_name() {

@@ -1,0 +1,5 @@
+//! The daemon's doors from the outside: pairing, and clients that mean no good.
+
+mod enrollment;
+mod floods;
+mod server;

@@ -2,4 +2,6 @@
 
 mod enrollment;
 mod floods;
+mod foreign;
+mod handoff;
 mod server;

@@ -3,6 +3,7 @@
 
 mod check;
 mod command;
+mod landlock;
 mod watch;
 
 use std::process::ExitCode;
@@ -49,7 +50,9 @@ fn supervise(
         .refuse(Step::SelfCheck, "die with bubblewrap")?;
     let told: ForInit = handover::read(description).refuse(Step::Handover, "read the policy")?;
     let open = check::Descriptors::expected(channel, &streams);
-    let isolation = check::everything(&told, &open)?;
+    let mut layers = check::everything(&told, &open)?;
+    layers.push(landlock::enforce(&told.spec, &streams));
+    let isolation = check::required(&told, layers)?;
     let prepared = command::prepare(&told.spec, streams)?;
     let signals = sys::catch_signals(&watch::SIGNALS).refuse(Step::Command, "catch signals")?;
     channel.send(&Report::Ready { isolation }).refuse(Step::Handover, "report")?;

@@ -121,7 +121,11 @@ const fn fix(name: LayerName) -> Option<&'static str> {
         LayerName::Memory | LayerName::Processes => {
             Some("run the daemon as root, with the memory and pids controllers mounted")
         }
-        LayerName::Landlock | LayerName::Disk => Some("nothing: this version does not have it"),
+        LayerName::Landlock => Some(
+            "use Linux 6.12 or newer, built with CONFIG_SECURITY_LANDLOCK and started with \
+             `landlock` in the list of lsm= (see /sys/kernel/security/lsm)",
+        ),
+        LayerName::Disk => Some("nothing: this version does not have it"),
         LayerName::Namespaces
         | LayerName::Capabilities
         | LayerName::NoNewPrivs

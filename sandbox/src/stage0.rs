@@ -32,6 +32,7 @@ use crate::seccomp;
 
 pub use self::executable::PATH as INIT_PATH;
 pub(crate) use self::mapping::run as hold_mapping;
+pub(crate) use self::plan::writable;
 
 /// Runs stage-0; returns only if it refuses.
 pub(crate) fn run(descriptors: Descriptors) -> ExitCode {

@@ -106,7 +106,7 @@ fn reserved(lab: &Lab) {
 fn probed(lab: &Lab) {
     let layers = lab.probe(("NONE", ""));
     for layer in &layers {
-        let optional = matches!(layer.name, LayerName::Landlock | LayerName::Disk)
+        let optional = matches!(layer.name, LayerName::Disk)
             || (lab.caller() == Caller::User
                 && matches!(layer.name, LayerName::Uid | LayerName::Memory | LayerName::Processes));
         assert_eq!(layer.state == LayerState::InForce, !optional, "{layer:?}");

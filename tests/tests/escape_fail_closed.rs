@@ -51,8 +51,8 @@ fn attempt(lab: &Lab) {
     refused(wrong, Step::Identity, "host uid");
 
     let mut required = lab.jail("required");
-    required.spec.require = vec![LayerName::Landlock];
-    refused(required, Step::Required, "landlock");
+    required.spec.require = vec![LayerName::Landlock, LayerName::Disk];
+    refused(required, Step::Required, "disk");
     if lab.caller() == Caller::User {
         let mut required = lab.jail("uid");
         required.spec.require = vec![LayerName::Uid];

@@ -28,6 +28,7 @@ fn attempt(lab: &Lab) {
         LayerName::NoNewPrivs,
         LayerName::Seccomp,
         LayerName::Network,
+        LayerName::Landlock,
     ] {
         assert!(isolation.in_force(name), "{name}: {isolation:?}");
     }

@@ -30,8 +30,8 @@ impl Descriptors {
     }
 }
 
-/// Checks everything and says what is in force.
-pub(super) fn everything(told: &ForInit, open: &Descriptors) -> Result<Isolation, Refusal> {
+/// Checks everything that was set up before init and says what is in force.
+pub(super) fn everything(told: &ForInit, open: &Descriptors) -> Result<Vec<Layer>, Refusal> {
     let status = Status::read().refuse(Step::SelfCheck, "read our own status")?;
     let mut layers = vec![
         namespaces(&told.outside)?,
@@ -39,7 +39,6 @@ pub(super) fn everything(told: &ForInit, open: &Descriptors) -> Result<Isolation
         no_new_privs(&status)?,
         filters(&status)?,
         network(told)?,
-        Layer::new(LayerName::Landlock, LayerState::Absent, "not used"),
         Layer::new(
             LayerName::Disk,
             LayerState::Absent,
@@ -49,6 +48,11 @@ pub(super) fn everything(told: &ForInit, open: &Descriptors) -> Result<Isolation
     identity(told, &status)?;
     descriptors(open)?;
     layers.extend(told.layers.iter().cloned());
+    Ok(layers)
+}
+
+/// Puts the layers in order and checks that those are in force without which nothing is to run.
+pub(super) fn required(told: &ForInit, mut layers: Vec<Layer>) -> Result<Isolation, Refusal> {
     layers.sort_by_key(|layer| LayerName::ALL.iter().position(|name| *name == layer.name));
     let isolation = Isolation { layers };
     for required in &told.spec.require {

@@ -14,6 +14,11 @@ use crate::spec::Spec;
 /// Size of `/run`, where programs keep sockets and process ids.
 const RUN_BYTES: u64 = 16 << 20;
 
+/// Where bubblewrap itself mounts memory that a run may write.
+pub(super) const SCRATCHES: [&str; 2] = [SHM, RUN];
+const SHM: &str = "/dev/shm";
+const RUN: &str = "/run";
+
 /// A top-level directory of the host that holds programs.
 #[derive(Debug, PartialEq, Eq)]
 enum System {
@@ -50,8 +55,8 @@ fn write(spec: &Spec, system: &[System], tops: &[OsString], filters: &[i32]) -> 
         }
     }
     list.words("--proc /proc --dev /dev");
-    list.tmpfs("1777", spec.limits.shm_bytes, "/dev/shm");
-    list.tmpfs("0755", RUN_BYTES, "/run");
+    list.tmpfs("1777", spec.limits.shm_bytes, SHM);
+    list.tmpfs("0755", RUN_BYTES, RUN);
     for top in tops {
         list.pair("--bind", Path::new(stage::PLACE).join(top), at_root(top));
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::spec::{Account, Limits, enclosing};
+use super::arguments::SCRATCHES;
+use crate::spec::{Access, Account, Limits, Spec, enclosing};
 
 /// A directory of limited size that starts empty and ends with the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,24 @@ const SHARED_SCRATCH: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// Names the link that `/var/tmp` is when nothing is mounted below it.
 const VAR_TMP: &str = "/var/tmp";
+
+/// Returns where the mounts and overlays of a policy appear.
+pub(super) fn targets(spec: &Spec) -> Vec<&Path> {
+    let mounts = spec.mounts.iter().map(|mount| mount.target.as_path());
+    mounts.chain(spec.overlays.iter().map(|overlay| overlay.target.as_path())).collect()
+}
+
+/// Returns every directory that a run with this policy may write, and what of the mounts is a file.
+/// Read-only mounts can be inside.
+pub(crate) fn writable(spec: &Spec) -> Vec<PathBuf> {
+    let mounts = spec.mounts.iter().map(|mount| (mount.access, &mount.target));
+    let overlays = spec.overlays.iter().map(|overlay| (overlay.access, &overlay.target));
+    let shown = mounts.chain(overlays).filter(|(access, _)| *access == Access::ReadWrite);
+    let scratches = scratches(&targets(spec), &spec.account, &spec.limits);
+    let made = scratches.into_iter().map(|scratch| scratch.target);
+    let own = SCRATCHES.iter().map(PathBuf::from);
+    shown.map(|(_, target)| target.clone()).chain(made).chain(own).collect()
+}
 
 /// Returns the scratch directories that a run with these mounts needs.
 pub(super) fn scratches(targets: &[&Path], account: &Account, limits: &Limits) -> Vec<Scratch> {

@@ -69,9 +69,7 @@ pub(super) fn compose(
     executable: Executable,
     etc: Etc,
 ) -> Result<Vec<OsString>, Refusal> {
-    let mounts = spec.mounts.iter().map(|mount| mount.target.as_path());
-    let overlays = spec.overlays.iter().map(|overlay| overlay.target.as_path());
-    let targets: Vec<&Path> = mounts.chain(overlays).collect();
+    let targets = plan::targets(spec);
     let stage =
         tmpfs(&[("size", (STAGE_BYTES + executable.bytes()).to_string()), ("mode", "0755".into())])
             .refuse(Step::Stage, "make the stage")?;

@@ -1,12 +1,15 @@
 //! A jail that is about to be started.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 
 use super::{Caller, INSIDE, Lab, Live, Outcome, RUN};
 
@@ -91,6 +94,39 @@ impl Jail<'_> {
         let (mut program, report) = self.command(command);
         let output = program.stdin(Stdio::null()).output().expect("run the jail program");
         Outcome::of(output, Some(&report))
+    }
+
+    /// Runs a command inside to its end, with this as its standard input.
+    pub fn run_from<T: AsRef<OsStr>>(mut self, stdin: OwnedFd, command: &[T]) -> Outcome {
+        let (mut program, report) = self.command(command);
+        let output = program.stdin(stdin).output().expect("run the jail program");
+        Outcome::of(output, Some(&report))
+    }
+
+    /// Runs a command inside to its end, with a terminal of the host's, and returns what the
+    /// terminal shows.
+    pub fn run_on_terminal<T: AsRef<OsStr>>(mut self, command: &[T]) -> String {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .expect("make a terminal");
+        unlockpt(&ours).expect("unlock the terminal");
+        let path = ptsname(&ours, Vec::new()).expect("its name").into_string().expect("text");
+        chown(&path, Some(self.lab.host_uid()), None).expect("give the terminal to the run");
+        let theirs = File::options().read(true).write(true).open(&path).expect("open the terminal");
+        let (mut program, report) = self.command(command);
+        let streams = [(); 3].map(|()| theirs.try_clone().expect("one more descriptor"));
+        let [stdin, stdout, stderr] = streams;
+        program.stdin(stdin).stdout(stdout).stderr(stderr);
+        let mut child = program.spawn().expect("start the jail program");
+        drop((program, theirs));
+        let mut shown = Vec::new();
+        let end = File::from(ours).read_to_end(&mut shown).expect_err("nobody is left who writes");
+        assert_eq!(end.raw_os_error(), Some(libc::EIO), "{end}");
+        let shown = String::from_utf8(shown).expect("text");
+        let status = child.wait().expect("wait for the jail program");
+        let report =
+            || String::from_utf8_lossy(&fs::read(&report).unwrap_or_default()).into_owned();
+        assert!(status.success(), "{status}: {shown}{}", report());
+        shown
     }
 
     /// Starts a command inside; the run is killed when [`Live::kill`] is called.

@@ -93,9 +93,14 @@ impl Lab {
 
     /// Runs a command outside, as the caller.
     pub fn outside<T: AsRef<OsStr>>(&self, command: &[T]) -> Outcome {
+        self.outside_from(Stdio::null(), command)
+    }
+
+    /// Runs a command outside, as the caller, with this as its standard input.
+    pub fn outside_from<T: AsRef<OsStr>>(&self, stdin: impl Into<Stdio>, command: &[T]) -> Outcome {
         let mut outside = Command::new(&command[0]);
         outside.args(&command[1..]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        outside.current_dir("/").stdin(Stdio::null());
+        outside.current_dir("/").stdin(stdin);
         self.become_caller(&mut outside);
         Outcome::of(outside.output().expect("run the control"), None)
     }

@@ -1,6 +1,8 @@
 //! The system call filters: three small programs that bubblewrap loads just before init. They
-//! close what namespaces and the lack of capabilities leave open; everything else is allowed.
+//! allow what builds and their tools use; what namespaces and the lack of capabilities leave open
+//! beyond that, and whatever later kernels bring, is closed.
 
+mod allowed;
 mod denied;
 mod program;
 
@@ -12,15 +14,18 @@ use crate::report::{Refusal, Refuse as _, Step};
 /// How many filters init must find in force.
 pub(crate) const COUNT: usize = 3;
 
-/// Compiles the filters into memory files, in the form that bubblewrap reads.
+/// Compiles the filters into memory files, in the form and order in which bubblewrap loads them.
+///
+/// All of them are asked about every call. Where several refuse it, the one loaded last says with
+/// which error: whoever finds a call missing is told so.
 pub(crate) fn programs() -> Result<[OwnedFd; COUNT], Refusal> {
     let failed = |error| Refusal::new(Step::Seccomp, format!("compile a filter: {error}"));
     let programs = [
+        program::allowed().map_err(failed)?,
         program::foreign_numbers(),
-        program::uninspectable().map_err(failed)?,
-        program::denied().map_err(failed)?,
+        program::unknown().map_err(failed)?,
     ];
-    let [guard, uninspectable, denied] = programs
+    let [allowed, foreign, unknown] = programs
         .map(|program| handover::sealed("filter", &program).refuse(Step::Seccomp, "pass a filter"));
-    Ok([guard?, uninspectable?, denied?])
+    Ok([allowed?, foreign?, unknown?])
 }

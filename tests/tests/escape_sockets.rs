@@ -29,6 +29,11 @@ fn rare() -> Vec<Act> {
         socket("can", libc::AF_CAN, libc::SOCK_RAW, 1),
         socket("key", libc::AF_KEY, libc::SOCK_RAW, 2),
         socket("tipc", libc::AF_TIPC, libc::SOCK_STREAM, 0),
+        call(
+            "pair",
+            libc::SYS_socketpair,
+            &format!("{}, {}, 0, my $pair = text(' ') x 8", libc::AF_TIPC, libc::SOCK_SEQPACKET),
+        ),
         socket("rds", libc::AF_RDS, libc::SOCK_SEQPACKET, 0),
         socket("sctp", libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_SCTP),
         socket("dccp", libc::AF_INET, libc::SOCK_DCCP, libc::IPPROTO_DCCP),
@@ -42,6 +47,11 @@ fn allowed() -> Vec<Act> {
         socket("tcp", libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0),
         socket("udp", libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, libc::IPPROTO_UDP),
         socket("tcp6", libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP),
+        call(
+            "unix-pair",
+            libc::SYS_socketpair,
+            &format!("{}, {}, 0, my $two = text(' ') x 8", libc::AF_UNIX, libc::SOCK_STREAM),
+        ),
         socket("route", libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE),
     ]
 }

@@ -1,4 +1,4 @@
-//! Turns the list of what is denied into programs for the kernel.
+//! Turns the lists into programs for the kernel.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use seccompiler::{
     SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule, sock_filter,
 };
 
-use super::denied;
+use super::{allowed, denied};
 
 type Rules = BTreeMap<i64, Vec<Rule>>;
 
@@ -29,59 +29,70 @@ pub(super) fn foreign_numbers() -> Vec<u8> {
     ])
 }
 
-/// Answers `ENOSYS` to `clone3`, whose flags are in memory where a filter cannot look; libraries
-/// then use `clone`.
-pub(super) fn uninspectable() -> Result<Vec<u8>, BackendError> {
-    compile(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
+/// Answers `ENOSYS` to what is on no list, so that programs fall back on what is. `clone3` is not,
+/// as its flags are in memory where a filter cannot look; libraries then use `clone`.
+pub(super) fn unknown() -> Result<Vec<u8>, BackendError> {
+    let calls = allowed::calls().into_iter().chain(denied::calls()).chain(FILTERED);
+    compile(calls.map(|call| (call, Vec::new())).collect(), libc::ENOSYS)
 }
 
-/// Answers `EPERM` to everything on the list. A foreign architecture ends the process.
-pub(super) fn denied() -> Result<Vec<u8>, BackendError> {
-    let mut rules: Rules = denied::calls().into_iter().map(|call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_clone, clone()?);
-    rules.insert(libc::SYS_ioctl, ioctl()?);
-    rules.insert(libc::SYS_socket, socket()?);
+/// Answers `EPERM` to everything that is not allowed. A foreign architecture ends the process.
+pub(super) fn allowed() -> Result<Vec<u8>, BackendError> {
+    let mut rules: Rules = allowed::calls().into_iter().map(|call| (call, Vec::new())).collect();
+    let filtered = [clone()?, ioctl()?, personality()?, socket()?, socketpair()?];
+    rules.extend(FILTERED.into_iter().zip(filtered));
     compile(rules, libc::EPERM)
 }
 
+/// System calls that are allowed with some arguments.
+const FILTERED: [libc::c_long; 5] = [
+    libc::SYS_clone,
+    libc::SYS_ioctl,
+    libc::SYS_personality,
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+];
+
 fn clone() -> Result<Vec<Rule>, BackendError> {
-    denied::CLONE_FLAGS
-        .into_iter()
-        .map(|flag| {
-            let flag = u64::from(flag.cast_unsigned());
-            Rule::new(vec![Condition::new(0, Width::Qword, Compare::MaskedEq(flag), flag)?])
-        })
-        .collect()
+    let flags = u64::from(denied::CLONE_FLAGS.cast_unsigned());
+    Ok(vec![Rule::new(vec![Condition::new(0, Width::Qword, Compare::MaskedEq(flags), 0)?])?])
 }
 
 fn ioctl() -> Result<Vec<Rule>, BackendError> {
-    denied::TERMINAL_REQUESTS
-        .into_iter()
-        .map(|request| Rule::new(vec![is(1, request.cast_signed())?]))
-        .collect()
+    let others = denied::TERMINAL_REQUESTS.into_iter();
+    let others =
+        others.map(|request| is_not(1, request.cast_signed())).collect::<Result<_, _>>()?;
+    Ok(vec![Rule::new(others)?])
+}
+
+fn personality() -> Result<Vec<Rule>, BackendError> {
+    let chosen = allowed::PERSONALITIES.into_iter();
+    chosen.map(|domain| Rule::new(vec![is(0, domain.cast_signed())?])).collect()
 }
 
 fn socket() -> Result<Vec<Rule>, BackendError> {
     /// The part of the type argument that is the type; the rest is flags.
     const TYPE: u64 = 0xf;
-    let none_of = |argument, values: &[i32]| {
-        values.iter().map(|value| is_not(argument, *value)).collect::<Result<Vec<_>, _>>()
-    };
+    let [routing, protocol] = allowed::ROUTING;
     let mut rules = vec![
-        Rule::new(none_of(0, &denied::FAMILIES)?)?,
-        Rule::new(vec![is(0, libc::AF_NETLINK)?, is_not(2, libc::NETLINK_ROUTE)?])?,
+        Rule::new(vec![is(0, allowed::LOCAL)?])?,
+        Rule::new(vec![is(0, routing)?, is(2, protocol)?])?,
     ];
-    for family in denied::INTERNET {
-        for kind in denied::INTERNET_TYPES {
+    for family in allowed::INTERNET {
+        for kind in allowed::INTERNET_TYPES {
             let kind = u64::from(kind.cast_unsigned());
             let typed = Condition::new(1, Width::Dword, Compare::MaskedEq(TYPE), kind)?;
-            rules.push(Rule::new(vec![is(0, family)?, typed])?);
+            for protocol in allowed::INTERNET_PROTOCOLS {
+                rules.push(Rule::new(vec![is(0, family)?, typed.clone(), is(2, protocol)?])?);
+            }
         }
-        let mut protocol = none_of(2, &denied::INTERNET_PROTOCOLS)?;
-        protocol.push(is(0, family)?);
-        rules.push(Rule::new(protocol)?);
     }
     Ok(rules)
+}
+
+/// Asking for pairs in other families can load a kernel module.
+fn socketpair() -> Result<Vec<Rule>, BackendError> {
+    Ok(vec![Rule::new(vec![is(0, allowed::LOCAL)?])?])
 }
 
 fn is(argument: u8, value: i32) -> Result<Condition, BackendError> {
@@ -92,11 +103,12 @@ fn is_not(argument: u8, value: i32) -> Result<Condition, BackendError> {
     Condition::new(argument, Width::Dword, Compare::Ne, u64::from(value.cast_unsigned()))
 }
 
-fn compile(rules: Rules, errno: i32) -> Result<Vec<u8>, BackendError> {
+/// Compiles a filter that allows what its rules say and answers everything else with an error.
+fn compile(rules: Rules, otherwise: i32) -> Result<Vec<u8>, BackendError> {
     let filter = SeccompFilter::new(
         rules,
+        SeccompAction::Errno(otherwise.unsigned_abs()),
         SeccompAction::Allow,
-        SeccompAction::Errno(errno.unsigned_abs()),
         std::env::consts::ARCH.try_into()?,
     )?;
     let program: BpfProgram = filter.try_into()?;
@@ -123,8 +135,7 @@ mod tests {
 
     #[test]
     fn every_program_compiles_to_whole_instructions_the_kernel_takes() {
-        for program in
-            [foreign_numbers(), uninspectable().expect("compile"), denied().expect("compile")]
+        for program in [foreign_numbers(), unknown().expect("compile"), allowed().expect("compile")]
         {
             assert_eq!(program.len() % size_of::<sock_filter>(), 0);
             assert!((1..=INSTRUCTIONS_MAX).contains(&(program.len() / size_of::<sock_filter>())));
@@ -132,14 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn no_call_is_listed_twice_or_filtered_in_two_ways() {
-        let mut calls = denied::calls();
+    fn no_call_is_on_two_lists() {
+        let mut calls: Vec<_> =
+            allowed::calls().into_iter().chain(denied::calls()).chain(FILTERED).collect();
         let count = calls.len();
         calls.sort_unstable();
         calls.dedup();
         assert_eq!(calls.len(), count);
-        for filtered in [libc::SYS_clone, libc::SYS_ioctl, libc::SYS_socket] {
-            assert!(!calls.contains(&filtered));
-        }
+        assert!(!calls.contains(&libc::SYS_clone3), "it cannot be looked into");
     }
 }

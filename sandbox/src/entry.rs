@@ -15,6 +15,9 @@ pub(crate) const INIT: &str = "sandbox-init";
 /// The argument that makes the executable hold a user namespace for stage-0.
 pub(crate) const MAPPING: &str = "sandbox-mapping";
 
+/// The argument that makes the executable have the ids of stage-0's user namespace mapped.
+pub(crate) const SUBORDINATE: &str = "sandbox-subordinate";
+
 /// The exit code of a stage that refused; the reason went over the channel.
 pub(crate) const REFUSED: u8 = 125;
 
@@ -30,6 +33,9 @@ pub fn entry(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> 
         STAGE0 => stage0::run,
         INIT => init::run,
         MAPPING => return Some(stage0::hold_mapping()),
+        SUBORDINATE => {
+            return Some(stage0::map_subordinate(&arguments.collect::<Vec<_>>()));
+        }
         _ => return None,
     };
     let rest: Vec<OsString> = arguments.collect();

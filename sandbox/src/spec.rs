@@ -34,7 +34,8 @@ pub struct Spec {
     /// Who the command believes to be.
     pub account: Account,
     /// The uid and gid of the run on the host. Required, and never 0, when the caller is root;
-    /// otherwise absent or the caller's own.
+    /// otherwise absent, the caller's own, or one of the caller's subordinate ids (`/etc/subuid`
+    /// and `/etc/subgid`), to whom then all that the run may write has to belong.
     pub host_uid: Option<u32>,
     /// The jail's host name.
     pub hostname: String,

@@ -19,6 +19,7 @@ mod plan;
 mod point;
 mod source;
 mod stage;
+mod subordinate;
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ use crate::seccomp;
 pub use self::executable::PATH as INIT_PATH;
 pub(crate) use self::mapping::run as hold_mapping;
 pub(crate) use self::plan::writable;
+pub(crate) use self::subordinate::run as map_subordinate;
 
 /// Runs stage-0; returns only if it refuses.
 pub(crate) fn run(descriptors: Descriptors) -> ExitCode {
@@ -54,19 +56,21 @@ fn enter(mut descriptors: Descriptors) -> Result<Infallible, Refusal> {
         handover::read(descriptors.description).refuse(Step::Handover, "read the policy")?;
     let spec = &told.spec;
     spec.check()?;
-    let host_uid = spec.identity(rustix::process::geteuid().as_raw())?;
-    let bubblewrap = Bubblewrap::find(told.bubblewrap.as_deref(), host_uid)?;
+    let caller = rustix::process::geteuid().as_raw();
+    let run = identity::Run::new(spec.identity(caller)?, caller);
+    let bubblewrap = Bubblewrap::find(told.bubblewrap.as_deref(), run.host)?;
     cgroup::join(&told.cgroup)?;
 
     let outside = namespaces::outside()?;
-    namespaces::enter(spec.network)?;
+    namespaces::enter(spec.network, run)?;
+    run.take_streams([&descriptors.stdin, &descriptors.stdout, &descriptors.stderr])?;
     loopback::up(spec.network)?;
     doors::open(spec.network, &descriptors.channel)?;
 
-    let (sources, layers) = source::open(spec)?;
+    let (sources, layers) = source::open(spec, run)?;
     let executable = executable::open()?;
     let system = etc::open(spec)?;
-    let tops = stage::compose(spec, host_uid, sources, layers, executable, system)?;
+    let tops = stage::compose(spec, run.here, sources, layers, executable, system)?;
 
     let filters = seccomp::programs()?;
     let arguments = arguments::compose(spec, &tops, &filters)?;
@@ -75,7 +79,7 @@ fn enter(mut descriptors: Descriptors) -> Result<Infallible, Refusal> {
 
     limits::set(&spec.limits, &told.layers)?;
     let mut layers = told.layers;
-    layers.push(identity::assume(host_uid)?);
+    layers.push(identity::assume(run)?);
     let told = ForInit { spec: told.spec, outside, layers };
     descriptors.description =
         handover::write(&told).refuse(Step::Handover, "pass the policy on")?;

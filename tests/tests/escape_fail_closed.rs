@@ -46,7 +46,7 @@ fn attempt(lab: &Lab) {
     let mut wrong = lab.jail("wrong");
     wrong.spec.host_uid = match lab.caller() {
         Caller::Root => None,
-        Caller::User => Some(12_345),
+        Caller::User | Caller::Subordinate => Some(12_345),
     };
     refused(wrong, Step::Identity, "host uid");
 

@@ -13,7 +13,7 @@ fn fill(path: &str) -> String {
 }
 
 fn attempt(lab: &Lab) {
-    let control = lab.directory_of_run("control").join("x");
+    let control = lab.directory_of_caller("control").join("x");
     let outside = lab.outside(&doing(&[("control", fill(control.to_str().expect("text")))]));
     outside.says("control", "ok");
 

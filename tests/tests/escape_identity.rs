@@ -34,7 +34,7 @@ fn attempt(lab: &Lab) {
     }
     let uid = isolation.layer(LayerName::Uid).expect("a layer");
     let expected = match lab.caller() {
-        Caller::Root => LayerState::InForce,
+        Caller::Root | Caller::Subordinate => LayerState::InForce,
         Caller::User => LayerState::Partial,
     };
     assert_eq!(uid.state, expected, "{uid:?}");

@@ -16,7 +16,7 @@ fn attempt(lab: &Lab) {
             assert_eq!(inside.code, 128 + libc::SIGKILL, "{inside:?}");
             assert!(inside.oom_kills >= Some(1), "{inside:?}");
         }
-        Caller::User => {
+        Caller::User | Caller::Subordinate => {
             assert!(inside.stderr.contains("Out of memory"), "{inside:?}");
             assert_eq!(inside.oom_kills, None);
         }

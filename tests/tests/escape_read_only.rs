@@ -1,6 +1,7 @@
 //! Attempt: write where only the sandbox writes, or where a mount is for reading.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use handoff_sandbox::Access;
 use handoff_tests::escape::{Lab, doing};
@@ -29,6 +30,7 @@ const WRITABLE: [&str; 6] = [
 
 fn attempt(lab: &Lab) {
     let tool = lab.directory_of_run("tool");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o777)).expect("chmod");
     let append = |path: &str| format!("open($f, '>>', '{path}')");
     let control = tool.join("written-outside");
     let outside = lab.outside(&doing(&[("control", append(control.to_str().expect("text")))]));

@@ -13,7 +13,7 @@ fn attempt(lab: &Lab) {
     let make = |name, path: &str, mode| {
         call(name, libc::SYS_mknodat, &format!("-100, text('{path}'), {mode}, 0"))
     };
-    let outside = lab.directory_of_run("outside").join("device");
+    let outside = lab.directory_of_caller("outside").join("device");
     let path = outside.to_str().expect("text");
     lab.outside(&doing(&[make("device", path, DEVICE)])).says("device", "ok");
 

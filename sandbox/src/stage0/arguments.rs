@@ -15,9 +15,12 @@ use crate::spec::Spec;
 const RUN_BYTES: u64 = 16 << 20;
 
 /// Where bubblewrap itself mounts memory that a run may write.
-pub(super) const SCRATCHES: [&str; 2] = [SHM, RUN];
+pub(super) const SCRATCHES: [&str; 3] = [SHM, RUN, QUEUES];
 const SHM: &str = "/dev/shm";
 const RUN: &str = "/run";
+
+/// Message queues, which no rule could allow that have no place.
+const QUEUES: &str = "/dev/mqueue";
 
 /// A top-level directory of the host that holds programs.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +59,7 @@ fn write(spec: &Spec, system: &[System], tops: &[OsString], filters: &[i32]) -> 
     }
     list.words("--proc /proc --dev /dev");
     list.tmpfs("1777", spec.limits.shm_bytes, SHM);
+    list.option("--mqueue", QUEUES);
     list.tmpfs("0755", RUN_BYTES, RUN);
     for top in tops {
         list.pair("--bind", Path::new(stage::PLACE).join(top), at_root(top));

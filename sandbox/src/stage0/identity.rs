@@ -1,27 +1,69 @@
 //! Becomes the run's user on the host and gives up everything else. From here on nothing in this
 //! process or below it can act as anyone but the run.
 
+use std::os::fd::OwnedFd;
+
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::subordinate;
 use crate::isolation::{Layer, LayerName, LayerState};
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::status::Status;
 
-/// Becomes `host_uid` and says what that is worth.
-pub(super) fn assume(host_uid: u32) -> Result<Layer, Refusal> {
-    let root = rustix::process::geteuid().is_root();
-    if root {
-        let (uid, gid) = (Uid::from_raw(host_uid), Gid::from_raw(host_uid));
+/// Who the run is, and how stage-0 gets there. Its gid has the same number throughout.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// The uid on the host.
+    pub(super) host: u32,
+    /// The same, as stage-0 calls it once it is in its namespaces.
+    pub(super) here: u32,
+    pub(super) change: Change,
+}
+
+/// What has to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Root becomes the run's user.
+    FromRoot,
+    /// An ordinary user becomes an id of those that are the user's to give.
+    ToSubordinate,
+    /// The run is the caller's user.
+    Nothing,
+}
+
+impl Run {
+    pub(super) const fn new(host: u32, caller: u32) -> Self {
+        match caller {
+            0 => Self { host, here: host, change: Change::FromRoot },
+            _ if caller == host => Self { host, here: host, change: Change::Nothing },
+            _ => Self { host, here: subordinate::RUN, change: Change::ToSubordinate },
+        }
+    }
+
+    /// Takes over the command's streams, where the caller could not give them away.
+    pub(super) fn take_streams(self, streams: [&OwnedFd; 3]) -> Result<(), Refusal> {
+        match self.change {
+            Change::ToSubordinate => subordinate::give(streams),
+            Change::FromRoot | Change::Nothing => Ok(()),
+        }
+    }
+}
+
+/// Becomes the run's user and says what that is worth.
+pub(super) fn assume(run: Run) -> Result<Layer, Refusal> {
+    let changes = run.change != Change::Nothing;
+    if changes {
+        let (uid, gid) = (Uid::from_raw(run.here), Gid::from_raw(run.here));
         // The order matters: groups cannot be given up after the uid.
         set_thread_groups(&[]).refuse(Step::Identity, "give up groups")?;
         set_thread_res_gid(gid, gid, gid).refuse(Step::Identity, "become the run's group")?;
         set_thread_res_uid(uid, uid, uid).refuse(Step::Identity, "become the run's user")?;
     }
     let status = Status::read().refuse(Step::Identity, "read our own status")?;
-    check(&status, host_uid, root)?;
-    let (state, detail) = if root {
-        (LayerState::InForce, format!("per-run uid {host_uid}"))
+    check(&status, run.here, changes)?;
+    let (state, detail) = if changes {
+        (LayerState::InForce, format!("per-run uid {}", run.host))
     } else {
         // Only root can give up groups. They open no path that is not shown anyway.
         let others = status.groups.iter().filter(|group| !status.gids.contains(group)).count();
@@ -32,20 +74,20 @@ pub(super) fn assume(host_uid: u32) -> Result<Layer, Refusal> {
 }
 
 /// Compares who this process is, by the kernel's word, with who it is to be.
-fn check(status: &Status, host_uid: u32, was_root: bool) -> Result<(), Refusal> {
-    let expected = vec![host_uid; 4];
-    if host_uid == 0 || status.uids != expected {
-        let detail = format!("the uids are {:?} instead of {host_uid}", status.uids);
+fn check(status: &Status, uid: u32, changed: bool) -> Result<(), Refusal> {
+    let expected = vec![uid; 4];
+    if uid == 0 || status.uids != expected {
+        let detail = format!("the uids are {:?} instead of {uid}", status.uids);
         return Err(Refusal::new(Step::Identity, detail));
     }
-    if was_root && (status.gids != expected || !status.groups.is_empty()) {
+    if changed && (status.gids != expected || !status.groups.is_empty()) {
         let detail = format!("the groups are {:?} {:?}", status.gids, status.groups);
         return Err(Refusal::new(Step::Identity, detail));
     }
-    // Without root, the capabilities left are those over our own user namespace; the exec of
+    // Without a change, the capabilities left are those over our own user namespace; the exec of
     // bubblewrap takes them.
-    if was_root && status.capabilities.iter().take(3).any(|(_, set)| *set != 0) {
-        return Err(Refusal::new(Step::Identity, "capabilities are left after giving up root"));
+    if changed && status.capabilities.iter().take(3).any(|(_, set)| *set != 0) {
+        return Err(Refusal::new(Step::Identity, "capabilities are left after becoming the run"));
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::io;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::UnshareFlags;
 
+use super::identity::{Change, Run};
+use super::subordinate::Mapper;
 use crate::handover::Namespace;
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::Network;
@@ -25,13 +27,17 @@ pub(super) fn outside() -> Result<Vec<Namespace>, Refusal> {
 }
 
 /// Enters new namespaces and cuts mounts off from the host.
-pub(super) fn enter(network: Network) -> Result<(), Refusal> {
+pub(super) fn enter(network: Network, run: Run) -> Result<(), Refusal> {
     let mut wanted = UnshareFlags::NEWNS;
     if network != Network::Host {
         wanted |= UnshareFlags::NEWNET;
     }
     if rustix::process::geteuid().is_root() {
         sys::unshare(wanted).refuse(Step::Namespaces, "enter new namespaces as root")?;
+    } else if run.change == Change::ToSubordinate {
+        let mapper = Mapper::start(run.host)?;
+        unshare_as_user(wanted)?;
+        mapper.map()?;
     } else {
         enter_as_user(wanted)?;
     }
@@ -41,11 +47,7 @@ pub(super) fn enter(network: Network) -> Result<(), Refusal> {
 
 fn enter_as_user(wanted: UnshareFlags) -> Result<(), Refusal> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    sys::unshare(UnshareFlags::NEWUSER | wanted).refuse(
-        Step::Namespaces,
-        "enter a user namespace (user.max_user_namespaces, kernel.unprivileged_userns_clone or \
-         an AppArmor rule may forbid it)",
-    )?;
+    unshare_as_user(wanted)?;
     // The order is the kernel's: groups may be mapped without privilege only once setgroups is
     // out of reach.
     let maps = [
@@ -58,4 +60,12 @@ fn enter_as_user(wanted: UnshareFlags) -> Result<(), Refusal> {
             .refuse(Step::Namespaces, format_args!("write {file}"))?;
     }
     Ok(())
+}
+
+fn unshare_as_user(wanted: UnshareFlags) -> Result<(), Refusal> {
+    sys::unshare(UnshareFlags::NEWUSER | wanted).refuse(
+        Step::Namespaces,
+        "enter a user namespace (user.max_user_namespaces, kernel.unprivileged_userns_clone or \
+         an AppArmor rule may forbid it)",
+    )
 }

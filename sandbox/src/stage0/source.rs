@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
+use super::identity::{Change, Run};
 use super::mapping;
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::{Access, Mount, Overlay, Spec};
@@ -39,10 +40,12 @@ pub(super) struct Layers {
 }
 
 /// Opens every source of the policy.
-pub(super) fn open(spec: &Spec) -> Result<(Vec<Source>, Vec<Layers>), Refusal> {
+pub(super) fn open(spec: &Spec, run: Run) -> Result<(Vec<Source>, Vec<Layers>), Refusal> {
     let mapped = spec.mounts.iter().any(|mount| mount.access == Access::ReadOnlyAsOwner);
+    // Only root may map what belongs to others.
+    let root = run.change == Change::FromRoot;
     let mapping = match spec.host_uid {
-        Some(uid) if mapped || !spec.overlays.is_empty() => Some(mapping::to(uid)?),
+        Some(uid) if root && (mapped || !spec.overlays.is_empty()) => Some(mapping::to(uid)?),
         Some(_) | None => None,
     };
     let mapping = mapping.as_ref();

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 
-use super::{Caller, INSIDE, Lab, Live, Outcome, RUN};
+use super::{Caller, INSIDE, Lab, Live, Outcome};
 
 /// A jail that is about to be started.
 #[derive(Debug)]
@@ -47,7 +47,10 @@ impl Lab {
                 user: "alice".into(),
                 home: "/home/alice".into(),
             },
-            host_uid: (self.caller() == Caller::Root).then_some(RUN),
+            host_uid: match self.caller() {
+                Caller::Root | Caller::Subordinate => Some(self.host_uid()),
+                Caller::User => None,
+            },
             hostname: "handoff".into(),
             mounts: vec![mount("home", "/home/alice"), mount("ws", "/home/alice/src/app")],
             overlays: Vec::new(),
@@ -151,9 +154,8 @@ impl Jail<'_> {
         let mut words = self.prefix.clone();
         words.extend([self.lab.program().into(), spec.into(), report.clone().into()]);
         words.extend(self.until_eof.then(|| "--until-eof".into()));
-        let mut program = Command::new(&words[0]);
-        program.args(&words[1..]).env_clear().envs(self.variables.iter().cloned());
-        self.lab.become_caller(&mut program);
+        let mut program = self.lab.command_of_caller(&words);
+        program.env_clear().envs(self.variables.iter().cloned());
         (program, report)
     }
 }

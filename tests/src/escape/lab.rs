@@ -1,6 +1,6 @@
 //! A laboratory on the host.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -10,7 +10,13 @@ use std::process::{Command, Stdio};
 use handoff_sandbox::Layer;
 use tempfile::TempDir;
 
-use super::{Caller, Outcome, RUN, USER};
+use super::{Caller, Outcome, RUN, SUBORDINATE, USER};
+
+/// Becomes the user of the second argument, with the accounts and subordinate ids in the directory
+/// of the first one, and executes the rest.
+const WITH_IDS: &str = "cd \"$1\" && for f in passwd subuid subgid; do \
+    /usr/bin/mount --bind $f /etc/$f || exit 1; done; cd / && u=$2 && shift 2 && \
+    exec /usr/bin/setpriv --reuid=$u --regid=$u --clear-groups -- \"$@\"";
 
 /// A directory of the host, reachable for everybody, with a copy of the jail program in it.
 #[derive(Debug)]
@@ -53,6 +59,7 @@ impl Lab {
         match self.caller {
             Caller::Root => RUN,
             Caller::User => USER,
+            Caller::Subordinate => SUBORDINATE,
         }
     }
 
@@ -61,7 +68,7 @@ impl Lab {
     pub const fn caller_uid(&self) -> u32 {
         match self.caller {
             Caller::Root => 0,
-            Caller::User => USER,
+            Caller::User | Caller::Subordinate => USER,
         }
     }
 
@@ -77,6 +84,15 @@ impl Lab {
         let path = self.path(name);
         fs::create_dir_all(&path).expect("make a directory");
         chown(&path, Some(self.host_uid()), Some(self.host_uid())).expect("give it to the run");
+        path
+    }
+
+    /// Makes a directory that belongs to the caller, for what is done outside.
+    #[must_use]
+    pub fn directory_of_caller(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).expect("make a directory");
+        chown(&path, Some(self.caller_uid()), Some(self.caller_uid())).expect("give it away");
         path
     }
 
@@ -124,9 +140,30 @@ impl Lab {
     }
 
     pub(super) fn become_caller(&self, command: &mut Command) {
-        if self.caller == Caller::User {
+        if self.caller != Caller::Root {
             command.gid(USER).uid(USER);
         }
+    }
+
+    /// Returns a command that is run as the caller, who has what ids the caller has.
+    pub(super) fn command_of_caller(&self, words: &[OsString]) -> Command {
+        if self.caller != Caller::Subordinate {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
+            self.become_caller(&mut command);
+            return command;
+        }
+        // The machine's own files stay as they are: another mount namespace shows others.
+        let mut accounts = fs::read_to_string("/etc/passwd").expect("read the accounts");
+        accounts.push_str(&format!("handoff-escape:x:{USER}:{USER}::/:/bin/sh\n"));
+        let ids = format!("handoff-escape:{}:16\n", SUBORDINATE - 7);
+        for (name, text) in [("passwd", &accounts), ("subuid", &ids), ("subgid", &ids)] {
+            fs::write(self.path(name), text).expect("write");
+        }
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(["--mount", "/bin/sh", "-c", WITH_IDS, "sh"]).arg(self.directory.path());
+        command.arg(USER.to_string()).args(words);
+        command
     }
 
     pub(super) fn program(&self) -> PathBuf {

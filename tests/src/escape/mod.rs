@@ -1,7 +1,8 @@
 //! What the escape attempts share: a laboratory on the host, and jails in it.
 //!
 //! An attempt first proves that its act works outside, then expects the exact denial inside. Each
-//! attempt runs twice: with a caller that is root, and with one that is an ordinary user.
+//! attempt runs three times: with a caller that is root, with one that is an ordinary user, and with
+//! one that is an ordinary user who has subordinate ids to give to runs.
 
 mod act;
 mod jail;
@@ -21,6 +22,9 @@ pub const USER: u32 = 54_321;
 /// The host uid of runs whose caller is root.
 pub const RUN: u32 = 54_400;
 
+/// The host uid of runs whose caller is an ordinary user with subordinate ids.
+pub const SUBORDINATE: u32 = 600_007;
+
 /// The uid of the account inside.
 pub const INSIDE: u32 = 1000;
 
@@ -28,7 +32,7 @@ pub const INSIDE: u32 = 1000;
 /// its relatives.
 pub const PERL: &str = "/usr/bin/perl";
 
-/// Makes two tests of an attempt, one for each kind of caller.
+/// Makes three tests of an attempt, one for each kind of caller.
 #[macro_export]
 macro_rules! attempt {
     ($attempt:path) => {
@@ -47,6 +51,14 @@ macro_rules! attempt {
                 $crate::escape::Caller::User,
             ));
         }
+
+        #[test]
+        fn as_an_ordinary_user_with_subordinate_ids() {
+            $attempt(&$crate::escape::Lab::new(
+                env!("CARGO_BIN_EXE_jail"),
+                $crate::escape::Caller::Subordinate,
+            ));
+        }
     };
 }
 
@@ -57,4 +69,6 @@ pub enum Caller {
     Root,
     /// An ordinary user, whose uid the run shares.
     User,
+    /// The same user, who gives the run a subordinate id.
+    Subordinate,
 }

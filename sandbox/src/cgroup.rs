@@ -1,6 +1,8 @@
 //! The control group of one run: memory and processes of the run as a whole. Made and removed by
-//! the caller, joined by stage-0. Only root has one; anybody else gets resource limits, and is told.
+//! the caller, joined by stage-0. Root has one, and whoever was delegated a part of version 2; anybody
+//! else gets resource limits, and is told.
 
+mod delegated;
 mod v1;
 mod v2;
 
@@ -44,10 +46,18 @@ enum Version {
 impl Cgroup {
     /// Makes a group with these limits, or none where that is not possible.
     pub(crate) fn create(name: &str, limits: &Limits) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
+        let (root, user) = (Path::new(ROOT), rustix::process::geteuid());
+        if user.is_root() {
+            return Self::create_below(root, name, limits);
         }
-        Self::create_below(Path::new(ROOT), name, limits)
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let delegated = delegated::find(root, &own, user.as_raw())?;
+        Self::create_delegated(&delegated, name, limits).ok()
+    }
+
+    fn create_delegated(group: &Path, name: &str, limits: &Limits) -> io::Result<Self> {
+        delegated::vacate(group)?;
+        v2::create(group, name, limits)
     }
 
     fn create_below(root: &Path, name: &str, limits: &Limits) -> Option<Self> {
@@ -148,6 +158,14 @@ fn fresh(directory: &Path) -> io::Result<()> {
             remove(directory)?;
             fs::create_dir(directory)
         }
+        other => other,
+    }
+}
+
+/// Makes a directory unless it is there.
+fn make(directory: &Path) -> io::Result<()> {
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
 }

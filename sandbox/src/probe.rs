@@ -118,9 +118,10 @@ const fn remedy(step: Step) -> Option<&'static str> {
 const fn fix(name: LayerName) -> Option<&'static str> {
     match name {
         LayerName::Uid => Some("run the daemon as root, which gives every run a uid of its own"),
-        LayerName::Memory | LayerName::Processes => {
-            Some("run the daemon as root, with the memory and pids controllers mounted")
-        }
+        LayerName::Memory | LayerName::Processes => Some(
+            "run the daemon as root, with the memory and pids controllers mounted, or as a \
+                 service of systemd 251 or newer with `Delegate=memory pids`",
+        ),
         LayerName::Landlock => Some(
             "use Linux 6.12 or newer, built with CONFIG_SECURITY_LANDLOCK and started with \
              `landlock` in the list of lsm= (see /sys/kernel/security/lsm)",

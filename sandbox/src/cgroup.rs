@@ -56,6 +56,8 @@ impl Cgroup {
     }
 
     fn create_delegated(group: &Path, name: &str, limits: &Limits) -> io::Result<Self> {
+        // Nobody is moved for nothing.
+        v2::check(group)?;
         delegated::vacate(group)?;
         v2::create(group, name, limits)
     }

@@ -10,12 +10,19 @@ use crate::spec::Limits;
 /// The controllers that a run needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
-pub(super) fn create(root: &Path, name: &str, limits: &Limits) -> io::Result<Cgroup> {
-    let available = fs::read_to_string(root.join("cgroup.controllers"))?;
+/// Checks that the group has every controller that a run needs.
+pub(super) fn check(group: &Path) -> io::Result<()> {
+    let available = fs::read_to_string(group.join("cgroup.controllers"))?;
     let has = |wanted: &str| available.split_whitespace().any(|controller| controller == wanted);
-    if !CONTROLLERS.into_iter().all(has) {
-        return Err(io::Error::other("a controller is missing"));
+    if CONTROLLERS.into_iter().all(has) {
+        Ok(())
+    } else {
+        Err(io::Error::other("a controller is missing"))
     }
+}
+
+pub(super) fn create(root: &Path, name: &str, limits: &Limits) -> io::Result<Cgroup> {
+    check(root)?;
     let family = root.join(FAMILY);
     fs::create_dir_all(&family)?;
     for parent in [root, &family] {

@@ -55,5 +55,5 @@ pub use crate::probe::probe;
 pub use crate::report::{ExitStatus, Refusal, Report, Step};
 pub use crate::running::{Ended, Next, ReportError, Running};
 pub use crate::spawn::{SpawnError, Stdio, spawn};
-pub use crate::spec::{Access, Account, Limits, Mount, Network, Overlay, Spec};
+pub use crate::spec::{Access, Account, HostUser, Limits, Mount, Network, Overlay, Spec};
 pub use crate::stage0::INIT_PATH;

@@ -1,7 +1,7 @@
 //! A trial run, for those who want to know what this machine can do before it matters. It starts a
 //! real jail; nothing is guessed from versions or settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::bubblewrap;
 use crate::isolation::{Layer, LayerName, LayerState};
@@ -15,6 +15,15 @@ const HOST_UID: u32 = 65_534;
 
 /// Memory of the trial run, which only starts and ends.
 const MEMORY_BYTES: u64 = 256 << 20;
+
+/// Where Ubuntu 24.04 and newer say whether only programs with an AppArmor profile that has
+/// `userns,` may use user namespaces.
+const APPARMOR_RESTRICTS: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+
+/// What to do about that.
+const APPARMOR_FIX: &str = "let this program use user namespaces, which \
+     kernel.apparmor_restrict_unprivileged_userns = 1 forbids: copy daemon/service/apparmor/handoffd \
+     to /etc/apparmor.d/handoffd and run `apparmor_parser -r /etc/apparmor.d/handoffd`";
 
 /// Says why the trial run ended before it told anything.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +94,15 @@ fn spec() -> Spec {
 
 /// Says of every mandatory layer that it is missing, and of the first how to get it.
 fn failed(error: &ProbeError) -> Vec<Layer> {
-    let remedy = match error {
-        ProbeError::Refused(refusal) => remedy(refusal.step),
+    let step = match error {
+        ProbeError::Refused(refusal) => Some(refusal.step),
         _ => None,
+    };
+    let remedy = match step {
+        Some(Step::Bubblewrap) => Some(bubblewrap::FIX),
+        // There it fails wherever the namespace is first used, by bubblewrap at the latest.
+        _ if is_one(Path::new(APPARMOR_RESTRICTS)) => Some(APPARMOR_FIX),
+        step => step.and_then(remedy),
     };
     LayerName::MANDATORY
         .iter()
@@ -99,14 +114,17 @@ fn failed(error: &ProbeError) -> Vec<Layer> {
         .collect()
 }
 
+/// Whether a kernel setting is 1; one that this kernel does not have is not.
+fn is_one(setting: &Path) -> bool {
+    std::fs::read_to_string(setting).is_ok_and(|text| text.trim() == "1")
+}
+
 /// What to do when the trial run is refused at a step.
 const fn remedy(step: Step) -> Option<&'static str> {
     match step {
-        Step::Bubblewrap => Some(bubblewrap::FIX),
         Step::Namespaces => Some(
             "allow user namespaces: sysctl user.max_user_namespaces and \
-             kernel.unprivileged_userns_clone; on Ubuntu an AppArmor profile with `userns,` for \
-             this program; in a container, privileges for the container",
+             kernel.unprivileged_userns_clone; in a container, privileges for the container",
         ),
         Step::Seccomp => Some("use a kernel with CONFIG_SECCOMP_FILTER on x86-64 or AArch64"),
         Step::Source | Step::Stage => Some("use Linux 5.12 or newer, with /proc and /tmp mounted"),
@@ -132,5 +150,21 @@ const fn fix(name: LayerName) -> Option<&'static str> {
         | LayerName::NoNewPrivs
         | LayerName::Seccomp
         | LayerName::Network => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_setting_that_is_one_restricts() {
+        let directory = tempfile::tempdir().expect("directory");
+        let setting = directory.path().join("setting");
+        assert!(!is_one(&setting));
+        for (text, expected) in [("1\n", true), ("0\n", false), ("", false)] {
+            std::fs::write(&setting, text).expect("write");
+            assert_eq!(is_one(&setting), expected, "{text:?}");
+        }
     }
 }

@@ -121,6 +121,37 @@ pub enum Access {
     ReadOnlyAsOwner,
     /// Everything that the file permissions allow.
     ReadWrite,
+    /// Reading and executing only, and what belongs to this user appears as the run's own. Only
+    /// for callers that are root.
+    ReadOnlyOf(HostUser),
+    /// Everything that the file permissions allow, where what belongs to this user appears as the
+    /// run's own, and what the run makes belongs to this user. Only for callers that are root.
+    ReadWriteOf(HostUser),
+}
+
+impl Access {
+    /// Tells whether anything can be written.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        match self {
+            Self::ReadOnly | Self::ReadOnlyAsOwner | Self::ReadOnlyOf(_) => false,
+            Self::ReadWrite | Self::ReadWriteOf(_) => true,
+        }
+    }
+}
+
+/// A user of the host, by the numbers that its files bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUser {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+}
+
+impl HostUser {
+    /// The user to whom the host belongs.
+    pub(crate) const ROOT: Self = Self { uid: 0, gid: 0 };
 }
 
 /// Tells which network the command has.

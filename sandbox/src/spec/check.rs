@@ -123,7 +123,7 @@ impl Spec {
                 format!("the source {} is not a real path", source.display())
             })?;
         }
-        require(overlay.access != Access::ReadOnlyAsOwner, || {
+        require(matches!(overlay.access, Access::ReadOnly | Access::ReadWrite), || {
             format!("the overlay {shown} is neither read-only nor writable")
         })?;
         let mounts = self.mounts.iter().map(|mount| &mount.target);

@@ -8,9 +8,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::identity::{Change, Run};
-use super::mapping;
+use super::mapping::Mappings;
 use crate::report::{Refusal, Refuse as _, Step};
-use crate::spec::{Access, Mount, Overlay, Spec};
+use crate::spec::{Access, HostUser, Mount, Overlay, Spec};
 use crate::sys::{self, Reach};
 
 /// A detached mount and where it is to appear.
@@ -41,22 +41,18 @@ pub(super) struct Layers {
 
 /// Opens every source of the policy.
 pub(super) fn open(spec: &Spec, run: Run) -> Result<(Vec<Source>, Vec<Layers>), Refusal> {
-    let mapped = spec.mounts.iter().any(|mount| mount.access == Access::ReadOnlyAsOwner);
     // Only root may map what belongs to others.
-    let root = run.change == Change::FromRoot;
-    let mapping = match spec.host_uid {
-        Some(uid) if root && (mapped || !spec.overlays.is_empty()) => Some(mapping::to(uid)?),
-        Some(_) | None => None,
-    };
-    let mapping = mapping.as_ref();
-    let mounts = spec.mounts.iter().map(|mount| open_one(mount, mapping));
-    let overlays = spec.overlays.iter().map(|overlay| open_layers(overlay, mapping));
-    Ok((mounts.collect::<Result<_, _>>()?, overlays.collect::<Result<_, _>>()?))
+    let mapped = spec.host_uid.filter(|_| run.change == Change::FromRoot);
+    let mut mappings = Mappings::new(mapped);
+    let mounts = spec.mounts.iter().map(|mount| open_one(mount, &mut mappings));
+    let mounts = mounts.collect::<Result<_, _>>()?;
+    let overlays = spec.overlays.iter().map(|overlay| open_layers(overlay, &mut mappings));
+    Ok((mounts, overlays.collect::<Result<_, _>>()?))
 }
 
-fn open_layers(overlay: &Overlay, mapping: Option<&OwnedFd>) -> Result<Layers, Refusal> {
+fn open_layers(overlay: &Overlay, mappings: &mut Mappings) -> Result<Layers, Refusal> {
     let target = &overlay.target;
-    let Some(mapping) = mapping else {
+    let Some(mapping) = mappings.of(HostUser::ROOT)? else {
         let detail = format!("the overlay {} takes a caller that is root", target.display());
         return Err(Refusal::new(Step::Source, detail));
     };
@@ -91,15 +87,35 @@ fn find(path: &Path) -> Result<OwnedFd, Refusal> {
     .refuse(Step::Source, format_args!("open {} without following symlinks", path.display()))
 }
 
-fn open_one(mount: &Mount, mapping: Option<&OwnedFd>) -> Result<Source, Refusal> {
+fn open_one(mount: &Mount, mappings: &mut Mappings) -> Result<Source, Refusal> {
     let named = mount.source.display();
     let found = find(&mount.source)?;
     let source = detach(found.as_fd(), &mount.source, &mount.target, mount.access)?;
-    if let (Access::ReadOnlyAsOwner, Some(mapping)) = (mount.access, mapping) {
-        match sys::map_owners(source.mount.as_fd(), mapping.as_fd()) {
+    let mut map = |owner| {
+        let mapping = mappings.of(owner)?;
+        Ok(mapping.map(|mapping| sys::map_owners(source.mount.as_fd(), mapping.as_fd())))
+    };
+    match mount.access {
+        Access::ReadOnly | Access::ReadWrite => {}
+        Access::ReadOnlyAsOwner => match map(HostUser::ROOT)? {
             // A file system that cannot do it shows the owners as they are: less can be read.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            mapped => mapped.refuse(Step::Source, format_args!("map the owners in {named}"))?,
+            Some(Err(error)) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            // Without a uid of its own the run is the owner.
+            mapped => mapped
+                .unwrap_or(Ok(()))
+                .refuse(Step::Source, format_args!("map the owners in {named}"))?,
+        },
+        Access::ReadOnlyOf(owner) | Access::ReadWriteOf(owner) => {
+            let Some(mapped) = map(owner)? else {
+                let detail = format!("owners in {named} are mapped by callers that are root only");
+                return Err(Refusal::new(Step::Source, detail));
+            };
+            mapped.refuse(
+                Step::Source,
+                format_args!(
+                    "map the owners in {named} (ext4, xfs, btrfs and tmpfs can do it; NFS cannot)"
+                ),
+            )?;
         }
     }
     Ok(source)
@@ -127,10 +143,7 @@ pub(super) fn detach(
         | OpenTreeFlags::AT_EMPTY_PATH
         | OpenTreeFlags::AT_RECURSIVE;
     let mount = open_tree(found, "", flags).refuse(Step::Source, format_args!("mount {named}"))?;
-    let only = match access {
-        Access::ReadOnly | Access::ReadOnlyAsOwner => libc::MOUNT_ATTR_RDONLY,
-        Access::ReadWrite => 0,
-    };
+    let only = if access.is_writable() { 0 } else { libc::MOUNT_ATTR_RDONLY };
     let add = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | only;
     sys::set_mount_attributes(mount.as_fd(), Reach::Tree, add)
         .refuse(Step::Source, format_args!("restrict {named}"))?;

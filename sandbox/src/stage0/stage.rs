@@ -21,7 +21,7 @@ use super::plan::{self, Scratch};
 use super::point::{self, Owner};
 use super::source::{Kind, Layers, Source};
 use crate::report::{Refusal, Refuse as _, Step};
-use crate::spec::{Access, Spec, enclosing};
+use crate::spec::{Spec, enclosing};
 use crate::sys::{self, Reach};
 
 /// Where the stage is: a directory that every host has and that every uid can reach. What is
@@ -54,7 +54,7 @@ impl Node {
 
     const fn writable(&self) -> bool {
         match self {
-            Self::Shown(source) => matches!(source.access, Access::ReadWrite),
+            Self::Shown(source) => source.access.is_writable(),
             Self::Scratch(_) => true,
         }
     }

@@ -6,22 +6,39 @@ use std::sync::OnceLock;
 use handoff_proto::wire;
 use handoff_sandbox::{Layer, LayerName};
 
-use crate::{supervisor, workspace::Sharing};
+use crate::launcher::{self, Request};
+use crate::supervisor::{self, Answer};
+use crate::workspace::Sharing;
 
-/// The layers of isolation on this machine. The first call starts a trial jail and blocks; later
-/// ones only remember.
+/// What to do where no launcher answers.
+const LAUNCHER_FIX: &str = "systemctl enable --now handoffd-launcher.socket";
+
+/// The layers of isolation on this machine; with the socket of a launcher, as that finds them. The
+/// first call starts a trial jail and blocks; later ones only remember.
 #[must_use]
-pub fn layers() -> Vec<wire::IsolationLayer> {
+pub fn layers(launcher: Option<&Path>) -> Vec<wire::IsolationLayer> {
     static FOUND: OnceLock<Vec<wire::IsolationLayer>> = OnceLock::new();
-    FOUND
-        .get_or_init(|| handoff_sandbox::probe().into_iter().map(ours).map(to_wire).collect())
-        .clone()
+    if let Some(found) = FOUND.get() {
+        return found.clone();
+    }
+    let found = match launcher {
+        None => handoff_sandbox::probe().into_iter().map(ours).map(to_wire).collect(),
+        Some(socket) => match through(socket) {
+            Ok(found) => found,
+            // Not remembered: it may be started at any time.
+            Err(why) => {
+                let detail = format!("no run can be started: {why}; to do: {LAUNCHER_FIX}");
+                return vec![line("launcher", "absent", detail)];
+            }
+        },
+    };
+    FOUND.get_or_init(|| found).clone()
 }
 
 /// The same, and how runs get their trees in this state directory. Blocks.
 #[must_use]
-pub fn found(state: &Path) -> Vec<wire::IsolationLayer> {
-    let mut found = layers();
+pub fn found(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer> {
+    let mut found = layers(launcher);
     found.push(Sharing::find(state).report());
     found
 }
@@ -34,11 +51,27 @@ fn ours(layer: Layer) -> Layer {
     }
 }
 
+/// What the launcher finds.
+fn through(socket: &Path) -> Result<Vec<wire::IsolationLayer>, String> {
+    let answer = launcher::ask(socket, &Request::Probe).map_err(|error| error.to_string())?;
+    if let Ok(Answer::Failed(why)) = serde_json::from_slice(&answer) {
+        return Err(why);
+    }
+    let layers: Vec<Layer> = serde_json::from_slice(&answer)
+        .map_err(|_| "its answer is not that of a launcher of this version".to_owned())?;
+    let detail = format!("{} starts the supervisors", socket.display());
+    let layers = layers.into_iter().map(ours).map(to_wire);
+    Ok(layers.chain([line("launcher", "in-force", detail)]).collect())
+}
+
 fn to_wire(layer: Layer) -> wire::IsolationLayer {
-    let state = layer.state.as_str();
     let detail = match layer.fix {
         Some(fix) => format!("{}; to do: {fix}", layer.detail),
         None => layer.detail,
     };
-    wire::IsolationLayer { name: layer.name.as_str().to_owned(), state: state.to_owned(), detail }
+    line(layer.name.as_str(), layer.state.as_str(), detail)
+}
+
+fn line(name: &str, state: &str, detail: String) -> wire::IsolationLayer {
+    wire::IsolationLayer { name: name.to_owned(), state: state.to_owned(), detail }
 }

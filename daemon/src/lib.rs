@@ -25,4 +25,6 @@ pub mod egress;
 
 pub mod supervisor;
 
+pub mod launcher;
+
 pub mod harvest;

@@ -5,8 +5,9 @@ use handoff_proto::{
     problem::{Code, Problem},
     wire::{DoctorReply, DoctorRequest, IsolationLayer},
 };
+use rustix::process::geteuid;
 
-use super::{admin, output};
+use super::{admin, output, settings};
 use crate::doctor;
 
 /// Tell how well this machine keeps runs in, and what to do about it
@@ -22,7 +23,10 @@ impl Doctor {
             }
             Err(problem) if problem.code == Code::Unreachable => {
                 output::line(&format!("daemon: {}", problem.message))?;
-                report(&doctor::layers())
+                let (config, _) = settings::read(None)?;
+                // Root makes the trial run as a launcher would, which answers to the daemon only.
+                let launcher = config.isolation.launcher.filter(|_| !geteuid().is_root());
+                report(&doctor::layers(launcher.as_deref()))
             }
             Err(problem) => Err(problem),
         }

@@ -1,6 +1,6 @@
 //! The operator's command line: one file per command; the doc comment of a command is its help.
 //!
-//! Commands other than `serve` only talk to a running daemon over its admin socket.
+//! Commands other than `serve` and `launch` only talk to a running daemon over its admin socket.
 
 mod admin;
 mod exit;
@@ -8,6 +8,7 @@ mod output;
 mod settings;
 
 mod connect;
+mod launch;
 mod serve;
 
 mod credential;
@@ -34,6 +35,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Launch(launch::Launch),
     Stop(stop::Stop),
     Connect(connect::Connect),
     Invite(invite::Invite),
@@ -60,6 +62,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 fn execute(command: Command) -> Result<(), Problem> {
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Launch(launch) => launch.run(),
         Command::Stop(stop) => stop.run(),
         Command::Connect(connect) => connect.run(),
         Command::Invite(invite) => invite.run(),

@@ -95,6 +95,11 @@ impl Serve {
             })?;
         }
         let (config, state) = settings::read(self.config)?;
+        if config.isolation.launcher.is_some() && rustix::process::geteuid().is_root() {
+            let message = "a daemon that is root needs no launcher";
+            return Err(Problem::new(Code::Usage, message)
+                .with_hint("run it as a user of its own, or remove `launcher` from [isolation]"));
+        }
         let audience = if self.local { Audience::LocalUser } else { Audience::Invited };
         let report = if self.detached { Report::Program } else { Report::Human };
         let daemon = Daemon::prepare(config, state, audience, report)?;
@@ -127,7 +132,8 @@ impl Daemon {
         let stop = CancellationToken::new();
         let tracker = TaskTracker::new();
         // The first answer takes a moment: have it ready before somebody asks.
-        tracker.spawn_blocking(doctor::layers);
+        let launcher = self.config.isolation.launcher.clone();
+        tracker.spawn_blocking(move || doctor::layers(launcher.as_deref()));
         let (listener, address) = self.listen().await?;
         let names = &self.config.listen.names;
         let tls = pki::server_config(

@@ -10,7 +10,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("store", &["directory", "quota", "files", "reserve"]),
     ("runs", &["concurrent", "time_limit", "memory", "processes", "disk", "output"]),
     ("tools", &["paths"]),
-    ("isolation", &["backend", "require"]),
+    ("isolation", &["backend", "require", "launcher"]),
     ("network", &["default", "hosts", "addresses"]),
 ];
 

@@ -157,6 +157,11 @@ impl Config {
                 return wrong(key, format!("{directory:?}"), "write an absolute path");
             }
         }
+        if let Some(socket) = &self.isolation.launcher
+            && !(socket.is_absolute() && socket.file_name().is_some())
+        {
+            return wrong("isolation.launcher", format!("{socket:?}"), "write an absolute path");
+        }
         let at_least_one = [
             ("runs.concurrent", u64::from(self.runs.concurrent)),
             ("runs.processes", u64::from(self.runs.processes)),

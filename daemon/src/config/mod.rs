@@ -127,6 +127,9 @@ pub struct Isolation {
     pub backend: Backend,
     /// Layers without which a run is refused.
     pub require: Vec<String>,
+    /// The socket of `handoffd launch`, by which a daemon that is not root has runs started; the
+    /// directory around it is the launcher's own.
+    pub launcher: Option<PathBuf>,
 }
 
 /// What keeps runs in.

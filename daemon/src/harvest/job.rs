@@ -17,7 +17,10 @@ const BASE: &str = "/harvest-base";
 const SCRATCH: &str = "/harvest-scratch";
 
 /// A harvester has a few threads, and one git at a time with a few of its own.
-const PROCESSES: u64 = 256;
+pub(crate) const PROCESSES: u64 = 256;
+
+/// Wall time of a harvest, in seconds: far more than hashing the largest allowed tree takes.
+pub(crate) const TIME_LIMIT_SECONDS: u64 = 3600;
 
 /// Makes the policy of a run's harvest.
 ///

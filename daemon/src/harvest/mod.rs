@@ -31,5 +31,6 @@ pub use collect::{CollectError, Collection, Request, collect};
 pub use entry::entry;
 pub use ingest::{HarvestError, HarvestOutcome, IngestLimits, ingest};
 pub use job::job_spec;
+pub(crate) use job::{PROCESSES, TIME_LIMIT_SECONDS};
 pub use note::notes;
 pub use write::{WriteError, write};

@@ -128,7 +128,9 @@ impl Admin for AdminService {
         _request: Request<wire::DoctorRequest>,
     ) -> Result<Response<wire::DoctorReply>, Status> {
         let state = self.store.directory().to_owned();
-        let isolation = tokio::task::spawn_blocking(move || doctor::found(&state))
+        let launcher = self.registry.settings().config.isolation.launcher.clone();
+        let found = move || doctor::found(launcher.as_deref(), &state);
+        let isolation = tokio::task::spawn_blocking(found)
             .await
             .map_err(|_| Status::unavailable("daemon is stopping"))?;
         let state: PathBuf = self.store.directory().to_owned();

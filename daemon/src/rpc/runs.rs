@@ -202,7 +202,11 @@ impl wire::runs_server::Runs for RunsService {
     ) -> Result<Response<wire::InfoReply>, Status> {
         let caller = self.caller(&request).await?;
         let settings = self.registry.settings();
-        let mut isolation = crate::doctor::layers();
+        let launcher = settings.config.isolation.launcher.clone();
+        let layers = move || crate::doctor::layers(launcher.as_deref());
+        let mut isolation = tokio::task::spawn_blocking(layers)
+            .await
+            .map_err(|_| Status::unavailable("daemon is stopping"))?;
         isolation.extend(self.registry.sharing().map(|sharing| sharing.report()));
         Ok(Response::new(wire::InfoReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),

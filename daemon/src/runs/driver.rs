@@ -8,7 +8,7 @@ mod command;
 mod harvest;
 mod prepare;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use handoff_proto::run::{Event, Exit, Outcome, Recorded, Run, State};
 use thiserror::Error;
@@ -22,8 +22,10 @@ use super::{
     shared::Shared,
 };
 use crate::{
+    launcher,
     store::UserName,
-    workspace::{Layout, WorkspaceError},
+    supervisor::{self, StartError},
+    workspace::{JobKind, Layout, WorkspaceError},
 };
 
 /// One run's driver.
@@ -45,9 +47,11 @@ enum DriveError {
     #[error("cannot prepare or take in its harvest")]
     Harvest(#[from] WorkspaceError),
     #[error("cannot follow its job")]
-    Supervisor(#[from] crate::supervisor::AttachError),
+    Supervisor(#[from] supervisor::AttachError),
+    #[error("cannot start its harvest")]
+    Start(#[from] StartError),
     #[error("cannot make room for another harvest")]
-    Discard(#[from] crate::supervisor::DiscardError),
+    Discard(#[from] supervisor::DiscardError),
     #[error("user of the run has an impossible name")]
     User(#[from] crate::store::UserNameError),
     #[error("daemon is stopping")]
@@ -168,6 +172,19 @@ impl Driver {
             detail = format!("{detail}{separator}no result: {failure}");
         }
         Ok(self.journal.record(Event::Finished { outcome, detail }).await?)
+    }
+
+    /// Starts the supervisor of a job that is described, by the launcher where there is one.
+    async fn start_job(&self, kind: JobKind) -> Result<(), StartError> {
+        let job = self.layout.job(1, kind);
+        let Some(socket) = self.shared.settings.config.isolation.launcher.clone() else {
+            return supervisor::start(&job).await;
+        };
+        let request = launcher::Request::Start { run: self.run().id.clone(), kind };
+        let asking = tokio::task::spawn_blocking(move || launcher::ask(&socket, &request));
+        let asking =
+            async { asking.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) };
+        supervisor::start_through(&job, asking).await
     }
 
     fn user(&self) -> Result<UserName, DriveError> {

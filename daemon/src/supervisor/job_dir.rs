@@ -5,16 +5,26 @@
 //! - The directory itself is locked while a supervisor starts up, and shortly by who wants to know
 //!   whether one lives, so that nobody ever sees one half started.
 //! - `spawned` is made once, before the first process: a job never runs twice.
+//!
+//! A supervisor that is root works in the directory of an ordinary user, who may put anything
+//! there at any time. It therefore touches the directory with that user's rights only, follows no
+//! link and takes only files that have one name.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, fsync, openat, renameat,
+    unlinkat,
+};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::rights::Rights;
 
 /// The job, as the daemon describes it.
 pub(super) const JOB: &str = "job.json";
@@ -36,8 +46,9 @@ const JSON_LEN_MAX: u64 = 16 * 1024 * 1024;
 
 /// An open job directory.
 #[derive(Debug)]
-pub(super) struct JobDir {
+pub(crate) struct JobDir {
     directory: OwnedFd,
+    rights: Rights,
 }
 
 /// A lock that is held until it is dropped.
@@ -56,12 +67,23 @@ pub(super) enum Marked {
 impl JobDir {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { directory: rustix::fs::open(path, flags, Mode::empty())? })
+        let directory = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self { directory, rights: Rights::Own })
+    }
+
+    /// Takes an open directory over, to be touched with these rights.
+    pub(crate) const fn with_rights(directory: OwnedFd, rights: Rights) -> Self {
+        Self { directory, rights }
+    }
+
+    /// Returns the rights that the directory is touched with.
+    pub(super) const fn rights(&self) -> Rights {
+        self.rights
     }
 
     /// Tells the uid to which the directory belongs.
     pub(super) fn owner(&self) -> io::Result<u32> {
-        Ok(rustix::fs::fstat(&self.directory)?.st_uid)
+        Ok(fstat(&self.directory)?.st_uid)
     }
 
     /// Returns a path of the socket that is short enough for any directory; it is good for as long
@@ -73,7 +95,8 @@ impl JobDir {
     /// Waits until no supervisor is starting up and keeps others from starting.
     pub(super) fn gate(&self, operation: FlockOperation) -> io::Result<Lock> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let gate = openat(&self.directory, ".", flags, Mode::empty())?;
+        let gate =
+            self.rights.exercise(|| Ok(openat(&self.directory, ".", flags, Mode::empty())?))?;
         rustix::io::retry_on_intr(|| flock(&gate, operation))?;
         Ok(Lock(gate))
     }
@@ -97,11 +120,12 @@ impl JobDir {
 
     /// Makes the marker durable.
     pub(super) fn mark_spawned(&self) -> io::Result<Marked> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        match openat(&self.directory, SPAWNED, flags, private()) {
-            Ok(marker) => fsync(&marker)?,
-            Err(Errno::EXIST) => return Ok(Marked::Before),
-            Err(error) => return Err(error.into()),
+        match self.open_file(SPAWNED, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL) {
+            Ok(marker) => marker.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(Marked::Before);
+            }
+            Err(error) => return Err(error),
         }
         fsync(&self.directory)?;
         Ok(Marked::Now)
@@ -109,46 +133,51 @@ impl JobDir {
 
     /// Tells whether the marker is there.
     pub(super) fn is_spawned(&self) -> io::Result<bool> {
-        match rustix::fs::statat(&self.directory, SPAWNED, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.rights.exercise(|| {
+            match rustix::fs::statat(&self.directory, SPAWNED, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Ok(true),
+                Err(Errno::NOENT) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     /// Removes the socket that a supervisor left behind.
     pub(super) fn remove_socket(&self) -> io::Result<()> {
-        match unlinkat(&self.directory, SOCKET, AtFlags::empty()) {
+        self.rights.exercise(|| match unlinkat(&self.directory, SOCKET, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
-        }
+        })
     }
 
-    /// Lets only the owner connect to the socket.
-    pub(super) fn protect_socket(&self) -> io::Result<()> {
-        Ok(rustix::fs::chmodat(&self.directory, SOCKET, private(), AtFlags::empty())?)
+    /// Makes the socket, for its owner to connect to.
+    pub(super) fn bind_socket(&self) -> io::Result<UnixListener> {
+        self.rights.exercise(|| {
+            let listener = UnixListener::bind(self.socket_path())?;
+            rustix::fs::chmodat(&self.directory, SOCKET, private(), AtFlags::empty())?;
+            Ok(listener)
+        })
     }
 
     /// Makes a file that is empty and open for writing at its end.
     pub(super) fn create_file(&self, name: &str) -> io::Result<File> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND | OFlags::CLOEXEC;
-        Ok(openat(&self.directory, name, flags, private())?.into())
+        let file = self.append_file(name)?;
+        // Not by a flag of open: what is not ours must not be emptied before it is looked at.
+        file.set_len(0)?;
+        Ok(file)
     }
 
     /// Opens a file for appending.
     pub(super) fn append_file(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-        Ok(openat(&self.directory, name, flags, private())?.into())
+        self.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND)
     }
 
     /// Reads a description; none if there is no such file.
     pub(super) fn read_json<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = match openat(&self.directory, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let file = match self.open_file(name, OFlags::RDONLY) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
         let mut bytes = Vec::new();
         file.take(JSON_LEN_MAX).read_to_end(&mut bytes)?;
@@ -161,14 +190,25 @@ impl JobDir {
         let mut file = self.create_file(&new)?;
         file.write_all(&serde_json::to_vec(description)?)?;
         file.sync_all()?;
-        renameat(&self.directory, &new, &self.directory, name)?;
+        self.rights.exercise(|| Ok(renameat(&self.directory, &new, &self.directory, name)?))?;
         fsync(&self.directory)?;
         Ok(())
     }
 
     fn open_lock(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        Ok(openat(&self.directory, LOCK, flags, private())?)
+        Ok(self.open_file(LOCK, OFlags::RDWR | OFlags::CREATE)?.into())
+    }
+
+    /// Opens a file of the directory, never what a link leads to, and never one that has another
+    /// name elsewhere. Does not wait, as a pipe in its place would have it.
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = self.rights.exercise(|| Ok(openat(&self.directory, name, flags, private())?))?;
+        let stat = fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+            return Err(io::Error::other(format!("{name} is no file of this job alone")));
+        }
+        Ok(file.into())
     }
 }
 
@@ -213,6 +253,30 @@ mod tests {
         assert!(job_dir.try_lock(shared).expect("lock").is_none());
         drop(held);
         assert!(job_dir.try_lock(exclusive).expect("lock").is_some());
+    }
+
+    #[test]
+    fn neither_links_nor_other_names_nor_pipes_are_taken_for_a_file() {
+        let (keep, job_dir) = job_dir();
+        let outside = tempfile::tempdir().expect("temporary directory");
+        let canary = outside.path().join("canary");
+        std::fs::write(&canary, "alive").expect("write");
+        job_dir.create_file(OUTPUT).expect("an ordinary file");
+        for plant in [
+            |from: &Path, to: &Path| std::os::unix::fs::symlink(from, to),
+            |from: &Path, to: &Path| std::fs::hard_link(from, to),
+            |_: &Path, to: &Path| {
+                let mode = Mode::RUSR | Mode::WUSR;
+                Ok(rustix::fs::mknodat(rustix::fs::CWD, to, FileType::Fifo, mode, 0)?)
+            },
+        ] {
+            std::fs::remove_file(keep.path().join(OUTPUT)).expect("remove");
+            plant(&canary, &keep.path().join(OUTPUT)).expect("plant");
+            job_dir.create_file(OUTPUT).expect_err("create");
+            job_dir.append_file(OUTPUT).expect_err("append");
+            job_dir.read_json::<u32>(OUTPUT).expect_err("read");
+        }
+        assert_eq!(std::fs::read(&canary).expect("read"), b"alive");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! ```
 //!
 //! - A job never runs twice: `spawned` is made, exclusively and durably, before the first process.
+//! - Where the daemon has a launcher, that starts the supervisor, which is root then: see `rights`.
 //! - A supervisor lives as long as it holds `lock`; no process id is ever trusted.
 //! - A supervisor that is killed takes its sandbox with it. Without a last word the job *vanished*.
 //! - Where a service manager kills by control group, the daemon's service must spare its children
@@ -38,6 +39,7 @@ mod connection;
 mod job_dir;
 mod message;
 mod process;
+mod rights;
 
 pub use self::attach::{Attached, JobEvent, attach, started};
 pub use self::connection::AttachError;
@@ -45,4 +47,11 @@ pub use self::disk_limits::{DiskLimits, watched};
 pub use self::job::{Ended, Job, JobExit, KILL_GRACE, OutputTotals, Step};
 pub use self::process::entry;
 pub use self::remains::Remains;
-pub use self::start::{CreateError, DiscardError, StartError, create, discard, start, start_with};
+pub use self::start::{
+    CreateError, DiscardError, StartError, create, discard, start, start_through, start_with,
+};
+
+pub(crate) use self::job_dir::JobDir;
+pub(crate) use self::process::run_job;
+pub(crate) use self::rights::Rights;
+pub(crate) use self::start::{ANSWER_LEN_MAX, Answer};

@@ -18,7 +18,7 @@ use super::process::SUPERVISE;
 const ENVIRONMENT: [&str; 2] = ["PATH", "HANDOFF_BWRAP"];
 
 /// Longest answer of a supervisor that starts.
-const ANSWER_LEN_MAX: u64 = 64 * 1024;
+pub(crate) const ANSWER_LEN_MAX: u64 = 64 * 1024;
 
 /// Says why a job was not made.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,7 @@ pub enum StartError {
 /// What a supervisor says to who started it, once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// It can be attached to, and the first step is started next.
     Ready,
     /// Another one has the job.
@@ -155,8 +155,29 @@ pub async fn start(job_dir: &Path) -> Result<(), StartError> {
 ///
 /// Fails as [`start`] does.
 pub async fn start_with(program: &Path, job_dir: &Path) -> Result<(), StartError> {
+    conclude(job_dir, ask(program, job_dir).await)
+}
+
+/// Has somebody else start the supervisor of a job, who returns what that says; see [`start`].
+///
+/// # Errors
+///
+/// Fails as [`start`] does.
+pub async fn start_through(
+    job_dir: &Path,
+    asking: impl Future<Output = io::Result<Vec<u8>>>,
+) -> Result<(), StartError> {
+    let answer = asking.await.map(|answer| {
+        serde_json::from_slice(&answer).unwrap_or_else(|_no_answer| {
+            Answer::Failed("died without a word; see the log of the launcher".into())
+        })
+    });
+    conclude(job_dir, answer)
+}
+
+fn conclude(job_dir: &Path, answer: io::Result<Answer>) -> Result<(), StartError> {
     let path = job_dir.to_owned();
-    let answer = match ask(program, job_dir).await {
+    let answer = match answer {
         Ok(answer) => answer,
         Err(source) => return Err(StartError::Io { path, source }),
     };

@@ -39,7 +39,8 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    const fn name(self) -> &'static str {
+    /// Its name in paths, and in what a launcher is asked.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Command => "command",
             Self::Harvest => "harvest",

@@ -55,5 +55,5 @@ pub use view::View;
 
 pub(crate) use mounts::{free_path, mount, targets_in_tree};
 pub(crate) use spec::{
-    HOSTNAME, account, limits, overlay, real_layout, required_layers, step_mounts,
+    HOSTNAME, account, caches_directory, limits, overlay, real_layout, required_layers, step_mounts,
 };

@@ -22,8 +22,10 @@ use crate::store::UserName;
 /// The host name that runs see.
 pub(crate) const HOSTNAME: &str = "handoff";
 
-/// The directory of caches in the daemon's state.
-const CACHES: &str = "caches";
+/// The directory of caches in a daemon's state.
+pub(crate) fn caches_directory(state: &Path) -> PathBuf {
+    state.join("caches")
+}
 
 /// What the steps of one run have in common.
 #[derive(Clone, Copy, Debug)]
@@ -149,8 +151,8 @@ pub(crate) fn step_mounts(
 ) -> Result<Vec<Mount>, PolicyError> {
     let state = real_path(input.state)?;
     let layout = real_layout(input.layout)?;
-    let caches =
-        caches(&state.join(CACHES), input.user, terms, input.owner).map_err(PolicyError::Cache)?;
+    let caches = caches(&caches_directory(&state), input.user, terms, input.owner)
+        .map_err(PolicyError::Cache)?;
     Ok(mounts::mounts(terms, &layout, &caches, input.tools))
 }
 

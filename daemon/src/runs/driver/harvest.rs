@@ -15,17 +15,15 @@ use super::{DriveError, Driver};
 use crate::{
     harvest::{self, HarvestOutcome, IngestLimits},
     supervisor::{
-        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE, Remains, Step,
+        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE, Remains,
+        StartError, Step,
         output::{Position, Reader, Stream},
     },
-    workspace::{self, Owner, PolicyInput, View, WorkspaceError},
+    workspace::{self, JobKind, Owner, PolicyInput, View, WorkspaceError},
 };
 
 /// How often a harvest whose supervisor vanished is tried: once more than can be bad luck.
 const ATTEMPTS_MAX: u32 = 2;
-
-/// Wall time of a harvest, in seconds: far more than hashing the largest allowed tree takes.
-const TIME_LIMIT_SECONDS: u64 = 3600;
 
 /// How many lines about what a result lacks are kept, and how long: a record has to stay small.
 const NOTES_MAX: usize = 50;
@@ -71,7 +69,7 @@ impl Driver {
                 Err(AttachError::NotRunning(Remains::Vanished)) => None,
                 Err(AttachError::NotRunning(Remains::NeverSpawned)) => {
                     let view = self.prepare_harvest().await?;
-                    if let Err(failure) = self.start_harvest(&job, view).await {
+                    if let Err(failure) = self.start_harvest(&job, view).await? {
                         return Ok(Err(failure));
                     }
                     last_word(supervisor::attach(&job).await?).await?
@@ -105,7 +103,26 @@ impl Driver {
         Ok(prepared.await.map_err(|_panicked| DriveError::Stopping)??)
     }
 
-    async fn start_harvest(&self, job: &Path, view: View) -> Result<(), Failure> {
+    /// Starts the harvest. Where nobody can be asked to, nothing is recorded, as above.
+    async fn start_harvest(
+        &self,
+        job: &Path,
+        view: View,
+    ) -> Result<Result<(), Failure>, DriveError> {
+        let description = match self.describe_harvest(view).await {
+            Ok(description) => description,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if let Err(error) = supervisor::create(job, &description).await {
+            return Ok(Err(chain(error)));
+        }
+        match self.start_job(JobKind::Harvest).await {
+            Err(error @ StartError::Io { .. }) => Err(error.into()),
+            started => Ok(started.map_err(chain)),
+        }
+    }
+
+    async fn describe_harvest(&self, view: View) -> Result<Job, Failure> {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
         let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
         let spec = self.shared.tracker.spawn_blocking(move || {
@@ -124,18 +141,16 @@ impl Driver {
         });
         let spec = spec.await.map_err(chain)?.map_err(chain)?;
         let limits = &self.shared.settings.config.runs;
-        let description = Job {
+        Ok(Job {
             steps: vec![Step { name: "harvest".to_owned(), spec }],
             egress: None,
-            time_limit_seconds: Some(TIME_LIMIT_SECONDS),
+            time_limit_seconds: Some(harvest::TIME_LIMIT_SECONDS),
             setup_limit_seconds: None,
             output_limit_bytes: limits.disk_bytes,
             kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
             // It can write to memory only.
             disk: None,
-        };
-        supervisor::create(job, &description).await.map_err(chain)?;
-        supervisor::start(job).await.map_err(chain)
+        })
     }
 
     /// Stores what the jail wrote, which is hostile until it has been checked.

@@ -13,7 +13,7 @@ use crate::{
     runs::{Request, RoomError, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE, Remains, StartError, Step},
-    workspace::{self, Layout, Owner, PolicyInput, Purpose},
+    workspace::{self, JobKind, Layout, Owner, PolicyInput, Purpose},
 };
 
 /// The run could not be prepared; it is refused with this step.
@@ -56,9 +56,7 @@ impl Driver {
             return self.cancel("stopped while it was prepared").await;
         }
         let started = match started {
-            Ok(()) => {
-                supervisor::start(&self.layout.command_job()).await.map_err(PrepareError::from)
-            }
+            Ok(()) => self.start_job(JobKind::Command).await.map_err(PrepareError::from),
             Err(error) => Err(error),
         };
         match started {

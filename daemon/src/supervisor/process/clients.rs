@@ -1,14 +1,17 @@
-//! Those who are attached: whoever connects to the socket. A slow or dead one is never waited for
-//! and never holds more than a bounded piece of memory. Decides nothing about the job.
+//! Those who are attached: root and the job's owner, whoever else gets at the socket. A slow or
+//! dead one is never waited for and never holds more than a bounded piece of memory. Decides
+//! nothing about the job.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::net::sockopt::socket_peercred;
 
 use super::complain;
 use crate::supervisor::message::{FromSupervisor, Incoming, State, ToSupervisor, to_line};
 use crate::supervisor::output::Position;
+use crate::supervisor::rights::Rights;
 
 /// How many may be connected at once: several daemons that follow each other have one each.
 const CLIENTS_MAX: usize = 64;
@@ -21,6 +24,7 @@ const OUTGOING_LEN_MAX: usize = 512 * 1024;
 pub(super) struct Clients {
     /// None once it has failed.
     listener: Option<UnixListener>,
+    rights: Rights,
     clients: Vec<Client>,
 }
 
@@ -34,8 +38,8 @@ struct Client {
 }
 
 impl Clients {
-    pub(super) const fn new(listener: UnixListener) -> Self {
-        Self { listener: Some(listener), clients: Vec::new() }
+    pub(super) const fn new(listener: UnixListener, rights: Rights) -> Self {
+        Self { listener: Some(listener), rights, clients: Vec::new() }
     }
 
     /// Lists what to poll.
@@ -78,7 +82,11 @@ impl Clients {
     fn accept(&mut self) {
         while let Some(listener) = &self.listener {
             match listener.accept() {
-                Ok((stream, _unnamed)) => self.admit(stream),
+                Ok((stream, _unnamed)) => match socket_peercred(&stream) {
+                    Ok(peer) if self.rights.admits(peer.uid) => self.admit(stream),
+                    Ok(peer) => complain("accept a connection", &format!("from {:?}", peer.uid)),
+                    Err(error) => complain("accept a connection", &error),
+                },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -191,7 +199,7 @@ mod tests {
     }
 
     fn nobody() -> Clients {
-        Clients { listener: None, clients: Vec::new() }
+        Clients { listener: None, rights: Rights::Own, clients: Vec::new() }
     }
 
     fn heard(stream: &UnixStream) -> String {

@@ -35,13 +35,14 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) fn new(job_dir: JobDir, output: Writer, listener: UnixListener) -> Self {
+        let clients = Clients::new(listener, job_dir.rights());
         Self {
             job_dir,
             phase: Phase::SettingUp { step: String::new() },
             output,
             output_limited: false,
             egress: Summary::default(),
-            clients: Clients::new(listener),
+            clients,
         }
     }
 

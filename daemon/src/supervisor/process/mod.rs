@@ -24,6 +24,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use super::job::Job;
+use super::job_dir::JobDir;
 use super::start::Answer;
 
 /// The hidden subcommand that starts a supervisor and ends.
@@ -62,11 +64,23 @@ fn detach(job_dir: &Path) -> ExitCode {
 }
 
 fn supervise(job_dir: &Path) -> ExitCode {
+    match JobDir::open(job_dir) {
+        Ok(job_dir) => run_job(job_dir, Ok),
+        Err(error) => {
+            answer(&Answer::Failed(format!("open the job directory: {error}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Becomes the supervisor of a job, if `vet` lets the job pass, perhaps changed. Answers on
+/// standard output. Only for a process that has just started.
+pub(crate) fn run_job(job_dir: JobDir, vet: impl FnOnce(Job) -> Result<Job, String>) -> ExitCode {
     if let Err(error) = leave_session() {
         answer(&Answer::Failed(format!("leave the session: {error}")));
         return ExitCode::FAILURE;
     }
-    match start_up::take(job_dir) {
+    match start_up::take(job_dir, vet) {
         Ok(hold) => {
             answer(&Answer::Ready);
             supervision::run(hold);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
@@ -21,13 +20,15 @@ pub(super) struct Hold {
     pub(super) lock: Lock,
 }
 
-/// Takes hold of a job.
+/// Takes hold of a job, if it passes.
 ///
 /// # Errors
 ///
 /// Fails with the answer for the one who asked.
-pub(super) fn take(path: &Path) -> Result<Hold, Answer> {
-    let job_dir = JobDir::open(path).map_err(failed("open the job directory"))?;
+pub(super) fn take(
+    job_dir: JobDir,
+    vet: impl FnOnce(Job) -> Result<Job, String>,
+) -> Result<Hold, Answer> {
     let _gate =
         job_dir.gate(FlockOperation::LockExclusive).map_err(failed("lock the job directory"))?;
     let lock = job_dir
@@ -41,6 +42,8 @@ pub(super) fn take(path: &Path) -> Result<Hold, Answer> {
         .read_json(JOB)
         .map_err(failed("read the job"))?
         .ok_or_else(|| Answer::Failed("there is no job".into()))?;
+    // What is run is what was vetted: the file is not read again.
+    let job = vet(job).map_err(Answer::Failed)?;
     let output = job_dir
         .create_file(OUTPUT)
         .and_then(|file| Writer::start(file, job.output_limit_bytes))
@@ -55,8 +58,7 @@ pub(super) fn take(path: &Path) -> Result<Hold, Answer> {
 
 fn listen(job_dir: &JobDir) -> io::Result<UnixListener> {
     job_dir.remove_socket()?;
-    let listener = UnixListener::bind(job_dir.socket_path())?;
-    job_dir.protect_socket()?;
+    let listener = job_dir.bind_socket()?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -169,6 +169,11 @@ impl Tools {
         &self.left_out
     }
 
+    /// Whether runs see what is at this real path because of a tool.
+    pub(crate) fn binds(&self, source: &Path) -> bool {
+        self.binds.iter().any(|bind| bind.source == source)
+    }
+
     /// The mounts for a run with this home.
     pub(super) fn mounts(&self, home: &AbsolutePath) -> Vec<Mount> {
         let mount = |bind: &Bind| {

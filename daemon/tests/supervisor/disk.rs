@@ -1,6 +1,7 @@
 //! Limits on what a job writes: whatever it does to the disk, it ends by name, and only then.
 
 use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use handoff_daemon::supervisor::{DiskLimits, Ended, Job, started};
@@ -61,7 +62,11 @@ async fn what_was_there_and_what_takes_no_room_is_free() {
     // The directory is made with the first description of a job.
     drop(job(""));
     let work = scene.directory.path().join("work");
-    fs::write(work.join("before"), vec![1; 40 << 20]).expect("write");
+    let before = work.join("before");
+    fs::write(&before, vec![1; 40 << 20]).expect("write");
+    // Only what is one's own may be linked where `fs.protected_hardlinks` is set.
+    let owner = fs::metadata(&work).expect("there");
+    chown(&before, Some(owner.uid()), Some(owner.gid())).expect("chown");
     // Long enough for a look or two.
     let script = "truncate -s 1T sparse && ln before again && ln -s /usr link && \
                   head -c 20M /dev/zero > a && rm a && head -c 20M /dev/zero > /tmp/memory && \

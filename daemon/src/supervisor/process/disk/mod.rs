@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use handoff_sandbox::{Access, Isolation, LayerName, Overlay};
+use handoff_sandbox::{Isolation, LayerName, Overlay};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::statvfs;
 use rustix::time::{ClockId, clock_gettime};
@@ -229,7 +229,7 @@ fn roots(job: &Job) -> Vec<PathBuf> {
     let changes = overlays.map(|Overlay { access, changes, .. }| (*access, changes));
     let mut roots: Vec<PathBuf> = mounts
         .chain(changes)
-        .filter(|(access, _)| *access == Access::ReadWrite)
+        .filter(|(access, _)| access.is_writable())
         .map(|(_, root)| root.clone())
         .collect();
     // What contains another comes right before it.

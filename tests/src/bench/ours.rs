@@ -49,15 +49,24 @@ pub(super) enum Between {
 impl Ours {
     /// On loopback.
     pub(super) fn start(bench: &Bench, between: Between) -> Result<Self> {
-        Self::at(bench, &Ends::loopback(), between)
+        Self::with(bench, between, "")
+    }
+
+    /// The same with more settings of the daemon.
+    pub(super) fn with(bench: &Bench, between: Between, settings: &str) -> Result<Self> {
+        Self::made(bench, &Ends::loopback(), between, settings)
     }
 
     /// With a link of one's own.
     pub(super) fn at(bench: &Bench, ends: &Ends, between: Between) -> Result<Self> {
+        Self::made(bench, ends, between, "")
+    }
+
+    fn made(bench: &Bench, ends: &Ends, between: Between, settings: &str) -> Result<Self> {
         let directory = bench.scratch("ours-")?;
         fs::create_dir(directory.path().join("home")).context("create a home")?;
         let listen = SocketAddr::new(ends.address, 0);
-        let config = format!("[listen]\naddress = \"{listen}\"\n");
+        let config = format!("[listen]\naddress = \"{listen}\"\n{settings}");
         fs::write(directory.path().join("handoffd.toml"), config).context("write settings")?;
         let mut serve = process::prefixed(&ends.far, "setpriv");
         serve.args(["--pdeathsig", "TERM"]).arg(bench.binaries.join("handoffd")).arg("serve");

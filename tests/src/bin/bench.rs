@@ -7,5 +7,8 @@ use clap::Parser as _;
 use handoff_tests::bench::{Options, run};
 
 fn main() -> Result<ExitCode> {
+    if let Some(code) = handoff_sandbox::entry(std::env::args_os()) {
+        return Ok(code);
+    }
     run(&Options::parse())
 }

@@ -2,6 +2,7 @@
 
 mod cold;
 mod cut;
+mod fence;
 mod memory;
 mod processor;
 mod pull;
@@ -39,6 +40,8 @@ const ROWS: &[Row] = &[
     Row { name: "memory", measure: memory::measure },
     Row { name: "cut", measure: cut::measure },
     Row { name: "pull", measure: pull::measure },
+    Row { name: "fence-start", measure: fence::start },
+    Row { name: "fence-throughput", measure: fence::throughput },
 ];
 
 /// The rows with these names or of these families, all if there is none.

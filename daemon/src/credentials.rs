@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::egress::Secret;
@@ -113,14 +113,14 @@ impl Credentials {
     }
 
     fn make_directory(&self) -> io::Result<()> {
-        match fs::create_dir(&self.own) {
+        match fs::DirBuilder::new().mode(0o700).create(&self.own) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Ok(()) | Err(_) => {}
         }
         fs::set_permissions(&self.own, fs::Permissions::from_mode(0o700))
     }
 
-    /// Removes one that the daemon keeps. Runs that go on have what they began with.
+    /// Removes one that the daemon keeps. A step that has used its network before has it to its end.
     ///
     /// # Errors
     ///

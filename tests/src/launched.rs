@@ -94,6 +94,7 @@ impl<'a> Launched<'a> {
             "setup_limit_seconds": 60,
             "output_limit_bytes": 1 << 20,
             "kill_grace_ms": 100,
+            "disk": { "bytes": 1 << 30, "files": 65_536, "reserve_bytes": 1 << 30 },
         });
         self.write(&self.job("job.json"), &serde_json::to_vec(&job).expect("serialise"));
     }

@@ -52,5 +52,6 @@ fn an_allowed_name_or_address_leads_to_no_private_place() {
             .all(|d| d["reason"].as_str().is_some_and(|r| r.contains("no public address"))),
         "{denied:#?}"
     );
+    assert_eq!(denied.len(), allowed.len() + metadata.len(), "{denied:#?}");
     assert!(!seen(), "nothing arrived");
 }

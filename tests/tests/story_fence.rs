@@ -114,6 +114,18 @@ fn the_fence_outlives_the_daemon() {
     let words = ["-n", "long", "--allow-host", "allowed.test", "--", "bash", "-c", script];
     let id = fenced.world.hand_off(&fenced.project, words);
     web.wait_for("/go");
+    let gateways = gateways();
+    assert!(!gateways.is_empty(), "somebody serves the doors");
+    for status in gateways {
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let nobody = ["2415919088"; 4].join(" ");
+        assert_eq!((value("Uid:"), value("Gid:")), (nobody.clone(), nobody), "{status}");
+        assert_eq!((value("Groups:").as_str(), value("NoNewPrivs:").as_str()), ("", "1"));
+        assert_eq!(value("CapEff:"), "0000000000000000");
+    }
     fenced.remote.kill();
     web.file("go", "");
     // The run goes on by itself and is denied something while no daemon lives.
@@ -125,4 +137,18 @@ fn the_fence_outlives_the_daemon() {
     let run = fenced.world.finished(&fenced.project, &id);
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     assert_eq!(run["denied"][0]["host"], "evil.test", "{run:#}");
+}
+
+/// What the kernel says of each gateway of a daemon that is root.
+fn gateways() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let found = processes.filter_map(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).ok()?;
+        let status = std::fs::read_to_string(process.path().join("status")).ok()?;
+        line.starts_with(b"handoff-gateway\0").then_some(status)
+    });
+    // One of an ordinary user's daemon has that user's uid.
+    found
+        .filter(|status| !status.contains(&format!("Uid:\t{}", handoff_tests::world::ORDINARY_UID)))
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    path::PathBuf,
+    path::Path,
     process::{Child, ChildStderr, ChildStdout},
 };
 
@@ -16,7 +16,7 @@ struct Busy {
 }
 
 impl Busy {
-    fn start(world: &World, directory: &PathBuf, args: &[&str]) -> Self {
+    fn start(world: &World, directory: &Path, args: &[&str]) -> Self {
         let mut process = world.spawn(directory, "handoff", args);
         let stdout = BufReader::new(process.stdout.take().expect("a pipe"));
         let stderr = BufReader::new(process.stderr.take().expect("a pipe"));
@@ -38,7 +38,7 @@ impl Busy {
     }
 
     /// Waits for its end, which is that it was shut out.
-    fn is_shut_out(mut self, what: &str) {
+    fn ends_shut_out(mut self, what: &str) {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).expect("text");
         assert_eq!(self.process.wait().expect("an end").code(), Some(7), "{what}: {said}");
@@ -85,9 +85,9 @@ fn everything_that_is_open_ends_and_says_why() {
     wire.wait_until_held();
 
     remote.admin(&["user", "revoke", "ada"]).ok();
-    logs.is_shut_out("logs -f");
-    watch.is_shut_out("watch");
-    upload.is_shut_out("upload");
+    logs.ends_shut_out("logs -f");
+    watch.ends_shut_out("watch");
+    upload.ends_shut_out("upload");
     let _notifier = notifier.says("it is not followed any more");
 
     wire.release();

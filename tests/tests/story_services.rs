@@ -43,7 +43,7 @@ fn a_model_api_is_used_without_its_key_and_counted() {
         echo other $({ask} -o denied2 -w '%{{http_code}}' http://127.1.0.1:3129/openai/v1/models)
         echo climb $({ask} --path-as-is -o denied3 -w '%{{http_code}}' $ANTHROPIC_BASE_URL/v1/models/../files)
         echo key $ANTHROPIC_API_KEY
-        echo 'c4n''4ry' >/tmp/wanted; tr -d \"'\" </tmp/wanted >/tmp/pattern; rm /tmp/wanted
+        printf 'c4n%s\n' 4ry >/tmp/pattern
         grep -rIsl -f /tmp/pattern --exclude=pattern --exclude-dir={{proc,usr,bin,sbin,lib,lib32,lib64,libx32}} / | sed 's/^/found /'
         cat /proc/*/environ /proc/*/cmdline 2>/dev/null | grep -caf /tmp/pattern | sed 's/^/processes /'; true"
     );
@@ -92,6 +92,7 @@ fn bare(web: &Web, name: &str) {
     git(&["init", "-q", "--bare", "-b", "main", name]);
     let set = |key, value| git(&["-C", path.to_str().expect("text"), "config", key, value]);
     set("http.receivepack", "true");
+    set("receive.advertisePushOptions", "true");
 }
 
 fn seed(fenced: &Fenced, directory: &Path) {
@@ -119,14 +120,14 @@ fn the_runs_own_remotes_are_fetched_from_and_one_branch_pushed_to() {
         git() { command git -c user.name=x -c user.email=x@y "$@"; }
         try() { name=$1; shift; "$@" >out 2>err && echo $name ok || { echo $name refused; cat err >&2; }; }
         echo b >b.txt; git add b.txt; git commit -qm second
-        name=$(git config handoff.name || true)
         try push-own git push -q origin HEAD:refs/heads/handoff/run-0
         try push-main git push -q origin HEAD:refs/heads/main
         try push-tag git push -q origin HEAD:refs/tags/v1
+        try push-option git push -q -o repo.private=false origin HEAD:refs/heads/handoff/run-0
         try push-both git push -q origin HEAD:refs/heads/handoff/run-0 HEAD:refs/heads/main
         try fetch git fetch -q origin
         try fetch-https git ls-remote https://git.test/o/own.git
-        try other git ls-remote https://git.test/o/other
+        try other git ls-remote http://127.1.0.1:3129/git/git.test/o/other
         try dumb curl -sSf --noproxy '*' http://127.1.0.1:3129/git/git.test/o/own.git/HEAD
         git config --list | grep -c c4n4ry | sed 's/^/secret /'"#;
     let ended = fenced.run(&[], script);
@@ -134,6 +135,7 @@ fn the_runs_own_remotes_are_fetched_from_and_one_branch_pushed_to() {
         ("push-own", "ok"),
         ("push-main", "refused"),
         ("push-tag", "refused"),
+        ("push-option", "refused"),
         ("push-both", "refused"),
         ("fetch", "ok"),
         ("fetch-https", "ok"),

@@ -34,7 +34,7 @@ enum CredentialCommand {
     },
     /// List credentials, without their secrets
     Ls,
-    /// Remove a credential; runs that go on have what they began with
+    /// Remove a credential; what runs already and has used its network keeps it to its end
     Rm {
         /// What settings call it
         name: String,
@@ -64,7 +64,7 @@ fn add(name: String) -> Result<(), Problem> {
             "{name} is kept; no provider and no git host of handoffd.toml uses a credential of that name"
         ),
         users => {
-            format!("{name} is kept; runs that start from now on use it: {}", users.join(", "))
+            format!("{name} is kept; runs use it from now on: {}", users.join(", "))
         }
     });
     Ok(())

@@ -40,9 +40,12 @@ pub fn variables(policy: &Policy) -> Vec<(String, String)> {
     }
     let mut settings = Vec::new();
     for git in &policy.git {
-        let ours = format!("url.{services}/{GIT}/{}/.insteadOf", git.host);
-        for theirs in ["https://{}/", "ssh://git@{}/", "git@{}:"] {
-            settings.push((ours.clone(), theirs.replace("{}", &git.host)));
+        // Only the run's own: other repositories of the host are reached without a credential.
+        for path in &git.repositories {
+            let ours = format!("url.{services}/{GIT}/{}/{path}.insteadOf", git.host);
+            for theirs in ["https://{}/", "ssh://git@{}/", "git@{}:"] {
+                settings.push((ours.clone(), theirs.replace("{}", &git.host) + path));
+            }
         }
     }
     if !settings.is_empty() {
@@ -88,9 +91,9 @@ mod tests {
         assert_eq!(value("GIT_CONFIG_COUNT"), Some("3"));
         assert_eq!(
             value("GIT_CONFIG_KEY_0"),
-            Some("url.http://127.1.0.1:3129/git/host.test/.insteadOf")
+            Some("url.http://127.1.0.1:3129/git/host.test/o/r.insteadOf")
         );
-        assert_eq!(value("GIT_CONFIG_VALUE_2"), Some("git@host.test:"));
+        assert_eq!(value("GIT_CONFIG_VALUE_2"), Some("git@host.test:o/r"));
         assert!(!variables.iter().any(|(_, value)| value.contains("/state")));
     }
 }

@@ -1,16 +1,20 @@
 //! The process outside of a run's network that serves its doors. It is started when the first
-//! connection comes, holds the credentials and nothing else of the daemon's, and ends with its
-//! supervisor.
+//! connection comes, holds the credentials, and ends with its supervisor's step. Of a daemon that
+//! is an ordinary user it has the uid.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{TcpListener as StdListener, UdpSocket as StdUdpSocket};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use handoff_sandbox::{Door, Doors};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ClientConfig;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handover::{self, Told};
@@ -24,6 +28,15 @@ use super::{names, proxy, services};
 /// Connections of one run at a time. A package manager opens some dozens.
 const CONNECTIONS_MAX: usize = 512;
 
+/// Descriptors for all connections, each with its other end, and some for names and certificates.
+const DESCRIPTORS: u64 = 2 * CONNECTIONS_MAX as u64 + 128;
+
+/// How long to wait before accepting again when the system is out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long connections may take to end, so that they can tell what they used.
+const END_MAX: Duration = Duration::from_secs(1);
+
 /// Notices that wait to be written; whoever has one more waits, too.
 const NOTICES_MAX: usize = 256;
 
@@ -32,7 +45,8 @@ const NOTICES_MAX: usize = 256;
 pub(super) struct KnownProvider {
     pub(super) provider: Provider,
     pub(super) upstream: Upstream,
-    pub(super) secret: Secret,
+    /// None if its file could not be read: then this service alone is not there.
+    pub(super) secret: Option<Secret>,
 }
 
 /// A git host that can be called.
@@ -40,12 +54,16 @@ pub(super) struct KnownProvider {
 pub(super) struct KnownGitHost {
     pub(super) git: GitHost,
     pub(super) upstream: Upstream,
-    pub(super) secret: Secret,
+    /// None if its file could not be read: then this service alone is not there.
+    pub(super) secret: Option<Secret>,
 }
 
-/// What every connection needs.
+/// What every connection needs. Clones that were made for a connection hold its place.
 #[derive(Clone, Debug)]
-pub(super) struct Fence(Arc<Inner>);
+pub(super) struct Fence {
+    inner: Arc<Inner>,
+    place: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 /// See [`Fence`].
 #[derive(Debug)]
@@ -53,8 +71,9 @@ pub(super) struct Inner {
     pub(super) policy: Policy,
     pub(super) providers: Vec<KnownProvider>,
     pub(super) git: Vec<KnownGitHost>,
-    /// Whatever is under way.
-    pub(super) tasks: TaskTracker,
+    /// Whatever is under way, until `ending`.
+    tasks: TaskTracker,
+    ending: CancellationToken,
     tls: OnceLock<Arc<ClientConfig>>,
     told: Mutex<Summary>,
     notices: mpsc::Sender<Notice>,
@@ -64,7 +83,7 @@ impl std::ops::Deref for Fence {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 }
 
@@ -73,12 +92,37 @@ impl Fence {
         let (notices, waiting) = mpsc::channel(NOTICES_MAX);
         let Secrets { providers, git } = secrets;
         let (tasks, tls, told) = (TaskTracker::new(), OnceLock::new(), Mutex::default());
-        (Self(Arc::new(Inner { policy, providers, git, tasks, tls, told, notices })), waiting)
+        let ending = CancellationToken::new();
+        let inner = Inner { policy, providers, git, tasks, ending, tls, told, notices };
+        (Self { inner: Arc::new(inner), place: None }, waiting)
     }
 
     #[cfg(test)]
     pub(super) fn of(policy: Policy) -> (Self, mpsc::Receiver<Notice>) {
         Self::new(policy, Secrets::default())
+    }
+
+    /// The same, for a connection that has this place.
+    fn placed(&self, place: OwnedSemaphorePermit) -> Self {
+        Self { inner: self.inner.clone(), place: Some(Arc::new(place)) }
+    }
+
+    /// Does something beside, until that or the gateway ends. What belongs to a connection keeps
+    /// its place.
+    pub(super) fn spawn(&self, doing: impl Future<Output = ()> + Send + 'static) {
+        let (ending, place) = (self.ending.clone(), self.place.clone());
+        self.tasks.spawn(async move {
+            let _done = ending.run_until_cancelled(doing).await;
+            drop(place);
+        });
+    }
+
+    /// Ends all connections, and waits for them.
+    async fn end(&self) {
+        self.ending.cancel();
+        self.tasks.close();
+        // What takes longer is not waited for.
+        drop(tokio::time::timeout(END_MAX, self.tasks.wait()).await);
     }
 
     /// Tells the run's owner of a denial, unless that was told before.
@@ -114,21 +158,22 @@ struct Secrets {
 
 impl Secrets {
     fn read(policy: &Policy) -> io::Result<Self> {
-        let secret = |path: &std::path::Path| -> io::Result<Secret> {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                io::Error::new(error.kind(), format!("read credential {}: {error}", path.display()))
-            })?;
-            Ok(Secret::new(&text))
+        let secret = |path: &Path| match std::fs::read_to_string(path) {
+            Ok(text) => Some(Secret::new(&text)),
+            Err(error) => {
+                complain(&format!("read credential {}: {error}", path.display()));
+                None
+            }
         };
         let upstream = |url: &str| url.parse::<Upstream>().map_err(io::Error::other);
         let provider = |provider: &Provider| -> io::Result<KnownProvider> {
             let upstream = upstream(&provider.base_url)?;
-            let secret = secret(&provider.credential)?;
+            let secret = secret(&provider.credential);
             Ok(KnownProvider { provider: provider.clone(), upstream, secret })
         };
         let git = |git: &GitHost| -> io::Result<KnownGitHost> {
             let upstream = upstream(&git.base_url)?;
-            let secret = secret(&git.credential)?;
+            let secret = secret(&git.credential);
             Ok(KnownGitHost { git: git.clone(), upstream, secret })
         };
         Ok(Self {
@@ -142,30 +187,43 @@ impl Secrets {
 pub(super) fn run() -> ExitCode {
     let started = || -> io::Result<()> {
         let (supervisor, Told { policy, owner, doors }) = handover::receive()?;
-        privileges::become_owner(owner)?;
-        let secrets = Secrets::read(&policy)?;
+        let secrets = privileges::as_owner(owner, || Secrets::read(&policy))??;
         privileges::give_up()?;
+        allow_descriptors()?;
         drop(rustls::crypto::ring::default_provider().install_default());
         let (fence, notices) = Fence::new(policy, secrets);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let serving = serve(&fence, doors)?;
             tokio::select! {
-                () = serving => {}
-                told = handover::tell(supervisor, notices) => told?,
+                () = serving => Err(io::Error::other("the socket for names failed")),
+                told = handover::tell(supervisor, notices, fence.end()) => told,
             }
-            Ok(())
         })
     };
     match started() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error is the supervisor's log.
-            use std::io::Write as _;
-            drop(writeln!(io::stderr(), "gateway: {error}"));
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Standard error is the supervisor's log.
+fn complain(what: &str) {
+    // Where that cannot be written, there is no place left to say so.
+    drop(writeln!(io::stderr(), "gateway: {what}"));
+}
+
+/// Sees to it that all connections, with both ends, can be open.
+fn allow_descriptors() -> io::Result<()> {
+    let limits = getrlimit(Resource::Nofile);
+    if limits.maximum.is_some_and(|most| most < DESCRIPTORS) {
+        return Err(io::Error::other(format!("needs {DESCRIPTORS} descriptors (RLIMIT_NOFILE)")));
+    }
+    let limits = Rlimit { current: Some(DESCRIPTORS), ..limits };
+    Ok(setrlimit(Resource::Nofile, limits)?)
 }
 
 /// Serves all doors.
@@ -182,7 +240,7 @@ fn serve(fence: &Fence, doors: Doors) -> io::Result<impl Future<Output = ()>> {
     }
     let names = names.ok_or_else(|| io::Error::other("no socket for names"))?;
     for (door, listener) in listeners {
-        fence.tasks.spawn(accept(fence.clone(), door, listener, places.clone()));
+        fence.spawn(accept(fence.clone(), door, listener, places.clone()));
     }
     let fence = fence.clone();
     // The others end with the process.
@@ -195,14 +253,11 @@ async fn accept(fence: Fence, door: Door, listener: TcpListener, places: Arc<Sem
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors or the like: some connection will end.
-            tokio::task::yield_now().await;
+            tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let served = fence.clone();
-        fence.tasks.spawn(async move {
-            answer(served, door, stream).await;
-            drop(place);
-        });
+        let fence = fence.placed(place);
+        fence.spawn(answer(fence.clone(), door, stream));
     }
 }
 

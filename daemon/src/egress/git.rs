@@ -88,7 +88,13 @@ async fn pass_on(
     for credential in &CREDENTIALS {
         drop(request.headers_mut().remove(credential));
     }
-    let pair = format!("{}:{}", known.git.username, known.secret.reveal());
+    let Some(secret) = &known.secret else {
+        return message::answer(
+            StatusCode::BAD_GATEWAY,
+            "handoff: the daemon's credential is gone\n",
+        );
+    };
+    let pair = format!("{}:{}", known.git.username, secret.reveal());
     let encoded = BASE64.encode(pair.as_bytes());
     let Ok(mut value) = HeaderValue::from_str(&format!("Basic {encoded}")) else {
         return message::answer(StatusCode::BAD_GATEWAY, "handoff: the credential is no header\n");
@@ -98,7 +104,7 @@ async fn pass_on(
     match known.upstream.call(fence, request).await {
         Ok(response) => {
             let mut response = message::passed_on(response);
-            without_secret(response.headers_mut(), known.secret.reveal());
+            without_secret(response.headers_mut(), secret.reveal());
             without_secret(response.headers_mut(), &encoded);
             response
         }

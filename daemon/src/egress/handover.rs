@@ -12,7 +12,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
 use super::notice::Notice;
@@ -93,19 +94,15 @@ pub(super) fn receive() -> io::Result<(UnixStream, Told)> {
     Ok((socket, Told { policy, owner, doors }))
 }
 
-/// Writes notices until the supervisor says that there is nothing more to serve, and those that
-/// are left after that.
+/// Writes notices until the supervisor says that there is nothing more to serve; then, once
+/// everything has ended, those that are left.
 pub(super) async fn tell(
     socket: UnixStream,
     mut notices: mpsc::Receiver<Notice>,
+    end: impl Future<Output = ()>,
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let (mut from, mut to) = tokio::net::UnixStream::from_std(socket)?.into_split();
-    let write = async |to: &mut tokio::net::unix::OwnedWriteHalf, notice: &Notice| {
-        let mut line = serde_json::to_vec(notice)?;
-        line.push(b'\n');
-        to.write_all(&line).await
-    };
     let mut rest = [0];
     loop {
         tokio::select! {
@@ -114,11 +111,18 @@ pub(super) async fn tell(
                 None => return Ok(()),
             },
             // Nothing is ever said after the policy: this is the end.
-            _end = tokio::io::AsyncReadExt::read(&mut from, &mut rest) => break,
+            _end = from.read(&mut rest) => break,
         }
     }
+    end.await;
     while let Ok(notice) = notices.try_recv() {
         write(&mut to, &notice).await?;
     }
     Ok(())
+}
+
+async fn write(to: &mut OwnedWriteHalf, notice: &Notice) -> io::Result<()> {
+    let mut line = serde_json::to_vec(notice)?;
+    line.push(b'\n');
+    to.write_all(&line).await
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handoff_sandbox::Doors;
 use rustix::event::{PollFd, PollFlags};
@@ -18,6 +18,9 @@ use super::{GATEWAY, handover};
 
 /// How often a gateway of one step is started again. One that cannot live is not tried for ever.
 const STARTS_MAX: u32 = 16;
+
+/// How long a gateway may take to read its policy, which it does before all else.
+const HANDOVER_MAX: Duration = Duration::from_secs(5);
 
 /// How long a gateway may take to tell what is left to tell.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
@@ -118,10 +121,13 @@ impl Gateway {
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
         let child = command.spawn()?;
         drop(command);
-        let serving = self.serving.insert(Serving { child, socket: ours, received: Vec::new() });
-        // A policy is small against what a socket holds, but a gateway reads it anyway.
+        // Killed with this, should anything fail.
+        let serving = Serving { child, socket: ours, received: Vec::new() };
+        serving.socket.set_write_timeout(Some(HANDOVER_MAX))?;
         handover::send(&serving.socket, &self.policy, self.owner, doors)?;
-        serving.socket.set_nonblocking(true)
+        serving.socket.set_nonblocking(true)?;
+        self.serving = Some(serving);
+        Ok(())
     }
 
     /// Ends the gateway and hands what it still tells to `hear`.
@@ -135,9 +141,16 @@ impl Gateway {
         // Refused only if it has gone by itself.
         drop(serving.socket.shutdown(Shutdown::Write));
         serving.socket.set_nonblocking(false)?;
-        serving.socket.set_read_timeout(Some(LAST_WORDS_MAX))?;
+        let until = Instant::now() + LAST_WORDS_MAX;
         // One that takes too long is killed below.
-        while serving.read(&mut hear) == Heard::Something {}
+        while let Some(left) =
+            until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
+            serving.socket.set_read_timeout(Some(left))?;
+            if serving.read(&mut hear) != Heard::Something {
+                break;
+            }
+        }
         serving.reap()
     }
 }

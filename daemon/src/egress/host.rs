@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 /// Longest name in text (RFC 1035, section 2.3.4, without the root's dot).
@@ -96,6 +97,15 @@ impl Authority {
             _ => (text, understood),
         };
         Ok(Self { host: host.parse()?, port: port.ok_or(HostError::Port)? })
+    }
+}
+
+impl Authority {
+    /// The value of a Host header, without the port that the scheme implies.
+    #[must_use]
+    pub fn in_header(&self, usual_port: u16) -> HeaderValue {
+        let text = if self.port == usual_port { self.host.to_string() } else { self.to_string() };
+        HeaderValue::from_str(&text).expect("a host is spelled in characters of a header")
     }
 }
 
@@ -231,6 +241,7 @@ mod tests {
             if let Ok(host) = text.parse::<Host>() {
                 let spelled = host.to_string();
                 prop_assert_eq!(spelled.parse::<Host>(), Ok(host));
+                let _header = Authority { host: spelled.parse().expect("a host"), port: 1 }.in_header(1);
                 prop_assert!(!spelled.contains(['@', '%', '/', ' ', '\0']));
             }
         }

@@ -1,11 +1,15 @@
 //! HTTP messages as the fence passes them on or makes them up.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
 
 /// A body of either kind. Its length is known where the original's was.
 pub(super) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -22,6 +26,20 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// How long a client may take to send the headers of a request.
+const HEADERS_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// All headers of a request; servers take 8 to 64 KiB.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+
+/// HTTP as every door speaks it.
+pub(super) fn server() -> http1::Builder {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new());
+    server.header_read_timeout(HEADERS_TIME_MAX).max_buf_size(HEADERS_BYTES_MAX);
+    server
+}
 
 /// An answer of our own.
 pub(super) fn answer(status: StatusCode, text: impl Into<String>) -> Response<Body> {

@@ -1,8 +1,8 @@
 //! The fence: what runs reach of the network, and how they use credentials that they never see.
 //!
 //! A run's network has nothing but loopback, and on it the sandbox's doors: sockets that are served
-//! from outside. Its supervisor starts a *gateway* when somebody knocks: a process without
-//! privileges, which judges every connection, whichever way it was asked for, by one [`Policy`].
+//! from outside. Its supervisor starts a *gateway* when somebody knocks: a process that gives up
+//! root, if it had that, and holds the credentials; it judges every connection, whichever way it was asked for, by one [`Policy`].
 //!
 //! ```text
 //! run's network │ outside

@@ -1,6 +1,6 @@
 //! The name server of a fenced network. It asks nobody: a name that the run may reach is at the
 //! doors, where the connection itself will tell again whom it is for, and every other does not
-//! exist. So no question ever leaves the machine, and nothing can be told through one.
+//! exist. So no question is passed on; names of allowed hosts are looked up when they are dialled.
 
 use std::time::Duration;
 

@@ -11,8 +11,12 @@ use super::rule::Rule;
 /// these.
 pub const DENIALS_MAX: usize = 64;
 
-/// Longest text of a host that could not be read, in characters.
-const TEXT_MAX: usize = 256;
+/// Longest text of a denial's host or reason, in characters: all denials of a run together fit one
+/// line between supervisor and daemon.
+const TEXT_MAX: usize = 128;
+
+/// APIs whose use is told of one run; daemons have a handful.
+const PROVIDERS_MAX: usize = 64;
 
 /// Something that a run wanted and did not get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,14 +54,26 @@ impl Denial {
             Reason::NotListed => format!("--allow-host {}", Rule::only(asked)),
             _ => String::new(),
         };
-        Self { host: asked.host.to_string(), port: asked.port, reason: reason.to_string(), fix }
+        Self {
+            host: asked.host.to_string(),
+            port: asked.port,
+            reason: shown(&reason.to_string()),
+            fix,
+        }
     }
 
     /// Denies something that is not even a host.
     #[must_use]
     pub fn unreadable(text: &str, why: impl fmt::Display) -> Self {
-        let host: String = text.chars().take(TEXT_MAX).flat_map(char::escape_debug).collect();
-        Self { host, port: 0, reason: why.to_string(), fix: String::new() }
+        Self { host: shown(text), port: 0, reason: shown(&why.to_string()), fix: String::new() }
+    }
+
+    /// Whether it is one that a gateway of ours makes. The longest host is a name.
+    fn is_plausible(&self) -> bool {
+        let escaped = TEXT_MAX * "\\u{10ffff}".len();
+        let Self { host, port: _, reason, fix } = self;
+        [host, reason, fix].iter().all(|text| text.len() <= escaped)
+            && ![host, reason, fix].iter().any(|text| text.contains(char::is_control))
     }
 
     /// What the program is told that was denied.
@@ -73,6 +89,11 @@ impl Denial {
         };
         format!("handoff: {place}: {reason}{hint}\n")
     }
+}
+
+/// What a run wrote, cut and without control characters.
+fn shown(text: &str) -> String {
+    text.chars().take(TEXT_MAX).flat_map(char::escape_debug).collect()
 }
 
 impl fmt::Display for Reason {
@@ -128,7 +149,8 @@ impl Summary {
 
     /// Takes a denial in; tells whether it is news.
     pub fn deny(&mut self, denial: Denial) -> bool {
-        let news = self.denied.len() < DENIALS_MAX && !self.denied.contains(&denial);
+        let room = self.denied.len() < DENIALS_MAX;
+        let news = room && denial.is_plausible() && !self.denied.contains(&denial);
         if news {
             self.denied.push(denial);
         }
@@ -137,14 +159,16 @@ impl Summary {
 
     /// Adds what was used meanwhile.
     pub fn add(&mut self, used: &Usage) {
+        let room = self.usage.len() < PROVIDERS_MAX;
         let known = self.usage.iter_mut().find(|known| known.provider == used.provider);
         match known {
             Some(known) => {
-                known.requests += used.requests;
-                known.input_tokens += used.input_tokens;
-                known.output_tokens += used.output_tokens;
+                known.requests = known.requests.saturating_add(used.requests);
+                known.input_tokens = known.input_tokens.saturating_add(used.input_tokens);
+                known.output_tokens = known.output_tokens.saturating_add(used.output_tokens);
             }
-            None => self.usage.push(used.clone()),
+            None if room => self.usage.push(used.clone()),
+            None => {}
         }
     }
 }

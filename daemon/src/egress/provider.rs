@@ -10,6 +10,7 @@ use super::message::{self, Body};
 use super::policy::Api;
 use super::secret::Secret;
 use super::services::without_secret;
+use super::upstream::CallError;
 use super::usage::Meter;
 
 /// How subscriptions of Anthropic's are told from API keys.
@@ -26,8 +27,9 @@ const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const CREDENTIALS: [HeaderName; 4] =
     [header::AUTHORIZATION, API_KEY, GOOGLE_API_KEY, header::COOKIE];
 
-/// Whether a call is one that an agent makes to use a model; accounts, files, keys and the like of
-/// the credential's owner are nobody else's business.
+/// Whether a call is one that an agent makes to use a model; calls about accounts, files and keys
+/// are nobody else's business than the credential's owner's. What a call asks the model to do is
+/// not looked at.
 fn is_allowed(api: Api, method: &Method, path: &str) -> bool {
     let post = method == Method::POST;
     let get = method == Method::GET;
@@ -100,16 +102,24 @@ pub(super) async fn respond(
     for credential in &CREDENTIALS {
         drop(request.headers_mut().remove(credential));
     }
-    if let Err(text) = authorise(request.headers_mut(), api, &known.secret) {
+    let Some(secret) = &known.secret else {
+        let text = format!("handoff: the daemon's credential for {name} is gone\n");
+        return message::answer(StatusCode::BAD_GATEWAY, text);
+    };
+    if let Err(text) = authorise(request.headers_mut(), api, secret) {
         return message::answer(StatusCode::BAD_GATEWAY, text);
     }
     // What is compressed cannot be counted.
     let plain = HeaderValue::from_static("identity");
     drop(request.headers_mut().insert(header::ACCEPT_ENCODING, plain));
 
+    let mut meter = Meter::new(name.clone(), fence.clone());
     let response = match known.upstream.call(&fence, request).await {
         Ok(response) => response,
         Err(error) => {
+            if matches!(error, CallError::Dial(_) | CallError::Tls(..) | CallError::Path(_)) {
+                meter.not_made();
+            }
             return message::answer(StatusCode::BAD_GATEWAY, format!("handoff: {name}: {error}\n"));
         }
     };
@@ -117,7 +127,9 @@ pub(super) async fn respond(
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let mut meter = Meter::new(name, streamed, fence.clone());
+    if streamed {
+        meter.expect_events();
+    }
     let mut response = response.map(|body| {
         let counted = body.map_frame(move |frame: Frame<_>| {
             if let Some(data) = frame.data_ref() {
@@ -128,7 +140,7 @@ pub(super) async fn respond(
         counted.boxed_unsync()
     });
     message::strip(response.headers_mut());
-    without_secret(response.headers_mut(), known.secret.reveal());
+    without_secret(response.headers_mut(), secret.reveal());
     response
 }
 

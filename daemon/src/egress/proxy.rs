@@ -3,14 +3,12 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -21,15 +19,10 @@ use super::host::Authority;
 use super::message::{self, Body};
 use super::notice::{Denial, Reason};
 use super::relay::{RelayError, TLS_PORT, greeting_for, relay};
+use super::upstream::exchange;
 
 /// The port of plain HTTP.
 const HTTP_PORT: u16 = 80;
-
-/// How long a client may take to send the headers of a request.
-const HEADERS_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// All headers of a request; servers take 8 to 64 KiB.
-const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
 /// What a connection is for.
 #[derive(Clone, Debug)]
@@ -78,12 +71,8 @@ fn serve(
         let (fence, way) = (fence.clone(), way.clone());
         async move { Ok::<_, Infallible>(respond(fence, way, request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIME_MAX)
-        .max_buf_size(HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let connection =
+        message::server().serve_connection(TokioIo::new(stream), service).with_upgrades();
     // What the client sees of a broken connection is all that there is to tell.
     Box::pin(async { drop(connection.await) })
 }
@@ -118,7 +107,7 @@ async fn connect(fence: Fence, mut request: Request<Incoming>) -> Response<Body>
         }
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    fence.tasks.spawn(tunnel(fence.clone(), upgrade, asked, host));
+    fence.spawn(tunnel(fence.clone(), upgrade, asked, host));
     let mut opened = message::answer(StatusCode::OK, "");
     opened.headers_mut().clear();
     opened
@@ -156,16 +145,12 @@ async fn forward(
     *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     message::strip(request.headers_mut());
     // The host that was judged is the host that is named.
-    drop(request.headers_mut().insert(header::HOST, host_header(&asked)));
+    drop(request.headers_mut().insert(header::HOST, asked.in_header(HTTP_PORT)));
 
     let bad = |error: hyper::Error| {
         message::answer(StatusCode::BAD_GATEWAY, format!("handoff: {asked}: {error}\n"))
     };
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(host)).await.map_err(bad)?;
-    // Ends with the response's body.
-    fence.tasks.spawn(connection);
-    sender.send_request(request).await.map(message::passed_on).map_err(bad)
+    exchange(&fence, host, request).await.map(message::passed_on).map_err(bad)
 }
 
 /// For which host a request is.
@@ -195,15 +180,6 @@ fn asked_for(way: &Way, request: &Request<Incoming>) -> Result<Authority, Denial
             other => Err(Denial::new(&other, Reason::OtherName)),
         },
     }
-}
-
-fn host_header(asked: &Authority) -> HeaderValue {
-    let text = match asked {
-        Authority { host, port: HTTP_PORT } => host.to_string(),
-        asked => asked.to_string(),
-    };
-    // Every spelling of a host is made of characters that a header may have.
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
 }
 
 impl Fence {

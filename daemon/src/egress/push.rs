@@ -12,12 +12,30 @@ const COMMANDS_MAX: usize = 64 * 1024;
 /// Digits of the length before each line.
 const LENGTH_LEN: usize = 4;
 
+/// What a push may ask for (git's `gitprotocol-capabilities`): how it is answered and packed, and
+/// nothing that says what the host is to do besides.
+const CAPABILITIES: [&str; 10] = [
+    "report-status",
+    "report-status-v2",
+    "side-band-64k",
+    "quiet",
+    "delete-refs",
+    "ofs-delta",
+    "atomic",
+    "object-format",
+    "agent",
+    "session-id",
+];
+
 /// Why a push is not passed on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PushError {
     /// Another ref than the run's own.
     #[error("push to {0}: runs may push to {1} only")]
     Ref(String, String),
+    /// Something besides refs.
+    #[error("push with {0}: runs may push without options")]
+    Capability(String),
     /// Not what git says.
     #[error("a push that cannot be understood")]
     Malformed,
@@ -80,7 +98,9 @@ fn judge(mut bytes: &[u8], allowed: &str) -> Result<Progress, PushError> {
 
 /// `OLD NEW REF`, the first one with capabilities behind a NUL byte.
 fn judge_line(line: &[u8], allowed: &str) -> Result<(), PushError> {
-    let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let mut parts = line.splitn(2, |byte| *byte == 0);
+    let line = parts.next().unwrap_or_default();
+    let capabilities = parts.next().unwrap_or_default();
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     if line.strip_prefix(b"shallow ").is_some_and(is_object_id) {
         return Ok(());
@@ -93,10 +113,23 @@ fn judge_line(line: &[u8], allowed: &str) -> Result<(), PushError> {
         return Err(PushError::Malformed);
     }
     if name == allowed.as_bytes() {
-        return Ok(());
+        return judge_capabilities(capabilities);
     }
     let name: String = String::from_utf8_lossy(name).chars().take(200).collect();
     Err(PushError::Ref(name.escape_debug().to_string(), allowed.to_owned()))
+}
+
+/// What the pusher wants beside, such as options by which some hosts change a repository's settings.
+fn judge_capabilities(text: &[u8]) -> Result<(), PushError> {
+    let words = text.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    for word in words {
+        let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();
+        if !CAPABILITIES.iter().any(|known| known.as_bytes() == name) {
+            let name: String = String::from_utf8_lossy(name).chars().take(40).collect();
+            return Err(PushError::Capability(name.escape_debug().to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// SHA-1 or SHA-256, in hexadecimal.
@@ -149,6 +182,8 @@ mod tests {
             let error = judge(&bytes, OWN).expect_err(name);
             assert!(matches!(error, PushError::Ref(..)), "{error}");
         }
+        let options = format!("{}\0 report-status push-options", command(OWN));
+        assert!(matches!(judge(&push(&[options]), OWN), Err(PushError::Capability(_))));
         let hidden = format!("{}\0{}", command("refs/heads/main"), command(OWN));
         assert!(matches!(judge(&push(&[hidden]), OWN), Err(PushError::Ref(..))));
     }

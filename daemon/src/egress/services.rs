@@ -2,25 +2,17 @@
 //! secret; what it asks for is checked, and the credential added on the way out.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::gateway::Fence;
 use super::git;
 use super::message::{self, Body};
 use super::provider;
-
-/// How long a client may take to send the headers of a request.
-const HEADERS_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// All headers of a request.
-const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
 /// The first component of the paths of git hosts; providers have their names there.
 pub(super) const GIT: &str = "git";
@@ -31,11 +23,7 @@ pub(super) async fn serve(fence: Fence, stream: TcpStream) {
         let fence = fence.clone();
         async move { Ok::<_, Infallible>(respond(fence, request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIME_MAX)
-        .max_buf_size(HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+    let connection = message::server().serve_connection(TokioIo::new(stream), service);
     // What the client sees of a broken connection is all that there is to tell.
     drop(connection.await);
 }
@@ -49,12 +37,11 @@ async fn respond(fence: Fence, request: Request<Incoming>) -> Response<Body> {
     if !is_plain(&rest) {
         return unknown(&path);
     }
-    let fence_of_request = fence.clone();
     if service == GIT {
-        return git::respond(fence_of_request, request, &rest).await;
+        return git::respond(fence, request, &rest).await;
     }
     match fence.providers.iter().position(|provider| provider.provider.name == service) {
-        Some(index) => provider::respond(fence_of_request, index, request, &rest).await,
+        Some(index) => provider::respond(fence, index, request, &rest).await,
         None => unknown(&path),
     }
 }

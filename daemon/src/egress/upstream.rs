@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Uri, header, uri};
+use http::{Request, Response, Uri, header, uri};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -90,14 +90,7 @@ impl Upstream {
         let path = format!("{}{path}", self.prefix);
         *request.uri_mut() = path.parse().map_err(|_| CallError::Path(path))?;
         let usual = if self.tls { 443 } else { 80 };
-        let host = if self.authority.port == usual {
-            self.authority.host.to_string()
-        } else {
-            self.authority.to_string()
-        };
-        // Every spelling of a host is made of characters that a header may have.
-        let host = HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static(""));
-        drop(request.headers_mut().insert(header::HOST, host));
+        drop(request.headers_mut().insert(header::HOST, self.authority.in_header(usual)));
 
         let stream = dial_operators(&fence.policy, &self.authority).await?;
         if !self.tls {
@@ -116,7 +109,7 @@ impl Upstream {
 }
 
 /// One request over one connection, which ends with the response's body.
-async fn exchange<B>(
+pub(super) async fn exchange<B>(
     fence: &Fence,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<B>,
@@ -129,7 +122,7 @@ where
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    fence.tasks.spawn(connection);
+    fence.spawn(async { drop(connection.await) });
     sender.send_request(request).await
 }
 

@@ -8,7 +8,7 @@ use super::notice::Usage;
 
 /// Longest answer, or event of a streamed one, that is looked into. What is longer is passed on and
 /// counted as a call without tokens.
-const TEXT_MAX: usize = 16 << 20;
+const TEXT_MAX: usize = 1 << 20;
 
 /// Watches one answer; tells what it used when it is dropped.
 #[derive(Debug)]
@@ -22,10 +22,20 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Watches an answer of this provider, which is a stream of events or one JSON text.
-    pub(super) fn new(provider: String, streamed: bool, fence: Fence) -> Self {
+    /// Watches a call of this provider, from before it is made: one that is broken off was made.
+    pub(super) fn new(provider: String, fence: Fence) -> Self {
         let used = Usage { provider, requests: 1, ..Usage::default() };
-        Self { used, streamed, text: Vec::new(), overflowed: false, fence }
+        Self { used, streamed: false, text: Vec::new(), overflowed: false, fence }
+    }
+
+    /// Says that the answer is a stream of events, not one JSON text.
+    pub(super) fn expect_events(&mut self) {
+        self.streamed = true;
+    }
+
+    /// Says that there was no call after all.
+    pub(super) fn not_made(&mut self) {
+        self.used.requests = 0;
     }
 
     /// Looks at more of the answer.
@@ -66,12 +76,18 @@ impl Drop for Meter {
         if !self.overflowed {
             self.look();
         }
-        self.fence.used(std::mem::take(&mut self.used));
+        if self.used.requests > 0 {
+            self.fence.used(std::mem::take(&mut self.used));
+        }
     }
 }
 
 /// The tokens read and written that an answer tells of, in the words of each API.
 fn reported(answer: &Value) -> (u64, u64) {
+    if let Value::Array(parts) = answer {
+        let reports = parts.iter().map(reported);
+        return reports.fold((0, 0), |sum, part| (sum.0.max(part.0), sum.1.max(part.1)));
+    }
     let usage = ["/usage", "/message/usage", "/response/usage", "/usageMetadata"]
         .iter()
         .find_map(|place| answer.pointer(place));
@@ -101,7 +117,10 @@ mod tests {
 
     fn used(streamed: bool, parts: &[&[u8]]) -> Usage {
         let (fence, mut notices) = Fence::of(Policy::default());
-        let mut meter = Meter::new("x".into(), streamed, fence);
+        let mut meter = Meter::new("x".into(), fence);
+        if streamed {
+            meter.expect_events();
+        }
         parts.iter().for_each(|part| meter.feed(part));
         drop(meter);
         match notices.try_recv().expect("a notice") {
@@ -123,6 +142,10 @@ mod tests {
             ),
             (r#"{"usage":{"prompt_tokens":3,"completion_tokens":5}}"#, (1, 3, 5)),
             (r#"{"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":5}}"#, (1, 3, 5)),
+            (
+                r#"[{"usageMetadata":{"promptTokenCount":3}},{"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":5}}]"#,
+                (1, 3, 5),
+            ),
             ("not json", (1, 0, 0)),
             ("", (1, 0, 0)),
         ] {

@@ -5,10 +5,11 @@ use handoff_proto::{
     chunk::ChunkId,
     problem::Problem,
     wire::{
-        ChunkIds, ChunksRequest, CollectRequest, DoctorRequest, InfoRequest, InviteRequest,
-        ListRequest, LogsRequest, ManifestRequest, Receipt, RevokeRequest, RunSelector,
-        StopRequest, UsageRequest, UsersRequest, WatchAllRequest, WatchRequest,
-        admin_client::AdminClient, handoff_reply, runs_client::RunsClient,
+        AddCredentialRequest, ChunkIds, ChunksRequest, CollectRequest, CredentialsRequest,
+        DoctorRequest, InfoRequest, InviteRequest, ListRequest, LogsRequest, ManifestRequest,
+        Receipt, RemoveCredentialRequest, RevokeRequest, RunSelector, StopRequest, UsageRequest,
+        UsersRequest, WatchAllRequest, WatchRequest, admin_client::AdminClient, handoff_reply,
+        runs_client::RunsClient,
     },
 };
 use tonic::{Response, Status, transport::Channel};
@@ -222,6 +223,16 @@ async fn the_operators_methods_are_not_there() {
                 "Users" => admin.users(UsersRequest {}).await.map(drop),
                 "Revoke" => admin.revoke(RevokeRequest { user }).await.map(drop),
                 "Doctor" => admin.doctor(DoctorRequest {}).await.map(drop),
+                "AddCredential" => {
+                    let (name, secret) = ("anthropic".to_owned(), "x".to_owned());
+                    let request = AddCredentialRequest { name, secret };
+                    admin.add_credential(request).await.map(drop)
+                }
+                "Credentials" => admin.credentials(CredentialsRequest {}).await.map(drop),
+                "RemoveCredential" => {
+                    let request = RemoveCredentialRequest { name: "anthropic".to_owned() };
+                    admin.remove_credential(request).await.map(drop)
+                }
                 "Collect" => admin.collect(CollectRequest { dry_run: false }).await.map(drop),
                 "Stop" => admin.stop(StopRequest {}).await.map(drop),
                 _ => panic!("nobody has tried {method} yet"),

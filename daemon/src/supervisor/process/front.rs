@@ -30,6 +30,7 @@ pub(super) struct Front {
     output: Writer,
     output_limited: bool,
     egress: Summary,
+    egress_is_news: bool,
     clients: Clients,
 }
 
@@ -42,6 +43,7 @@ impl Front {
             output,
             output_limited: false,
             egress: Summary::default(),
+            egress_is_news: false,
             clients,
         }
     }
@@ -79,7 +81,8 @@ impl Front {
             }
             Notice::Usage(used) => self.egress.add(&used),
         }
-        self.clients.tell(&FromSupervisor::Egress { summary: self.egress.clone() });
+        // Told with the next round: a busy run uses an API many times between two of them.
+        self.egress_is_news = true;
     }
 
     /// Tells what steps were denied, and used.
@@ -103,6 +106,9 @@ impl Front {
         self.clients.tell_output(end);
         if dropped_bytes > 0 && !std::mem::replace(&mut self.output_limited, true) {
             self.clients.tell(&FromSupervisor::OutputLimited);
+        }
+        if std::mem::take(&mut self.egress_is_news) {
+            self.clients.tell(&FromSupervisor::Egress { summary: self.egress.clone() });
         }
         let Self { clients, phase, output_limited, egress, .. } = self;
         clients.serve(|| State {

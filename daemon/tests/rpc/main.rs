@@ -4,4 +4,5 @@ mod enrollment;
 mod floods;
 mod foreign;
 mod handoff;
+mod hostile;
 mod server;

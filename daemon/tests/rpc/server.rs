@@ -46,7 +46,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// A running server with a state directory of its own; it ends when it is dropped.
 pub(crate) struct Server {
-    _state: TempDir,
+    /// What the state directory is in, so that what escapes from that is seen.
+    pub(crate) directory: TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) store: Embedded,
     pub(crate) authority: Arc<Authority>,
@@ -64,31 +65,32 @@ pub(crate) struct Device {
 impl Server {
     /// A server that pairs devices, and has no other service.
     pub(crate) async fn start() -> Self {
-        let state = tempfile::tempdir().expect("directory");
-        let store = Embedded::open(state.path()).expect("store");
-        Self::of(state, store, None).await
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Embedded::open(&directory.path().join("state")).expect("store");
+        Self::of(directory, store, None).await
     }
 
     /// A server that takes runs, and never starts one.
     pub(crate) async fn with_runs() -> Self {
-        let state = tempfile::tempdir().expect("directory");
-        let store = Embedded::open(state.path()).expect("store");
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Embedded::open(&directory.path().join("state")).expect("store");
         let mut config = Config::default();
         config.runs.concurrent = 0;
         let settings = RunSettings {
             config,
-            state: state.path().to_owned(),
+            state: directory.path().join("state"),
             worker: "test".to_owned(),
             tools: Tools::configured(&[]).expect("no tools"),
         };
         let (tracker, stopping) = Default::default();
         let registry = Registry::recover(store.interfaces(), settings, tracker, stopping).await;
         let runs = RunsService::new(registry.expect("registry"), Identity::new(store.devices()));
-        Self::of(state, store, Some(runs)).await
+        Self::of(directory, store, Some(runs)).await
     }
 
-    async fn of(state: TempDir, store: Embedded, runs: Option<RunsService>) -> Self {
-        let authority = Authority::open(state.path(), SystemTime::now()).expect("authority");
+    async fn of(directory: TempDir, store: Embedded, runs: Option<RunsService>) -> Self {
+        let state = directory.path().join("state");
+        let authority = Authority::open(&state, SystemTime::now()).expect("authority");
         let authority = Arc::new(authority);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let address = listener.local_addr().expect("address");
@@ -110,7 +112,7 @@ impl Server {
             Identity::new(store.devices()),
             async { drop(stopped.await) },
         ));
-        Self { _state: state, address, store, authority, pairing, stop, running }
+        Self { directory, address, store, authority, pairing, stop, running }
     }
 
     pub(crate) async fn invite(&self, at: SystemTime) -> Invitation {

@@ -1,6 +1,6 @@
 //! Random event sequences against the fold.
 
-use proptest::prelude::*;
+use proptest::{collection::vec, option, prelude::*, sample::Index};
 
 use super::*;
 use crate::{
@@ -123,10 +123,78 @@ fn an_event_of_a_newer_version_is_counted_and_ignored() {
     assert_eq!((run.state.name(), run.last_seq), ("queued", 2));
 }
 
+/// The stored form with bytes replaced, or cut off where there is none to replace it with.
+fn damaged(record: &Record, edits: &[(Index, Option<u8>)]) -> Vec<u8> {
+    let mut bytes = record.encode();
+    for (at, byte) in edits {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = at.index(bytes.len());
+        match byte {
+            Some(byte) => bytes[at] = *byte,
+            None => bytes.truncate(at),
+        }
+    }
+    bytes
+}
+
+fn edits() -> impl Strategy<Value = Vec<(Index, Option<u8>)>> {
+    vec((any::<Index>(), option::weighted(0.9, any::<u8>())), 0..4)
+}
+
+/// Applies what can be read of a stored record as the next one.
+fn apply_damaged(run: &mut Run, bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Ok(record) = Record::decode(bytes) else { return Ok(()) };
+    prop_assert_eq!(&Record::decode(&record.encode()).unwrap(), &record);
+    let before = run.clone();
+    if run.apply(&Record { seq: run.last_seq + 1, ..record }).is_err() {
+        prop_assert_eq!(&*run, &before);
+    }
+    let view = wire::RunView::from(&*run);
+    prop_assert!(view.denied.len() <= DENIED_MAX);
+    prop_assert!(view.used.len() <= USED_MAX);
+    Ok(())
+}
+
 proptest! {
     #[test]
+    fn a_damaged_log_folds_as_far_as_it_can_be_read(
+        damage in vec((0..events().len(), edits()), 0..40),
+    ) {
+        let all = events();
+        let mut run = Run::open(&queued()).unwrap();
+        for (pick, edits) in damage {
+            let record = Record { seq: 2, at_unix_nanos: 7, event: all[pick].clone() };
+            apply_damaged(&mut run, &damaged(&record, &edits))?;
+        }
+    }
+
+    #[test]
+    fn no_sequence_makes_a_run_grow_past_its_bounds(
+        news in vec((any::<u16>(), any::<bool>(), edits()), 300),
+    ) {
+        let mut run = fold(&[
+            Event::Claimed { worker: "w".into(), epoch: 1, host_uid: None },
+            Event::Started(wire::Isolation::default()),
+        ])
+        .unwrap();
+        for (number, denied, edits) in news {
+            let name = format!("{number}.test");
+            let event = if denied {
+                Event::Denied(wire::Denied { host: name, port: 443, ..Default::default() })
+            } else {
+                Event::Used(wire::Used { provider: name, requests: 1, ..Default::default() })
+            };
+            let record = Record { seq: 2, at_unix_nanos: 7, event };
+            apply_damaged(&mut run, &damaged(&record, &edits))?;
+        }
+        prop_assert!(!run.denied.is_empty() && !run.used.is_empty());
+    }
+
+    #[test]
     fn any_sequence_folds_or_is_refused_without_a_change(
-        picks in proptest::collection::vec(0..events().len(), 0..40),
+        picks in vec(0..events().len(), 0..40),
     ) {
         let all = events();
         let mut run = Run::open(&queued()).unwrap();
@@ -164,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn decoding_any_bytes_never_panics(bytes in vec(any::<u8>(), 0..400)) {
         drop(Record::decode(&bytes));
     }
 }

@@ -116,6 +116,9 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::{collection::vec, sample::Index};
+
     use super::*;
 
     fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
@@ -170,5 +173,61 @@ mod tests {
     fn a_line_without_end_is_an_error() {
         let mut incoming = Incoming::default();
         incoming.push(&vec![b'x'; LINE_LEN_MAX + 1]).expect_err("too long");
+    }
+
+    /// Lines of both ways; to each side the other's are of a newer version.
+    const LINES: &[u8] = br#"{"type":"attach"}
+{"type":"stop","grace_ms":5}
+{"type":"hello","state":{"phase":{"name":"running","isolation":{"layers":[]}},"output_end":7,"output_limited":true,"egress":{"denied":[],"usage":[]}}}
+{"type":"output","end":9}
+{"type":"exited","exit":{"ended":{"kind":"code","code":3},"output":{"end":17,"kept_bytes":12,"dropped_bytes":3},"oom_kills":1}}
+"#;
+
+    /// Reads what comes in pieces until a line is no message; returns how many messages there were.
+    fn read_all<T>(bytes: &[u8], piece: usize) -> Result<usize, TestCaseError>
+    where
+        T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let (mut incoming, mut messages) = (Incoming::default(), 0);
+        for piece in bytes.chunks(piece) {
+            incoming.push(piece).expect("not too long");
+            loop {
+                match incoming.next::<T>() {
+                    Ok(Some(message)) => {
+                        let line = to_line(&message).expect("write");
+                        let again: T = serde_json::from_slice(&line).expect("read");
+                        prop_assert_eq!(again, message);
+                        messages += 1;
+                    }
+                    Ok(None) => break,
+                    Err(_) => return Ok(messages),
+                }
+            }
+        }
+        Ok(messages)
+    }
+
+    proptest! {
+        #[test]
+        fn mutated_lines_are_messages_or_errors(
+            edits in vec((any::<Index>(), any::<u8>()), 0..5),
+            cut: Index,
+            piece in 1..200_usize,
+        ) {
+            let mut bytes = LINES.to_vec();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.index(bytes.len() + 1));
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            prop_assert!(read_all::<ToSupervisor>(&bytes, piece)? <= lines);
+            prop_assert!(read_all::<FromSupervisor>(&bytes, piece)? <= lines);
+        }
+    }
+
+    #[test]
+    fn whole_lines_are_all_read() {
+        assert_eq!(read_all::<FromSupervisor>(LINES, 7).expect("messages"), 5);
     }
 }

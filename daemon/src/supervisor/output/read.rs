@@ -179,6 +179,9 @@ fn parse(mut bytes: &[u8], from: Position) -> Result<VecDeque<Record>, ReadError
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const GOLDEN: &[u8] = b"\x01\x03\0\0\0one\x02\x03\0\0\0two\x02\x05\0\0\0three";
@@ -217,5 +220,33 @@ mod tests {
         assert!(matches!(error, ReadError::Misplaced { position } if position.get() == 5));
         let long = [1, 1, 0, 1, 0, 0];
         parse(&long, Position::START).expect_err("longer than any record");
+    }
+
+    proptest! {
+        #[test]
+        fn mutated_records_are_never_more_than_the_file_holds(
+            edits in vec((any::<bool>(), 0..GOLDEN.len() + RECORD_HEADER_LEN, any::<u8>()), 0..5),
+            cut in 0..GOLDEN.len(),
+            from: u64,
+        ) {
+            let mut bytes = [GOLDEN, &[1, 0, 0, 1, 0], &[b'x'; RECORD_LEN_MAX], GOLDEN].concat();
+            for (at_end, at, byte) in edits {
+                let at = if at_end { bytes.len() - 1 - at } else { at };
+                bytes[at] = byte;
+            }
+            bytes.truncate(bytes.len() - cut);
+            if let Ok(records) = parse(&bytes, Position::new(from)) {
+                let mut held = 0;
+                let mut position = from;
+                for record in records {
+                    prop_assert!((1..=RECORD_LEN_MAX).contains(&record.bytes.len()));
+                    prop_assert!(record.next.get() >= position);
+                    position = record.next.get();
+                    held += RECORD_HEADER_LEN + record.bytes.len();
+                }
+                prop_assert!(held <= bytes.len());
+                prop_assert!(position - from <= bytes.len() as u64);
+            }
+        }
     }
 }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use handoff_proto::chunk::ChunkRef;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert_eq};
+use proptest::sample::Index;
 
 use super::spool::Spool;
 use super::*;
@@ -60,6 +63,28 @@ fn the_stored_form_is_read_for_ever() {
     assert_eq!(Entry::decode(earlier.as_bytes()).unwrap().id, read.id);
     let newer = golden.replace("\"version\": 1", "\"version\": 2");
     assert!(Entry::decode(newer.as_bytes()).is_none());
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_mutated_entry_is_none_or_another_whole_one(
+        edits in vec((any::<Index>(), any::<u8>()), 0..5),
+        cut: Option<Index>,
+    ) {
+        let mut bytes = include_bytes!("../../tests/golden/outbox-entry-1.json").to_vec();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Some(read) = Entry::decode(&bytes) {
+            let again = Entry::decode(&read.encode()).unwrap();
+            prop_assert_eq!(again.encode(), read.encode());
+            prop_assert_eq!(again.view(), read.view());
+        }
+    }
 }
 
 #[test]

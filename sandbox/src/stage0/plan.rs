@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::arguments::SCRATCHES;
-use crate::spec::{Access, Account, Limits, Spec, enclosing};
+use crate::spec::{Account, Limits, Spec, enclosing};
 
 /// A directory of limited size that starts empty and ends with the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) fn targets(spec: &Spec) -> Vec<&Path> {
 pub(crate) fn writable(spec: &Spec) -> Vec<PathBuf> {
     let mounts = spec.mounts.iter().map(|mount| (mount.access, &mount.target));
     let overlays = spec.overlays.iter().map(|overlay| (overlay.access, &overlay.target));
-    let shown = mounts.chain(overlays).filter(|(access, _)| *access == Access::ReadWrite);
+    let shown = mounts.chain(overlays).filter(|(access, _)| access.is_writable());
     let scratches = scratches(&targets(spec), &spec.account, &spec.limits);
     let made = scratches.into_iter().map(|scratch| scratch.target);
     let own = SCRATCHES.iter().map(PathBuf::from);

@@ -53,7 +53,8 @@ fn a_run_has_a_uid_of_its_own_and_outlives_the_unprivileged_daemon() {
     let word = format!("7{}.25", std::process::id());
     let script = format!(
         "echo second >> kept; rm removed; mv sub other; echo new > other/new; chmod 755 other/new
-         stat -c %u . kept other/new; echo ready; sleep {word} & \
+         stat -c %u . kept other/new; sleep {word} & \
+         until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done; echo ready; \
          until [ -e go ]; do read -t 0.05 _ <> <(:); done; kill %1; echo went on"
     );
     let id = world.hand_off(&directory, ["--", "bash", "-c", &script]);

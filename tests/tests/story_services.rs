@@ -123,7 +123,7 @@ fn the_runs_own_remotes_are_fetched_from_and_one_branch_pushed_to() {
         try push-own git push -q origin HEAD:refs/heads/handoff/run-0
         try push-main git push -q origin HEAD:refs/heads/main
         try push-tag git push -q origin HEAD:refs/tags/v1
-        try push-option git push -q -o repo.private=false origin HEAD:refs/heads/handoff/run-0
+        try push-option git push -qf -o repo.private=false origin HEAD~1:refs/heads/handoff/run-0
         try push-both git push -q origin HEAD:refs/heads/handoff/run-0 HEAD:refs/heads/main
         try fetch git fetch -q origin
         try fetch-https git ls-remote https://git.test/o/own.git

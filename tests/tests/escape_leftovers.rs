@@ -89,10 +89,16 @@ fn own_uid(of_user: bool) -> u32 {
     700_000_000 + std::process::id() % 100_000_000 * 2 + u32::from(of_user)
 }
 
+/// How the names of that uid's runs begin: the other test's run at the same time.
+fn called(uid: u32) -> String {
+    format!("escape-{}-{uid}-", std::process::id())
+}
+
 /// A jail of that uid, whose caller is root or has the uid as well.
 fn jail_of<'a>(lab: &'a Lab, name: &str, of_user: bool) -> Jail<'a> {
     let uid = own_uid(of_user);
     let mut jail = lab.jail(name);
+    jail.spec.name = called(uid) + name;
     // All share the directories, which belong to somebody else.
     jail.spec.host_uid = (!of_user).then_some(uid);
     for mount in &mut jail.spec.mounts {
@@ -142,8 +148,8 @@ fn attempt(runs: usize, of_user: bool) {
     let reports = lab.path("reports");
     fs::create_dir(&reports).expect("directory");
     fs::set_permissions(&reports, fs::Permissions::from_mode(0o777)).expect("mode");
-    let called = format!("escape-{}-", std::process::id());
     let uid = own_uid(of_user);
+    let called = called(uid);
     assert_eq!(left(uid, &called), Left::default());
 
     // The search finds what is there.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use handoff_proto::path::harmless;
+use handoff_proto::path::{harmless, is_harmful};
 
 /// The longest colour sequence that is waited for; longer ones are shown escaped.
 const SEQUENCE_MAX: usize = 64;
@@ -113,7 +113,11 @@ fn plain(bytes: &[u8]) -> Taken {
 }
 
 fn push(safe: &mut String, character: char) {
-    safe.push_str(&harmless(character.encode_utf8(&mut [0; 4])));
+    if is_harmful(character) {
+        safe.push_str(&harmless(character.encode_utf8(&mut [0; 4])));
+    } else {
+        safe.push(character);
+    }
 }
 
 fn push_byte(safe: &mut String, byte: u8) {
@@ -125,7 +129,6 @@ fn push_byte(safe: &mut String, byte: u8) {
 
 #[cfg(test)]
 mod tests {
-    use handoff_proto::path::is_harmful;
     use proptest::prelude::*;
 
     use super::*;

@@ -50,66 +50,64 @@ pub fn user_git(git: &Git) -> Result<UserGit, GitError> {
         config: write(&allowed(&listing)),
         excludes: excludes(git, &listing)?,
         remotes: remotes(&listing),
-        ignore_case: last(&listing, Scope::User, b"core.ignorecase")
+        ignore_case: last(settings(&listing).filter(Setting::is_users), b"core.ignorecase")
             .is_some_and(|value| value.is_none_or(is_true)),
     })
 }
 
-/// Whose settings count.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    /// All but the repository's own.
-    User,
-    All,
+/// One setting, of a listing whose records are `SCOPE NUL KEY NEWLINE VALUE NUL`.
+struct Setting<'a> {
+    scope: &'a [u8],
+    key: &'a [u8],
+    /// None for a name alone.
+    value: Option<&'a [u8]>,
+}
+
+impl Setting<'_> {
+    /// Whether it is one of the user's; the repository's own settings travel with it.
+    fn is_users(&self) -> bool {
+        !matches!(self.scope, b"local" | b"worktree")
+    }
+}
+
+fn settings(listing: &[u8]) -> impl Iterator<Item = Setting<'_>> {
+    let mut fields = listing.split(|&byte| byte == 0);
+    std::iter::from_fn(move || {
+        let (scope, record) = (fields.next()?, fields.next()?);
+        Some(match record.iter().position(|&byte| byte == b'\n') {
+            Some(at) => Setting { scope, key: &record[..at], value: Some(&record[at + 1..]) },
+            None => Setting { scope, key: record, value: None },
+        })
+    })
 }
 
 /// The value that counts of a setting, `None` inside for a name alone.
-fn last<'a>(listing: &'a [u8], scope: Scope, key: &[u8]) -> Option<Option<&'a [u8]>> {
-    let mut found = None;
-    let mut records = listing.split(|&byte| byte == 0);
-    while let (Some(of), Some(record)) = (records.next(), records.next()) {
-        let (name, value) = match record.iter().position(|&byte| byte == b'\n') {
-            Some(at) => (&record[..at], Some(&record[at + 1..])),
-            None => (record, None),
-        };
-        if name == key && (scope == Scope::All || !matches!(of, b"local" | b"worktree")) {
-            found = Some(value);
-        }
-    }
-    found
+fn last<'a>(settings: impl Iterator<Item = Setting<'a>>, key: &[u8]) -> Option<Option<&'a [u8]>> {
+    settings.filter(|setting| setting.key == key).last().map(|setting| setting.value)
 }
 
-/// Records are `SCOPE NUL KEY NEWLINE VALUE NUL`.
 fn allowed(listing: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut settings: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut records = listing.split(|&byte| byte == 0);
-    while let (Some(scope), Some(record)) = (records.next(), records.next()) {
-        // The repository's own settings travel with it.
-        if matches!(scope, b"local" | b"worktree") {
-            continue;
-        }
-        let Some(at) = record.iter().position(|&byte| byte == b'\n') else { continue };
-        let (key, value) = (&record[..at], &record[at + 1..]);
-        if !is_allowed(key) {
-            continue;
-        }
-        match settings.iter_mut().find(|(known, _)| known == key) {
+    let mut allowed: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for Setting { key, value, .. } in settings(listing).filter(Setting::is_users) {
+        let Some(value) = value.filter(|_| is_allowed(key)) else { continue };
+        match allowed.iter_mut().find(|(known, _)| known == key) {
             Some((_, known)) => *known = value.to_vec(),
-            None => settings.push((key.to_vec(), value.to_vec())),
+            None => allowed.push((key.to_vec(), value.to_vec())),
         }
     }
-    settings
+    allowed
 }
 
 /// Where the repository fetches from and pushes to; what is no text is left to the run's own git.
 fn remotes(listing: &[u8]) -> Vec<String> {
     let mut remotes = Vec::new();
-    let mut records = listing.split(|&byte| byte == 0);
-    while let (Some(_scope), Some(record)) = (records.next(), records.next()) {
-        let Some(at) = record.iter().position(|&byte| byte == b'\n') else { continue };
-        let (key, value) = (&record[..at], &record[at + 1..]);
+    for Setting { key, value, .. } in settings(listing) {
         let names_url = key.ends_with(b".url") || key.ends_with(b".pushurl");
-        if key.starts_with(b"remote.") && names_url && remotes.len() < REMOTES_MAX {
+        if let Some(value) = value
+            && key.starts_with(b"remote.")
+            && names_url
+            && remotes.len() < REMOTES_MAX
+        {
             remotes.extend(String::from_utf8(super::config::safe_text(value)));
         }
     }
@@ -127,7 +125,7 @@ fn write(settings: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn excludes(git: &Git, listing: &[u8]) -> Result<Vec<u8>, GitError> {
-    let set = match last(listing, Scope::All, b"core.excludesfile") {
+    let set = match last(settings(listing), b"core.excludesfile") {
         // Only git knows which home directory or which prefix is meant.
         Some(Some([b'~' | b'%' | b':', ..]) | None) => {
             git.ask_for_one(&["config", "--type=path", "--get", "core.excludesFile"])?

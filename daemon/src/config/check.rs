@@ -72,9 +72,7 @@ fn check_named(section: &str, content: &Value, known: &[&str]) -> Result<(), Key
     for (name, content) in content.as_table().into_iter().flatten() {
         let keys = content.as_table().into_iter().flatten().map(|(key, _)| key.as_str());
         if let Some(key) = keys.into_iter().find(|key| !known.contains(key)) {
-            let likeness = |known: &&&str| strsim::jaro_winkler(key, known);
-            let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let nearest = nearest.filter(|nearest| likeness(nearest) > 0.7);
+            let nearest = nearest(key, known.iter().map(ToString::to_string));
             let nearest = nearest.map(|nearest| format!("{section}.{name}.{nearest}"));
             return Err(KeyProblem::Unknown { key: format!("{section}.{name}.{key}"), nearest });
         }
@@ -101,17 +99,19 @@ fn unknown(key: &str) -> KeyProblem {
     let dotted = KEYS
         .iter()
         .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}")));
-    let bare_matches = |candidate: &str| candidate.rsplit('.').next() == Some(key);
-    let nearest = sections
-        .chain(dotted)
-        .map(|candidate| {
-            // A key outside of its section is nearer than any misspelling.
-            let likeness =
-                if bare_matches(&candidate) { 1.0 } else { strsim::jaro_winkler(key, &candidate) };
-            (likeness, candidate)
-        })
+    KeyProblem::Unknown { key: key.to_owned(), nearest: nearest(key, sections.chain(dotted)) }
+}
+
+/// The candidate that was perhaps meant.
+fn nearest(key: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    let likeness = |candidate: &str| match candidate.rsplit('.').next() {
+        // A key outside of its section is nearer than any misspelling.
+        Some(bare) if bare == key => 1.0,
+        Some(_) | None => strsim::jaro_winkler(key, candidate),
+    };
+    candidates
+        .map(|candidate| (likeness(&candidate), candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness > 0.7)
-        .map(|(_, candidate)| candidate);
-    KeyProblem::Unknown { key: key.to_owned(), nearest }
+        .map(|(_, candidate)| candidate)
 }

@@ -53,9 +53,7 @@ impl AdminService {
     ) -> Self {
         Self { devices: store.devices(), store, pairing, registry, stop }
     }
-}
 
-impl AdminService {
     fn credentials(&self) -> Credentials {
         Credentials::new(self.store.directory())
     }

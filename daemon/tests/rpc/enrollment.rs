@@ -6,7 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use handoff_daemon::store::UserName;
 use handoff_proto::{
     problem::{Code, Problem},
     wire::{InfoRequest, runs_client::RunsClient},
@@ -140,8 +139,7 @@ async fn a_revoked_device_is_out_at_once() {
         let mut client = RunsClient::new(server.channel(Some(&device)).await);
         let status = client.info(InfoRequest {}).await.expect_err("no such service");
         assert_eq!(status.code(), tonic::Code::Unimplemented, "let in");
-        let ada = UserName::parse("ada").expect("a user name");
-        server.store.devices().revoke(&ada, SystemTime::now()).await.expect("revoke");
+        server.revoke("ada").await;
         // The connection that is open already ends, and a new one is of no use.
         while client.info(InfoRequest {}).await.expect_err("revoked").source().is_none() {}
         let status = server.call(Some(&device)).await;

@@ -3,7 +3,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use handoff_proto::problem::{Code, Problem};
@@ -65,10 +64,9 @@ impl Request {
     }
 
     fn too_slow(&self) -> Status {
-        let seconds = |wait: Duration| wait.as_secs();
         let message = match self.patience {
-            Patience::Whole(wait) => format!("request took more than {} s", seconds(wait)),
-            Patience::Silence(wait) => format!("nothing came for {} s", seconds(wait)),
+            Patience::Whole(wait) => format!("request took more than {} s", wait.as_secs()),
+            Patience::Silence(wait) => format!("nothing came for {} s", wait.as_secs()),
         };
         Problem::new(Code::Unreachable, message).into_status_as(tonic::Code::DeadlineExceeded)
     }

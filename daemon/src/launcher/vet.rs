@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::config::{Config, NetworkAccess};
 use crate::harvest;
-use crate::supervisor::{DiskLimits, Job, KILL_GRACE, Step};
+use crate::supervisor::{DiskLimits, Job, KILL_GRACE_MS, Step};
 use crate::workspace::{self, Layout, PolicyError, Tools};
 
 /// What the operator allows, for one job.
@@ -67,11 +67,10 @@ impl Rules<'_> {
         let limits = &self.config.runs;
         let seconds = limits.time_limit.as_secs();
         let longest = seconds.max(harvest::TIME_LIMIT_SECONDS);
-        let grace = u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX);
         at_most("time", time_limit_seconds.unwrap_or(u64::MAX), longest)?;
         let unlimited = if steps.len() == 1 { 0 } else { u64::MAX };
         at_most("time for setting up", setup_limit_seconds.unwrap_or(unlimited), seconds)?;
-        at_most("time to end", *kill_grace_ms, grace)?;
+        at_most("time to end", *kill_grace_ms, KILL_GRACE_MS)?;
         at_most("output", *output_limit_bytes, limits.output_bytes.max(limits.disk_bytes))?;
         self.vet_disk(steps, *disk)?;
         steps.iter_mut().try_for_each(|step| self.vet_spec(&mut step.spec))?;

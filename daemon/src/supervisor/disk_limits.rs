@@ -44,11 +44,12 @@ impl DiskLimits {
         Self { bytes, files: (bytes / BYTES_PER_FILE).max(FILES_MIN), reserve_bytes }
     }
 
-    /// The layer of isolation that they are.
+    /// The layer of isolation that they are, for a run, which cannot fix anything.
     pub(super) fn layer(&self) -> Layer {
         let Self { bytes, files, .. } = *self;
-        let detail = format!("{}: {}, {files} files", watched().detail, Size(bytes));
-        Layer { detail, ..watched() }
+        let watched = watched();
+        let detail = format!("{}: {}, {files} files", watched.detail, Size(bytes));
+        Layer { detail, fix: None, ..watched }
     }
 }
 

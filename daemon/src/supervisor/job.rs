@@ -12,7 +12,10 @@ use crate::egress::{Policy, Summary};
 
 /// How long a command may go on after it was asked to end: enough for an agent to write down where
 /// it stands.
-pub const KILL_GRACE: Duration = Duration::from_secs(10);
+pub const KILL_GRACE: Duration = Duration::from_millis(KILL_GRACE_MS);
+
+/// The same in milliseconds, as a job says it.
+pub const KILL_GRACE_MS: u64 = 10_000;
 
 /// Describes one job: commands that run one after the other in sandboxes of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ mod rights;
 pub use self::attach::{Attached, JobEvent, attach, started};
 pub use self::connection::AttachError;
 pub use self::disk_limits::{DiskLimits, watched};
-pub use self::job::{Ended, Job, JobExit, KILL_GRACE, OutputTotals, Step};
+pub use self::job::{Ended, Job, JobExit, KILL_GRACE, KILL_GRACE_MS, OutputTotals, Step};
 pub use self::process::entry;
 pub use self::remains::Remains;
 pub use self::start::{

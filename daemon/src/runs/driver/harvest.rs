@@ -15,7 +15,7 @@ use super::{DriveError, Driver};
 use crate::{
     harvest::{self, HarvestOutcome, IngestLimits},
     supervisor::{
-        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE, Remains,
+        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE_MS, Remains,
         StartError, Step,
         output::{Position, Reader, Stream},
     },
@@ -147,7 +147,7 @@ impl Driver {
             time_limit_seconds: Some(harvest::TIME_LIMIT_SECONDS),
             setup_limit_seconds: None,
             output_limit_bytes: limits.disk_bytes,
-            kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
+            kill_grace_ms: KILL_GRACE_MS,
             // It can write to memory only.
             disk: None,
         })

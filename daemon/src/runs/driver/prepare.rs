@@ -12,7 +12,7 @@ use crate::{
     egress::{self, Policy, UpstreamError, Wish},
     runs::{Request, RoomError, shared::Shared},
     store::UserName,
-    supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE, Remains, StartError, Step},
+    supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Remains, StartError, Step},
     workspace::{self, JobKind, Layout, Owner, PolicyInput, Purpose},
 };
 
@@ -132,7 +132,7 @@ fn prepare(
         }),
         setup_limit_seconds: Some(limit),
         output_limit_bytes: settings.config.runs.output_bytes,
-        kill_grace_ms: u64::try_from(KILL_GRACE.as_millis()).unwrap_or(u64::MAX),
+        kill_grace_ms: KILL_GRACE_MS,
         disk: Some(DiskLimits::new(
             settings.config.runs.disk_bytes,
             settings.config.store.reserve_bytes,

@@ -88,7 +88,7 @@ impl Supervision {
     /// Runs one step until nothing of it is left.
     fn run_step(&mut self, step: &Step, role: Role, ending: &mut Ending) -> Close {
         self.front.enter(Phase::SettingUp { step: step.name.clone() });
-        if let Some(_demanded) = self.await_disk(ending) {
+        if !self.await_disk(ending) {
             return Close::Ended(SandboxEnded::WithoutReport);
         }
         let mut live = match LiveStep::start(&step.spec) {
@@ -130,16 +130,16 @@ impl Supervision {
         close
     }
 
-    /// Waits until it is known what is on the disk before the first step; what is demanded meanwhile
-    /// is returned.
-    fn await_disk(&mut self, ending: &mut Ending) -> Option<Act> {
+    /// Waits until it is known what is on the disk before the first step. Tells whether the step may
+    /// start: not if anything was demanded meanwhile.
+    fn await_disk(&mut self, ending: &mut Ending) -> bool {
         while self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
             wait(self.poll_fds(), ending.wake_at());
-            if let Some(act) = self.demanded(ending) {
-                return Some(act);
+            if self.demanded(ending).is_some() {
+                return false;
             }
         }
-        None
+        true
     }
 
     fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {

@@ -95,7 +95,7 @@ impl DiskWatch {
     pub(super) fn account(&self, mut isolation: Isolation) -> Isolation {
         let is_disk = |name| name == LayerName::Disk;
         if let Some(layer) = isolation.layers.iter_mut().find(|layer| is_disk(layer.name)) {
-            *layer = handoff_sandbox::Layer { fix: None, ..self.limits.layer() };
+            *layer = self.limits.layer();
         }
         isolation
     }

@@ -8,7 +8,7 @@ use handoff_daemon::config::{Config, NetworkAccess};
 use handoff_daemon::harvest::job_spec;
 use handoff_daemon::store::UserName;
 use handoff_daemon::workspace::{
-    Layout, Owner, PolicyError, PolicyInput, Purpose, Tools, View, spec,
+    Layout, Owner, PolicyError, PolicyInput, Purpose, Terms, Tools, View, spec,
 };
 use handoff_proto::run::{Contract, RunId};
 use handoff_proto::wire;
@@ -66,7 +66,7 @@ impl Daemon {
             config: &self.config,
             state: self.top.path(),
             tools: &self.tools,
-            contract: &self.contract,
+            terms: &Terms::parse(&self.contract).expect("terms"),
             run: &RunId::from_random([3; 10]),
             user: &user,
             layout: &self.layout(),

@@ -26,15 +26,15 @@ pub(crate) const TIME_LIMIT_SECONDS: u64 = 3600;
 ///
 /// # Errors
 ///
-/// When the contract cannot be kept, the user's ignore rules cannot be written for the harvester,
-/// or the settings name an unknown layer.
+/// When the user's ignore rules cannot be written for the harvester, or the settings name an unknown
+/// layer.
 pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
-    let terms = Terms::parse(input.contract)?;
+    let terms = input.terms;
     let layout = workspace::real_layout(input.layout)?;
-    write_rules(&layout.rules(), &terms)?;
-    let base = workspace::free_path(BASE, &terms);
-    let scratch = workspace::free_path(SCRATCH, &terms);
-    let step_mounts = workspace::step_mounts(input, &terms)?;
+    write_rules(&layout.rules(), terms)?;
+    let base = workspace::free_path(BASE, terms);
+    let scratch = workspace::free_path(SCRATCH, terms);
+    let step_mounts = workspace::step_mounts(input)?;
     let arguments = Arguments {
         tree: terms.root.as_os_path().to_owned(),
         base: base.as_os_path().to_owned(),
@@ -53,7 +53,7 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
             &Base::new(&arguments.base).rules().directory().to_owned(),
         ),
     ];
-    let overlay = workspace::overlay(input, &terms, Access::ReadOnly)?;
+    let overlay = workspace::overlay(input, Access::ReadOnly)?;
     if overlay.is_none() {
         mounts.push(read_only(layout.workspace(), &arguments.tree));
     }
@@ -66,7 +66,7 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
             ("TMPDIR".into(), arguments.scratch.clone().into()),
         ],
         cwd: arguments.scratch.clone(),
-        account: Account { home: arguments.scratch.clone(), ..workspace::account(&terms) },
+        account: Account { home: arguments.scratch.clone(), ..workspace::account(terms) },
         host_uid: input.owner.host_uid(),
         hostname: workspace::HOSTNAME.to_owned(),
         mounts,

@@ -7,7 +7,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use handoff_proto::path::TreePath;
-use handoff_proto::run::Contract;
 
 use super::beneath::Beneath;
 use super::error::WorkspaceError;
@@ -27,12 +26,11 @@ const GIT_EXCLUDES: &str = ".config/git/ignore";
 ///
 /// # Errors
 ///
-/// When the contract cannot be kept or the directory not be made.
-pub fn make_home(contract: &Contract, layout: &Layout, owner: Owner) -> Result<(), WorkspaceError> {
-    let terms = Terms::parse(contract)?;
+/// When the directory cannot be made.
+pub fn make_home(terms: &Terms, layout: &Layout, owner: Owner) -> Result<(), WorkspaceError> {
     let home = layout.home();
     remove(&home)?;
-    fill(&terms, &home, owner).map_err(WorkspaceError::make(home))
+    fill(terms, &home, owner).map_err(WorkspaceError::make(home))
 }
 
 fn fill(terms: &Terms, home: &Path, owner: Owner) -> io::Result<()> {
@@ -69,6 +67,8 @@ fn path(text: &'static str) -> TreePath {
 mod tests {
     use std::fs;
 
+    use handoff_proto::run::Contract;
+
     use super::*;
     use crate::workspace::terms::tests::contract;
 
@@ -79,7 +79,8 @@ mod tests {
         contract.git_config = b"[user]\n\tname = Alice\n".to_vec();
         contract.git_excludes = b"*.swp\n".to_vec();
         change(&mut contract);
-        make_home(&contract, &layout, Owner::Daemon).expect("home");
+        let terms = Terms::parse(&contract).expect("terms");
+        make_home(&terms, &layout, Owner::Daemon).expect("home");
         (run, layout)
     }
 
@@ -96,7 +97,8 @@ mod tests {
     fn it_is_made_anew_each_time() {
         let (_run, layout) = made(|_| ());
         fs::write(layout.home().join("left over"), "").expect("write");
-        make_home(&contract(), &layout, Owner::Daemon).expect("home");
+        let terms = Terms::parse(&contract()).expect("terms");
+        make_home(&terms, &layout, Owner::Daemon).expect("home");
         assert_eq!(fs::read_dir(layout.home()).expect("list").count(), 0);
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use handoff_proto::run::{Contract, RunId};
+use handoff_proto::run::RunId;
 use handoff_sandbox::{Access, Account, LayerName, Limits, Mount, Network, Overlay, Spec};
 use thiserror::Error;
 
@@ -12,7 +12,7 @@ use super::environment::environment;
 use super::layout::Layout;
 use super::mounts;
 use super::owner::Owner;
-use super::terms::{Terms, TermsError};
+use super::terms::Terms;
 use super::tools::Tools;
 use super::view::View;
 use crate::config::{Config, NetworkAccess};
@@ -37,7 +37,7 @@ pub struct PolicyInput<'a> {
     /// Programs beside the system's.
     pub tools: &'a Tools,
     /// What the run may do.
-    pub contract: &'a Contract,
+    pub terms: &'a Terms,
     /// The run.
     pub run: &'a RunId,
     /// Whose run it is.
@@ -65,9 +65,6 @@ pub enum Purpose {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The contract cannot be kept.
-    #[error("contract cannot be kept")]
-    Terms(#[from] TermsError),
     /// The contract has no such setup step.
     #[error("contract has no setup step {0}")]
     NoSuchStep(usize),
@@ -97,10 +94,9 @@ pub enum PolicyError {
 ///
 /// # Errors
 ///
-/// When the contract cannot be kept, there is no such step, a cache cannot be made or the settings
-/// name an unknown layer.
+/// When there is no such step, a cache cannot be made or the settings name an unknown layer.
 pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyError> {
-    let terms = Terms::parse(input.contract)?;
+    let terms = input.terms;
     let (argv, name) = match purpose {
         Purpose::Command => (terms.command.clone(), "command".to_owned()),
         Purpose::Setup(index) => {
@@ -108,19 +104,19 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
             (vec!["/bin/sh".into(), "-c".into(), text.clone()], format!("setup-{index}"))
         }
     };
-    let git_config = mounts::git_config(&terms);
-    let mut mounts = step_mounts(input, &terms)?;
-    let overlay = overlay(input, &terms, Access::ReadWrite)?;
+    let git_config = mounts::git_config(terms);
+    let mut mounts = step_mounts(input)?;
+    let overlay = overlay(input, Access::ReadWrite)?;
     mounts.retain(|mount| overlay.as_ref().is_none_or(|overlay| overlay.target != mount.target));
     Ok(Spec {
         name: format!("{}-{name}", input.run),
         argv,
-        env: environment(&terms, input.tools, git_config.as_ref(), input.egress),
+        env: environment(terms, input.tools, git_config.as_ref(), input.egress),
         cwd: terms.directory.as_os_path().to_owned(),
-        account: account(&terms),
+        account: account(terms),
         host_uid: input.owner.host_uid(),
         hostname: HOSTNAME.to_owned(),
-        mounts: mounts::without_carried(mounts, &terms, input.view, input.layout),
+        mounts: mounts::without_carried(mounts, terms, input.view, input.layout),
         overlays: overlay.into_iter().collect(),
         network: match input.config.network.access {
             NetworkAccess::Fenced => Network::Fenced,
@@ -136,24 +132,20 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
 /// The tree as an overlay, if it is one.
 pub(crate) fn overlay(
     input: &PolicyInput<'_>,
-    terms: &Terms,
     access: Access,
 ) -> Result<Option<Overlay>, PolicyError> {
     let layout = real_layout(input.layout)?;
     let place = |source| PolicyError::Place { path: input.state.to_owned(), source };
-    input.view.overlay(&layout, &terms.root, access).map_err(place)
+    input.view.overlay(&layout, &input.terms.root, access).map_err(place)
 }
 
 /// The mounts that a step may have.
-pub(crate) fn step_mounts(
-    input: &PolicyInput<'_>,
-    terms: &Terms,
-) -> Result<Vec<Mount>, PolicyError> {
+pub(crate) fn step_mounts(input: &PolicyInput<'_>) -> Result<Vec<Mount>, PolicyError> {
     let state = real_path(input.state)?;
     let layout = real_layout(input.layout)?;
-    let caches = caches(&caches_directory(&state), input.user, terms, input.owner)
+    let caches = caches(&caches_directory(&state), input.user, input.terms, input.owner)
         .map_err(PolicyError::Cache)?;
-    Ok(mounts::mounts(terms, &layout, &caches, input.tools))
+    Ok(mounts::mounts(input.terms, &layout, &caches, input.tools))
 }
 
 /// The layout under the real path of the run's directory, as sources of mounts must have it.

@@ -19,7 +19,7 @@ use crate::{
         StartError, Step,
         output::{Position, Reader, Stream},
     },
-    workspace::{self, JobKind, Owner, PolicyInput, View, WorkspaceError},
+    workspace::{self, JobKind, Owner, PolicyInput, Terms, View, WorkspaceError},
 };
 
 /// How often a harvest whose supervisor vanished is tried: once more than can be bad luck.
@@ -125,12 +125,13 @@ impl Driver {
     async fn describe_harvest(&self, view: View) -> Result<Job, Failure> {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
         let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
+        let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from).map_err(chain)?;
         let spec = self.shared.tracker.spawn_blocking(move || {
             harvest::job_spec(&PolicyInput {
                 config: &shared.settings.config,
                 state: &shared.settings.state,
                 tools: &shared.settings.tools,
-                contract: &run.contract,
+                terms: &terms,
                 run: &run.id,
                 user: &user,
                 layout: &layout,

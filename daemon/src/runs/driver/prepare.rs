@@ -13,14 +13,14 @@ use crate::{
     runs::{Request, RoomError, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Remains, StartError, Step},
-    workspace::{self, JobKind, Layout, Owner, PolicyInput, Purpose},
+    workspace::{self, JobKind, Layout, Owner, PolicyInput, Purpose, Terms, WorkspaceError},
 };
 
 /// The run could not be prepared; it is refused with this step.
 #[derive(Debug, Error)]
 enum PrepareError {
     #[error("workspace")]
-    Workspace(#[from] workspace::WorkspaceError),
+    Workspace(#[from] WorkspaceError),
     #[error("sandbox policy")]
     Policy(#[from] workspace::PolicyError),
     #[error("job")]
@@ -99,15 +99,16 @@ fn prepare(
     let settings = &shared.settings;
     let owner = Owner::of(run);
     shared.check_room(0)?;
+    let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from)?;
     layout.create()?;
     let view = shared.fresh_view(run, user, layout)?;
-    workspace::make_home(&run.contract, layout, owner)?;
-    let egress = egress(shared, run)?;
+    workspace::make_home(&terms, layout, owner)?;
+    let egress = egress(shared, run, &terms)?;
     let input = PolicyInput {
         config: &settings.config,
         state: &settings.state,
         tools: &settings.tools,
-        contract: &run.contract,
+        terms: &terms,
         run: &run.id,
         user,
         layout,
@@ -141,12 +142,11 @@ fn prepare(
 }
 
 /// What the run may reach, if its network is fenced. Credentials are looked for anew for each run.
-fn egress(shared: &Shared, run: &Run) -> Result<Option<Policy>, PrepareError> {
+fn egress(shared: &Shared, run: &Run, terms: &Terms) -> Result<Option<Policy>, PrepareError> {
     let config = &shared.settings.config;
     if config.network.access != NetworkAccess::Fenced {
         return Ok(None);
     }
-    let terms = workspace::Terms::parse(&run.contract).map_err(workspace::PolicyError::from)?;
     let credentials = Credentials::new(&shared.settings.state);
     let wish =
         Wish { hosts: &terms.hosts, git_remotes: &terms.git_remotes, name: run.name.as_str() };

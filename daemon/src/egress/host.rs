@@ -8,6 +8,12 @@ use std::str::FromStr;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
+/// The port of plain HTTP.
+pub(super) const HTTP_PORT: u16 = 80;
+
+/// The port on which only TLS is spoken.
+pub(super) const TLS_PORT: u16 = 443;
+
 /// Longest name in text (RFC 1035, section 2.3.4, without the root's dot).
 const NAME_MAX: usize = 253;
 
@@ -98,9 +104,7 @@ impl Authority {
         };
         Ok(Self { host: host.parse()?, port: port.ok_or(HostError::Port)? })
     }
-}
 
-impl Authority {
     /// The value of a Host header, without the port that the scheme implies.
     #[must_use]
     pub fn in_header(&self, usual_port: u16) -> HeaderValue {

@@ -59,7 +59,7 @@ pub use self::compose::{Terms, Wish, compose};
 pub use self::environment::variables;
 pub use self::hold::Gateway;
 pub use self::host::{Authority, Host, HostError};
-pub use self::notice::{DENIALS_MAX, Denial, Notice, Summary, Usage};
+pub use self::notice::{Denial, Notice, Summary, Usage};
 pub use self::policy::{Api, GitHost, Policy, Provider};
 pub use self::rule::{Rule, RuleError};
 pub use self::secret::Secret;

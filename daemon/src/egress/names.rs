@@ -14,9 +14,8 @@ use tokio::net::{TcpStream, UdpSocket};
 use handoff_sandbox::DOOR_ADDRESS;
 
 use super::gateway::Fence;
-use super::host::{Authority, Host};
+use super::host::{Authority, Host, TLS_PORT};
 use super::notice::{Denial, Reason};
-use super::relay::TLS_PORT;
 
 /// How long an answer may be remembered, in seconds: not past a denial that was since allowed.
 const TTL: u32 = 10;

@@ -3,21 +3,15 @@
 use std::fmt;
 
 use handoff_proto::path::escaped;
+use handoff_proto::run::{DENIED_MAX, USED_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::host::Authority;
 use super::rule::Rule;
 
-/// Denials that are told of one run; a program that tries every name there is says no more after
-/// these.
-pub const DENIALS_MAX: usize = 64;
-
 /// Longest text of a denial's host or reason, in characters: all denials of a run together fit one
 /// line between supervisor and daemon.
 const TEXT_MAX: usize = 128;
-
-/// APIs whose use is told of one run; daemons have a handful.
-const PROVIDERS_MAX: usize = 64;
 
 /// Something that a run wanted and did not get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +145,7 @@ impl Summary {
 
     /// Takes a denial in; tells whether it is news.
     pub fn deny(&mut self, denial: Denial) -> bool {
-        let room = self.denied.len() < DENIALS_MAX;
+        let room = self.denied.len() < DENIED_MAX;
         let news = room && denial.is_plausible() && !self.denied.contains(&denial);
         if news {
             self.denied.push(denial);
@@ -161,7 +155,7 @@ impl Summary {
 
     /// Adds what was used meanwhile.
     pub fn add(&mut self, used: &Usage) {
-        let room = self.usage.len() < PROVIDERS_MAX;
+        let room = self.usage.len() < USED_MAX;
         let known = self.usage.iter_mut().find(|known| known.provider == used.provider);
         match known {
             Some(known) => {
@@ -185,10 +179,10 @@ mod tests {
         let denial = |number: usize| Denial::unreadable(&format!("host {number}"), "no");
         assert!(summary.deny(denial(0)));
         assert!(!summary.deny(denial(0)));
-        for number in 0..2 * DENIALS_MAX {
+        for number in 0..2 * DENIED_MAX {
             let _news = summary.deny(denial(number));
         }
-        assert_eq!(summary.denied.len(), DENIALS_MAX);
+        assert_eq!(summary.denied.len(), DENIED_MAX);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Policy {
     /// Whether any port of a host may be reached: what a name query can tell.
     #[must_use]
     pub fn knows(&self, host: &Host) -> bool {
-        self.allow.iter().any(|rule| rule.names(host))
+        self.allow.iter().any(|rule| rule.is_about(host))
     }
 }
 

@@ -15,14 +15,11 @@ use tokio::net::TcpStream;
 use super::dial::{DialError, dial};
 use super::gateway::Fence;
 use super::hello::{self, Greeting};
-use super::host::Authority;
+use super::host::{Authority, HTTP_PORT, TLS_PORT};
 use super::message::{self, Body};
 use super::notice::{Denial, Reason};
-use super::relay::{RelayError, TLS_PORT, greeting_for, relay};
+use super::relay::{RelayError, greeting_for, relay};
 use super::upstream::exchange;
-
-/// The port of plain HTTP.
-const HTTP_PORT: u16 = 80;
 
 /// What a connection is for.
 #[derive(Clone, Debug)]

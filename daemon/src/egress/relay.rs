@@ -10,9 +10,6 @@ use super::hello::{self, Beginning, Greeting};
 use super::host::{Authority, Host};
 use super::notice::{Denial, Reason};
 
-/// The port on which only TLS is spoken.
-pub(super) const TLS_PORT: u16 = 443;
-
 /// What is read at once in each direction: at eight kilobytes, tokio's own choice, system calls cost
 /// more than the bytes.
 const BUFFER_BYTES: usize = 128 * 1024;

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::host::{Authority, Host, HostError};
+use super::host::{Authority, HTTP_PORT, Host, HostError, TLS_PORT};
 
-/// The ports of a rule that names none: HTTP and HTTPS.
-const USUAL_PORTS: [u16; 2] = [80, 443];
+/// The ports of a rule that names none.
+const USUAL_PORTS: [u16; 2] = [HTTP_PORT, TLS_PORT];
 
 /// `HOST`, `*.HOST` for every name beneath it, each with `:PORT` where it is not 80 or 443.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,19 +35,18 @@ impl Rule {
             Some(port) => port == asked.port,
             None => USUAL_PORTS.contains(&asked.port),
         };
-        port && match (&self.host, &asked.host) {
+        port && self.is_about(&asked.host)
+    }
+
+    /// Whether any port of this host is meant.
+    #[must_use]
+    pub fn is_about(&self, host: &Host) -> bool {
+        match (&self.host, host) {
             (Host::Name(rule), Host::Name(name)) if self.beneath => {
                 name.strip_suffix(rule).is_some_and(|before| before.ends_with('.'))
             }
             (rule, asked) => !self.beneath && rule == asked,
         }
-    }
-
-    /// Whether any port of this name is meant.
-    #[must_use]
-    pub fn names(&self, host: &Host) -> bool {
-        let port = self.port.unwrap_or(USUAL_PORTS[0]);
-        self.matches(&Authority { host: host.clone(), port })
     }
 
     /// The rule that allows this and nothing more.

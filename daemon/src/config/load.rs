@@ -14,7 +14,6 @@ use super::{
     check::{self, KeyProblem},
     services::known_provider,
 };
-use crate::egress::Upstream;
 
 /// Whether a missing file means the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,24 +126,10 @@ impl Config {
             }
         }
         for (name, provider) in &self.providers {
-            if let Some(url) = &provider.base_url
-                && url.parse::<Upstream>().is_err()
-            {
-                return wrong(
-                    "providers.*.base_url",
-                    format!("{url:?}"),
-                    "write https://HOST[/PATH]",
-                );
-            }
             let known = known_provider(name).is_some();
             if !known && (provider.base_url.is_none() || provider.api.is_none()) {
                 let why = "give it a base_url, and an api (anthropic, openai or gemini)";
                 return wrong("providers", format!("{name:?} without them"), why);
-            }
-        }
-        for url in self.git.values().filter_map(|git| git.base_url.as_ref()) {
-            if url.parse::<Upstream>().is_err() {
-                return wrong("git.*.base_url", format!("{url:?}"), "write https://HOST[/PATH]");
             }
         }
         for directory in self.tools.paths.iter().chain(&self.store.directory) {

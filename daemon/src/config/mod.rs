@@ -22,7 +22,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    egress::{Api, Host, Rule},
+    egress::{Api, Host, Rule, Upstream},
     store::Quota,
 };
 
@@ -160,7 +160,7 @@ pub struct Network {
 #[serde(default, deny_unknown_fields)]
 pub struct Provider {
     /// Where the API is; for the known names their own place.
-    pub base_url: Option<String>,
+    pub base_url: Option<Upstream>,
     /// The credential's name; by default the provider's.
     pub credential: Option<String>,
     /// What it speaks; for the known names what these speak.
@@ -172,7 +172,7 @@ pub struct Provider {
 #[serde(default, deny_unknown_fields)]
 pub struct GitHost {
     /// Where the host is reached; by default `https://HOST`.
-    pub base_url: Option<String>,
+    pub base_url: Option<Upstream>,
     /// The credential's name; by default the host's.
     pub credential: Option<String>,
     /// Whom the credential is for; most hosts take any name with a token.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Provider};
-use crate::egress::{self, Api};
+use crate::egress::{self, Api, Upstream};
 
 /// Model APIs that need no settings but a credential: name, place, what they speak.
 const KNOWN: [(&str, &str, Api); 3] = [
@@ -32,19 +32,19 @@ impl Config {
         providers.sort_by_key(|(name, _)| *name);
         let providers = providers.into_iter().filter_map(|(name, set)| {
             let known = known_provider(name);
-            let base_url = set.base_url.or_else(|| known.map(|(url, _)| url.to_owned()))?;
+            let base_url = set.base_url.or_else(|| known.and_then(|(url, _)| url.parse().ok()))?;
             Some(egress::Provider {
                 name: name.to_owned(),
                 api: set.api.or_else(|| known.map(|(_, api)| api))?,
-                base_url: base_url.trim_end_matches('/').to_owned(),
+                base_url,
                 credential: credential(set.credential.as_deref().unwrap_or(name))?,
             })
         });
         let git = self.git.iter().filter_map(|(host, set)| {
+            let base_url = set.base_url.clone().unwrap_or_else(|| Upstream::of(host.clone()));
             let host = host.to_string();
-            let base_url = set.base_url.clone().unwrap_or_else(|| format!("https://{host}"));
             Some(egress::GitHost {
-                base_url: base_url.trim_end_matches('/').to_owned(),
+                base_url,
                 username: set.username.clone().unwrap_or_else(|| GIT_USERNAME.to_owned()),
                 credential: credential(set.credential.as_deref().unwrap_or(&host))?,
                 repositories: Vec::new(),

@@ -79,17 +79,19 @@ fn services_are_the_operators_and_those_that_are_known() {
     let providers: Vec<_> = terms
         .providers
         .iter()
-        .map(|found| (found.name.as_str(), found.base_url.as_str(), found.credential.clone()))
+        .map(|found| (found.name.as_str(), found.base_url.to_string(), found.credential.clone()))
         .collect();
     assert_eq!(
         providers,
         [
-            ("anthropic", "https://api.anthropic.com", "/c/team".into()),
-            ("openai", "https://api.openai.com", "/c/openai".into()),
-            ("own", "http://10.0.0.8:8000", "/c/own".into()),
+            ("anthropic", "https://api.anthropic.com".into(), "/c/team".into()),
+            ("openai", "https://api.openai.com".into(), "/c/openai".into()),
+            ("own", "http://10.0.0.8:8000".into(), "/c/own".into()),
         ]
     );
-    assert_eq!((&*terms.git[0].base_url, &*terms.git[0].username), ("https://host.test", "bot"));
+    assert_eq!(config.egress(|_| Some("/c".into())).providers.len(), 4);
+    let git = &terms.git[0];
+    assert_eq!((&*git.base_url.to_string(), &*git.username), ("https://host.test", "bot"));
 }
 
 #[test]
@@ -144,9 +146,9 @@ fn wrong_values_are_refused_with_their_place() {
         ("[listen]\nnames = [\"a b\"]", "listen.names"),
         ("[network]\nhosts = [\"https://a.test\"]", "write HOST, *.HOST or HOST:PORT"),
         ("[network.addresses]\n\"a.test\" = [\"b.test\"]", "invalid IP address"),
-        ("[providers.anthropic]\nbase_url = \"a.test\"", "providers.*.base_url"),
+        ("[providers.anthropic]\nbase_url = \"a.test\"", "\"a.test\" is no base URL"),
         ("[providers.own]\nbase_url = \"https://a.test\"", "give it a base_url, and an api"),
-        ("[git.\"a.test\"]\nbase_url = \"x\"", "git.*.base_url"),
+        ("[git.\"a.test\"]\nbase_url = \"x\"", "write https://HOST[:PORT][/PATH]"),
         ("[tools]\npaths = [\"bin\"]", "write an absolute path"),
         ("[isolation]\nlauncher = \"run/x.sock\"", "isolation.launcher"),
         ("listen = 3", "wrong"),

@@ -8,7 +8,6 @@ use super::host::Host;
 use super::policy::{GitHost, Policy, Provider};
 use super::remotes;
 use super::rule::Rule;
-use super::upstream::{Upstream, UpstreamError};
 use super::usual::USUAL_HOSTS;
 
 /// What the operator allows.
@@ -36,18 +35,12 @@ pub struct Wish<'a> {
 }
 
 /// Puts a run's policy together.
-///
-/// # Errors
-///
-/// When a service's URL is none.
-pub fn compose(terms: Terms, wish: &Wish<'_>) -> Result<Policy, UpstreamError> {
+#[must_use]
+pub fn compose(terms: Terms, wish: &Wish<'_>) -> Policy {
     let mut allow: Vec<Rule> = USUAL_HOSTS.iter().filter_map(|host| host.parse().ok()).collect();
     allow.extend(terms.hosts);
     allow.extend(wish.hosts.iter().cloned());
-    for provider in &terms.providers {
-        let upstream: Upstream = provider.base_url.parse()?;
-        allow.push(Rule::only(upstream.authority()));
-    }
+    allow.extend(terms.providers.iter().map(|known| Rule::only(known.base_url.authority())));
     let remotes: Vec<_> = wish.git_remotes.iter().filter_map(|url| remotes::read(url)).collect();
     let git = terms.git.into_iter().filter_map(|mut git| {
         let own = remotes.iter().filter(|remote| remote.host.to_string() == git.host);
@@ -56,11 +49,11 @@ pub fn compose(terms: Terms, wish: &Wish<'_>) -> Result<Policy, UpstreamError> {
         git.repositories.dedup();
         (!git.repositories.is_empty()).then_some(git)
     });
-    Ok(Policy {
+    Policy {
         allow,
         addresses: terms.addresses,
         providers: terms.providers,
         git: git.collect(),
         push_ref: format!("refs/heads/handoff/{}", wish.name),
-    })
+    }
 }

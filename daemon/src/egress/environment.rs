@@ -69,12 +69,12 @@ mod tests {
             providers: vec![Provider {
                 name: "openai".into(),
                 api: Api::OpenAi,
-                base_url: "https://api.test".into(),
+                base_url: "https://api.test".parse().expect("a URL"),
                 credential: "/state/credentials/openai".into(),
             }],
             git: vec![GitHost {
                 host: "host.test".into(),
-                base_url: "https://host.test".into(),
+                base_url: "https://host.test".parse().expect("a URL"),
                 username: "x".into(),
                 credential: "/state/credentials/git".into(),
                 repositories: vec!["o/r".into()],

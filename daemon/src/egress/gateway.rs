@@ -22,7 +22,7 @@ use super::notice::{Denial, Notice, Summary, Usage};
 use super::policy::{GitHost, Policy, Provider};
 use super::privileges;
 use super::secret::Secret;
-use super::upstream::{self, Upstream};
+use super::upstream;
 use super::{names, proxy, services};
 
 /// Connections of one run at a time. A package manager opens some dozens.
@@ -40,20 +40,10 @@ const END_MAX: Duration = Duration::from_secs(1);
 /// Notices that wait to be written; whoever has one more waits, too.
 const NOTICES_MAX: usize = 256;
 
-/// A provider that can be called.
+/// A service that can be called.
 #[derive(Debug)]
-pub(super) struct KnownProvider {
-    pub(super) provider: Provider,
-    pub(super) upstream: Upstream,
-    /// None if its file could not be read: then this service alone is not there.
-    pub(super) secret: Option<Secret>,
-}
-
-/// A git host that can be called.
-#[derive(Debug)]
-pub(super) struct KnownGitHost {
-    pub(super) git: GitHost,
-    pub(super) upstream: Upstream,
+pub(super) struct Known<T> {
+    pub(super) service: T,
     /// None if its file could not be read: then this service alone is not there.
     pub(super) secret: Option<Secret>,
 }
@@ -69,8 +59,8 @@ pub(super) struct Fence {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) policy: Policy,
-    pub(super) providers: Vec<KnownProvider>,
-    pub(super) git: Vec<KnownGitHost>,
+    pub(super) providers: Vec<Known<Provider>>,
+    pub(super) git: Vec<Known<GitHost>>,
     /// Whatever is under way, until `ending`.
     tasks: TaskTracker,
     ending: CancellationToken,
@@ -152,12 +142,12 @@ impl Fence {
 /// The credentials, read while the files can be.
 #[derive(Debug, Default)]
 struct Secrets {
-    providers: Vec<KnownProvider>,
-    git: Vec<KnownGitHost>,
+    providers: Vec<Known<Provider>>,
+    git: Vec<Known<GitHost>>,
 }
 
 impl Secrets {
-    fn read(policy: &Policy) -> io::Result<Self> {
+    fn read(policy: &Policy) -> Self {
         let secret = |path: &Path| match std::fs::read_to_string(path) {
             Ok(text) => Some(Secret::new(&text)),
             Err(error) => {
@@ -165,21 +155,15 @@ impl Secrets {
                 None
             }
         };
-        let upstream = |url: &str| url.parse::<Upstream>().map_err(io::Error::other);
-        let provider = |provider: &Provider| -> io::Result<KnownProvider> {
-            let upstream = upstream(&provider.base_url)?;
-            let secret = secret(&provider.credential);
-            Ok(KnownProvider { provider: provider.clone(), upstream, secret })
+        let provider = |provider: &Provider| Known {
+            service: provider.clone(),
+            secret: secret(&provider.credential),
         };
-        let git = |git: &GitHost| -> io::Result<KnownGitHost> {
-            let upstream = upstream(&git.base_url)?;
-            let secret = secret(&git.credential);
-            Ok(KnownGitHost { git: git.clone(), upstream, secret })
-        };
-        Ok(Self {
-            providers: policy.providers.iter().map(provider).collect::<io::Result<_>>()?,
-            git: policy.git.iter().map(git).collect::<io::Result<_>>()?,
-        })
+        let git = |git: &GitHost| Known { service: git.clone(), secret: secret(&git.credential) };
+        Self {
+            providers: policy.providers.iter().map(provider).collect(),
+            git: policy.git.iter().map(git).collect(),
+        }
     }
 }
 
@@ -187,7 +171,7 @@ impl Secrets {
 pub(super) fn run() -> ExitCode {
     let started = || -> io::Result<()> {
         let (supervisor, Told { policy, owner, doors }) = handover::receive()?;
-        let secrets = privileges::as_owner(owner, || Secrets::read(&policy))??;
+        let secrets = privileges::as_owner(owner, || Secrets::read(&policy))?;
         privileges::give_up()?;
         allow_descriptors()?;
         drop(rustls::crypto::ring::default_provider().install_default());

@@ -11,9 +11,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 
-use super::gateway::{Fence, KnownGitHost};
+use super::gateway::{Fence, Known};
 use super::message::{self, Body};
 use super::notice::{Denial, Reason};
+use super::policy::GitHost;
 use super::push;
 use super::services::without_secret;
 
@@ -39,7 +40,7 @@ pub(super) async fn respond(
 ) -> Response<Body> {
     let parts = path.trim_start_matches('/').split_once('/');
     let known = parts.and_then(|(host, rest)| {
-        Some((fence.git.iter().find(|known| known.git.host == host)?, rest))
+        Some((fence.git.iter().find(|known| known.service.host == host)?, rest))
     });
     let Some((known, rest)) = known else {
         return message::answer(
@@ -47,14 +48,15 @@ pub(super) async fn respond(
             "handoff: no credential for this git host\n",
         );
     };
-    let deny =
-        |what: String| fence.refuse(Denial::new(known.upstream.authority(), Reason::Git(what)));
+    let deny = |what: String| {
+        fence.refuse(Denial::new(known.service.base_url.authority(), Reason::Git(what)))
+    };
     let Some((repository, purpose)) = understand(request.method(), rest, request.uri().query())
     else {
         return deny(format!("{rest} is no request of git's smart HTTP protocol"));
     };
     let own = repository.strip_suffix(".git").unwrap_or(repository);
-    if !known.git.repositories.iter().any(|repository| repository == own) {
+    if !known.service.repositories.iter().any(|repository| repository == own) {
         return deny(format!("{own} is not a remote of the run's repository"));
     }
     let (head, mut body) = request.into_parts();
@@ -80,7 +82,7 @@ pub(super) async fn respond(
 
 async fn pass_on(
     fence: &Fence,
-    known: &KnownGitHost,
+    known: &Known<GitHost>,
     mut request: Request<Resumed>,
 ) -> Response<Body> {
     message::strip(request.headers_mut());
@@ -94,14 +96,14 @@ async fn pass_on(
             "handoff: the daemon's credential is gone\n",
         );
     };
-    let pair = format!("{}:{}", known.git.username, secret.reveal());
+    let pair = format!("{}:{}", known.service.username, secret.reveal());
     let encoded = BASE64.encode(pair.as_bytes());
     let Ok(mut value) = HeaderValue::from_str(&format!("Basic {encoded}")) else {
         return message::answer(StatusCode::BAD_GATEWAY, "handoff: the credential is no header\n");
     };
     value.set_sensitive(true);
     drop(request.headers_mut().insert(header::AUTHORIZATION, value));
-    match known.upstream.call(fence, request).await {
+    match known.service.base_url.call(fence, request).await {
         Ok(response) => {
             let mut response = message::passed_on(response);
             without_secret(response.headers_mut(), secret.reveal());

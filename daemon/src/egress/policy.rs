@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::host::{Authority, Host};
 use super::notice::{Denial, Reason};
 use super::rule::Rule;
+use super::upstream::Upstream;
 
 /// What one run may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +35,8 @@ pub struct Provider {
     pub name: String,
     /// What it speaks.
     pub api: Api,
-    /// Where it is, without a slash at the end.
-    pub base_url: String,
+    /// Where it is.
+    pub base_url: Upstream,
     /// The file with the credential, which only the daemon's user can read.
     pub credential: PathBuf,
 }
@@ -57,8 +58,8 @@ pub enum Api {
 pub struct GitHost {
     /// Its name, as in the remotes' URLs.
     pub host: String,
-    /// Where it is, without a slash at the end.
-    pub base_url: String,
+    /// Where it is.
+    pub base_url: Upstream,
     /// Whom the credential is for.
     pub username: String,
     /// The file with the credential.

@@ -80,7 +80,7 @@ pub(super) async fn respond(
     path: &str,
 ) -> Response<Body> {
     let known = &fence.providers[index];
-    let (api, name) = (known.provider.api, known.provider.name.clone());
+    let (api, name) = (known.service.api, known.service.name.clone());
     if request.headers().contains_key(header::UPGRADE) {
         // Agents that would rather speak WebSocket go on without it at once.
         return message::answer(StatusCode::UPGRADE_REQUIRED, "handoff: no WebSocket here\n");
@@ -114,7 +114,7 @@ pub(super) async fn respond(
     drop(request.headers_mut().insert(header::ACCEPT_ENCODING, plain));
 
     let mut meter = Meter::new(name.clone(), fence.clone());
-    let response = match known.upstream.call(&fence, request).await {
+    let response = match known.service.base_url.call(&fence, request).await {
         Ok(response) => response,
         Err(error) => {
             if matches!(error, CallError::Dial(_) | CallError::Tls(..) | CallError::Path(_)) {

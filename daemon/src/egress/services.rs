@@ -40,7 +40,7 @@ async fn respond(fence: Fence, request: Request<Incoming>) -> Response<Body> {
     if service == GIT {
         return git::respond(fence, request, &rest).await;
     }
-    match fence.providers.iter().position(|provider| provider.provider.name == service) {
+    match fence.providers.iter().position(|known| known.service.name == service) {
         Some(index) => provider::respond(fence, index, request, &rest).await,
         None => unknown(&path),
     }

@@ -1,5 +1,6 @@
 //! A service that the operator named by URL, which is called on behalf of a run.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -8,15 +9,17 @@ use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::dial::{DialError, dial_operators};
 use super::gateway::Fence;
-use super::host::{Authority, Host};
+use super::host::{Authority, HTTP_PORT, Host, TLS_PORT};
 
 /// Where a service is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Upstream {
     authority: Authority,
     tls: bool,
@@ -57,8 +60,8 @@ impl FromStr for Upstream {
                 scheme if *scheme == uri::Scheme::HTTP => false,
                 _ => return None,
             };
-            let port = if tls { 443 } else { 80 };
-            let authority = Authority::parse(url.authority()?.as_str(), Some(port)).ok()?;
+            let usual = Some(usual_port(tls));
+            let authority = Authority::parse(url.authority()?.as_str(), usual).ok()?;
             if url.query().is_some() {
                 return None;
             }
@@ -68,7 +71,43 @@ impl FromStr for Upstream {
     }
 }
 
+fn usual_port(tls: bool) -> u16 {
+    if tls { TLS_PORT } else { HTTP_PORT }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { authority: Authority { host, port }, tls, prefix } = self;
+        write!(f, "{}://{host}", if *tls { "https" } else { "http" })?;
+        if *port != usual_port(*tls) {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(prefix)
+    }
+}
+
+impl From<Upstream> for String {
+    fn from(upstream: Upstream) -> Self {
+        upstream.to_string()
+    }
+}
+
+impl TryFrom<String> for Upstream {
+    type Error = UpstreamError;
+
+    fn try_from(text: String) -> Result<Self, UpstreamError> {
+        text.parse()
+    }
+}
+
 impl Upstream {
+    /// The host itself, by HTTPS.
+    #[must_use]
+    pub fn of(host: Host) -> Self {
+        let authority = Authority { host, port: TLS_PORT };
+        Self { authority, tls: true, prefix: String::new() }
+    }
+
     /// What denials and the Host header call it.
     pub(super) fn authority(&self) -> &Authority {
         &self.authority
@@ -89,8 +128,8 @@ impl Upstream {
         let path = request.uri().path_and_query().map_or("/", uri::PathAndQuery::as_str);
         let path = format!("{}{path}", self.prefix);
         *request.uri_mut() = path.parse().map_err(|_| CallError::Path(path))?;
-        let usual = if self.tls { 443 } else { 80 };
-        drop(request.headers_mut().insert(header::HOST, self.authority.in_header(usual)));
+        let host = self.authority.in_header(usual_port(self.tls));
+        drop(request.headers_mut().insert(header::HOST, host));
 
         let stream = dial_operators(&fence.policy, &self.authority).await?;
         if !self.tls {
@@ -147,6 +186,13 @@ mod tests {
         assert_eq!(found.prefix, "/v1");
         let found = of("http://127.0.0.1:8080").expect("a URL");
         assert_eq!((found.authority.port, found.tls, found.prefix.as_str()), (8080, false, ""));
+        for text in ["https://api.test/v1", "https://api.test:80", "http://[::1]:443/a/b"] {
+            assert_eq!(of(text).expect("a URL").to_string(), text);
+        }
+        assert_eq!(
+            Upstream::of("a.test".parse().expect("a host")),
+            of("https://a.test/").expect("a URL")
+        );
         for text in
             ["", "api.test", "ftp://api.test", "https://", "https://u@api.test", "https://a/?x"]
         {

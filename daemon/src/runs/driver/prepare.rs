@@ -9,7 +9,7 @@ use super::{DriveError, Driver};
 use crate::{
     config::NetworkAccess,
     credentials::Credentials,
-    egress::{self, Policy, UpstreamError, Wish},
+    egress::{self, Policy, Wish},
     runs::{Request, RoomError, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Remains, StartError, Step},
@@ -27,8 +27,6 @@ enum PrepareError {
     Job(#[from] supervisor::CreateError),
     #[error("supervisor")]
     Start(#[from] StartError),
-    #[error("network")]
-    Network(#[from] UpstreamError),
     #[error("disk")]
     Room(#[from] RoomError),
     #[error("preparation")]
@@ -103,7 +101,7 @@ fn prepare(
     layout.create()?;
     let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(&terms, layout, owner)?;
-    let egress = egress(shared, run, &terms)?;
+    let egress = egress(shared, run, &terms);
     let input = PolicyInput {
         config: &settings.config,
         state: &settings.state,
@@ -142,14 +140,14 @@ fn prepare(
 }
 
 /// What the run may reach, if its network is fenced. Credentials are looked for anew for each run.
-fn egress(shared: &Shared, run: &Run, terms: &Terms) -> Result<Option<Policy>, PrepareError> {
+fn egress(shared: &Shared, run: &Run, terms: &Terms) -> Option<Policy> {
     let config = &shared.settings.config;
     if config.network.access != NetworkAccess::Fenced {
-        return Ok(None);
+        return None;
     }
     let credentials = Credentials::new(&shared.settings.state);
     let wish =
         Wish { hosts: &terms.hosts, git_remotes: &terms.git_remotes, name: run.name.as_str() };
     let allowed = config.egress(|name| credentials.find(name));
-    Ok(Some(egress::compose(allowed, &wish)?))
+    Some(egress::compose(allowed, &wish))
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 
@@ -16,7 +16,7 @@ use super::message::{self, Body};
 use super::notice::{Denial, Reason};
 use super::policy::GitHost;
 use super::push;
-use super::services::without_secret;
+use super::services::{prepare, sensitive, without_secret};
 
 /// What a run may bring as a credential, all of which is replaced.
 const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
@@ -85,11 +85,7 @@ async fn pass_on(
     known: &Known<GitHost>,
     mut request: Request<Resumed>,
 ) -> Response<Body> {
-    message::strip(request.headers_mut());
-    drop(request.headers_mut().remove(header::EXPECT));
-    for credential in &CREDENTIALS {
-        drop(request.headers_mut().remove(credential));
-    }
+    prepare(request.headers_mut(), &CREDENTIALS);
     let Some(secret) = &known.secret else {
         return message::answer(
             StatusCode::BAD_GATEWAY,
@@ -98,10 +94,10 @@ async fn pass_on(
     };
     let pair = format!("{}:{}", known.service.username, secret.reveal());
     let encoded = BASE64.encode(pair.as_bytes());
-    let Ok(mut value) = HeaderValue::from_str(&format!("Basic {encoded}")) else {
-        return message::answer(StatusCode::BAD_GATEWAY, "handoff: the credential is no header\n");
+    let value = match sensitive(&format!("Basic {encoded}")) {
+        Ok(value) => value,
+        Err(text) => return message::answer(StatusCode::BAD_GATEWAY, text),
     };
-    value.set_sensitive(true);
     drop(request.headers_mut().insert(header::AUTHORIZATION, value));
     match known.service.base_url.call(fence, request).await {
         Ok(response) => {

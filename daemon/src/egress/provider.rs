@@ -9,7 +9,7 @@ use super::gateway::Fence;
 use super::message::{self, Body};
 use super::policy::Api;
 use super::secret::Secret;
-use super::services::without_secret;
+use super::services::{prepare, sensitive, without_secret};
 use super::upstream::CallError;
 use super::usage::Meter;
 
@@ -97,11 +97,7 @@ pub(super) async fn respond(
         return message::answer(StatusCode::BAD_REQUEST, "handoff: not a path\n");
     };
     *request.uri_mut() = target;
-    message::strip(request.headers_mut());
-    drop(request.headers_mut().remove(header::EXPECT));
-    for credential in &CREDENTIALS {
-        drop(request.headers_mut().remove(credential));
-    }
+    prepare(request.headers_mut(), &CREDENTIALS);
     let Some(secret) = &known.secret else {
         let text = format!("handoff: the daemon's credential for {name} is gone\n");
         return message::answer(StatusCode::BAD_GATEWAY, text);
@@ -146,21 +142,15 @@ pub(super) async fn respond(
 
 /// Adds the credential where the API expects it.
 fn authorise(headers: &mut HeaderMap, api: Api, secret: &Secret) -> Result<(), &'static str> {
-    let value = |text: &str| -> Result<HeaderValue, &'static str> {
-        let mut value = HeaderValue::from_str(text)
-            .map_err(|_| "handoff: the daemon's credential cannot be sent in a header\n")?;
-        value.set_sensitive(true);
-        Ok(value)
-    };
-    let bearer = || value(&format!("Bearer {}", secret.reveal()));
+    let bearer = || sensitive(&format!("Bearer {}", secret.reveal()));
     let (name, value) = match api {
         Api::Anthropic if secret.reveal().starts_with(ANTHROPIC_TOKEN) => {
             headers.append(ANTHROPIC_BETA, HeaderValue::from_static(ANTHROPIC_TOKEN_BETA));
             (header::AUTHORIZATION, bearer()?)
         }
-        Api::Anthropic => (API_KEY, value(secret.reveal())?),
+        Api::Anthropic => (API_KEY, sensitive(secret.reveal())?),
         Api::OpenAi => (header::AUTHORIZATION, bearer()?),
-        Api::Gemini => (GOOGLE_API_KEY, value(secret.reveal())?),
+        Api::Gemini => (GOOGLE_API_KEY, sensitive(secret.reveal())?),
     };
     drop(headers.insert(name, value));
     Ok(())

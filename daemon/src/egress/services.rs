@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 
+use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -59,6 +60,27 @@ fn is_plain(path: &str) -> bool {
         !part.is_empty() && part != "." && part != ".." && part.bytes().all(allowed)
     };
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
+}
+
+/// Removes from a request what is not for the service: what concerns the run's connection only, and
+/// what a run may bring as a credential.
+pub(super) fn prepare(headers: &mut HeaderMap, credentials: &[HeaderName]) {
+    message::strip(headers);
+    for name in credentials.iter().chain([&header::EXPECT]) {
+        drop(headers.remove(name));
+    }
+}
+
+/// A credential as the value of a header, which is never shown.
+///
+/// # Errors
+///
+/// What the run is told of one that is no such value.
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, &'static str> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| "handoff: the daemon's credential cannot be sent in a header\n")?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Removes whatever of an answer would tell the run a secret: a service that repeats what it was

@@ -170,17 +170,17 @@ impl Secrets {
 /// The gateway. Standard input is the socket to the supervisor.
 pub(super) fn run() -> ExitCode {
     let started = || -> io::Result<()> {
-        let (supervisor, Told { policy, owner, doors }) = handover::receive()?;
-        let secrets = privileges::as_owner(owner, || Secrets::read(&policy))?;
+        let (supervisor, Told { policy, rights, doors }) = handover::receive()?;
+        let secrets = rights.exercise(|| Ok(Secrets::read(&policy)))?;
         privileges::give_up()?;
         allow_descriptors()?;
         drop(rustls::crypto::ring::default_provider().install_default());
         let (fence, notices) = Fence::new(policy, secrets);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let serving = serve(&fence, doors)?;
+            let names = serve(&fence, doors)?;
             tokio::select! {
-                () = serving => Err(io::Error::other("the socket for names failed")),
+                () = names::serve_datagrams(&fence, &names) => Err(io::Error::other("the socket for names failed")),
                 told = handover::tell(supervisor, notices, fence.end()) => told,
             }
         })
@@ -210,8 +210,8 @@ fn allow_descriptors() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, limits)?)
 }
 
-/// Serves all doors.
-fn serve(fence: &Fence, doors: Doors) -> io::Result<impl Future<Output = ()>> {
+/// Serves all doors but the one for datagrams, which is returned.
+fn serve(fence: &Fence, doors: Doors) -> io::Result<UdpSocket> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut listeners = Vec::new();
     let mut names = None;
@@ -226,9 +226,7 @@ fn serve(fence: &Fence, doors: Doors) -> io::Result<impl Future<Output = ()>> {
     for (door, listener) in listeners {
         fence.spawn(accept(fence.clone(), door, listener, places.clone()));
     }
-    let fence = fence.clone();
-    // The others end with the process.
-    Ok(async move { names::serve_datagrams(&fence, &names).await })
+    Ok(names)
 }
 
 async fn accept(fence: Fence, door: Door, listener: TcpListener, places: Arc<Semaphore>) {

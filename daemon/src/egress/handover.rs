@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::notice::Notice;
 use super::policy::Policy;
+use crate::supervisor::Rights;
 
 /// Longest policy: some thousand hosts.
 const POLICY_MAX: u64 = 4 << 20;
@@ -27,8 +28,8 @@ const POLICY_MAX: u64 = 4 << 20;
 pub(super) struct Told {
     /// What the run may reach.
     pub(super) policy: Policy,
-    /// To whom the daemon's state belongs.
-    pub(super) owner: u32,
+    /// With whose rights its credentials are read.
+    pub(super) rights: Rights,
     /// What it serves.
     pub(super) doors: Doors,
 }
@@ -37,7 +38,7 @@ pub(super) struct Told {
 #[derive(Debug, Serialize, Deserialize)]
 struct Written<P> {
     policy: P,
-    owner: u32,
+    rights: Rights,
 }
 
 /// Hands policy and doors to a gateway that holds the other end.
@@ -48,10 +49,10 @@ struct Written<P> {
 pub(super) fn send(
     socket: &UnixStream,
     policy: &Policy,
-    owner: u32,
+    rights: Rights,
     doors: &Doors,
 ) -> io::Result<()> {
-    let text = serde_json::to_vec(&Written { policy, owner })?;
+    let text = serde_json::to_vec(&Written { policy, rights })?;
     let length = u32::try_from(text.len()).map_err(io::Error::other)?.to_be_bytes();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Door::ALL.len()))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -90,8 +91,8 @@ pub(super) fn receive() -> io::Result<(UnixStream, Told)> {
     }
     let mut text = Vec::new();
     (&mut socket).take(length).read_to_end(&mut text)?;
-    let Written { policy, owner } = serde_json::from_slice(&text)?;
-    Ok((socket, Told { policy, owner, doors }))
+    let Written { policy, rights } = serde_json::from_slice(&text)?;
+    Ok((socket, Told { policy, rights, doors }))
 }
 
 /// Writes notices until the supervisor says that there is nothing more to serve; then, once

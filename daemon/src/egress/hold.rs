@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::notice::Notice;
 use super::policy::Policy;
 use super::{GATEWAY, handover};
+use crate::supervisor::Rights;
 
 /// How often a gateway of one step is started again. One that cannot live is not tried for ever.
 const STARTS_MAX: u32 = 16;
@@ -35,8 +36,7 @@ const ENVIRONMENT: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 #[derive(Debug)]
 pub struct Gateway {
     policy: Policy,
-    /// To whom the daemon's state belongs.
-    owner: u32,
+    rights: Rights,
     doors: Option<Doors>,
     serving: Option<Serving>,
     starts: u32,
@@ -59,11 +59,10 @@ struct Serving {
 }
 
 impl Gateway {
-    /// Takes doors that nobody serves yet. `owner` is the uid that can read the policy's
-    /// credentials.
+    /// Takes doors that nobody serves yet. The policy's credentials are read with these rights.
     #[must_use]
-    pub const fn new(policy: Policy, owner: u32, doors: Doors) -> Self {
-        Self { policy, owner, doors: Some(doors), serving: None, starts: 0 }
+    pub(crate) const fn new(policy: Policy, rights: Rights, doors: Doors) -> Self {
+        Self { policy, rights, doors: Some(doors), serving: None, starts: 0 }
     }
 
     /// Lists what to poll before [`Gateway::attend`]: the gateway, or the doors as long as there is
@@ -124,7 +123,7 @@ impl Gateway {
         // Killed with this, should anything fail.
         let serving = Serving { child, socket: ours, received: Vec::new() };
         serving.socket.set_write_timeout(Some(HANDOVER_MAX))?;
-        handover::send(&serving.socket, &self.policy, self.owner, doors)?;
+        handover::send(&serving.socket, &self.policy, self.rights, doors)?;
         serving.socket.set_nonblocking(true)?;
         self.serving = Some(serving);
         Ok(())

@@ -10,19 +10,6 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 /// 0x7000_0000 and would need half a billion to get there.
 const GATEWAY_UID: u32 = 0x8fff_fff0;
 
-/// Does something with the rights of the user to whom the state belongs, where that is not root:
-/// what only root can read is none of its credentials.
-pub(super) fn as_owner<T>(owner: u32, act: impl FnOnce() -> T) -> io::Result<T> {
-    if owner == 0 || !rustix::process::geteuid().is_root() {
-        return Ok(act());
-    }
-    let (root, owner) = (Uid::ROOT, Uid::from_raw(owner));
-    set_thread_res_uid(root, owner, root)?;
-    let done = act();
-    set_thread_res_uid(root, root, root)?;
-    Ok(done)
-}
-
 /// Gives up root and the way back, and hides from other processes of this uid.
 pub(super) fn give_up() -> io::Result<()> {
     if rustix::process::geteuid().is_root() {

@@ -81,11 +81,6 @@ impl JobDir {
         self.rights
     }
 
-    /// Tells the uid to which the directory belongs.
-    pub(super) fn owner(&self) -> io::Result<u32> {
-        Ok(fstat(&self.directory)?.st_uid)
-    }
-
     /// Returns a path of the socket that is short enough for any directory; it is good for as long
     /// as `self` lives.
     pub(super) fn socket_path(&self) -> PathBuf {

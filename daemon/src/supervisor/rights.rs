@@ -1,4 +1,4 @@
-//! With whose rights a supervisor touches files: its own, or those of the user whose files they
+//! With whose rights a supervisor and its gateways touch files: its own, or those of the user whose files they
 //! are. Only for a process with one thread.
 
 use std::io;
@@ -6,9 +6,11 @@ use std::io;
 use handoff_sandbox::HostUser;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+use serde::{Deserialize, Serialize};
 
 /// Whose rights count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Rights {
     /// This process's own.
     Own,

@@ -15,6 +15,7 @@ use crate::supervisor::job::{JobExit, OutputTotals};
 use crate::supervisor::job_dir::{EXIT, JobDir, Lock, STARTED};
 use crate::supervisor::message::{FromSupervisor, Phase, State, ToSupervisor};
 use crate::supervisor::output::{Stream, Writer};
+use crate::supervisor::rights::Rights;
 
 /// How long to wait between attempts to write down the end.
 const EXIT_RETRY: Duration = Duration::from_secs(1);
@@ -90,9 +91,9 @@ impl Front {
         self.egress.clone()
     }
 
-    /// Tells to whom the job belongs.
-    pub(super) fn owner(&self) -> io::Result<u32> {
-        self.job_dir.owner()
+    /// Returns the rights that the job's files are touched with.
+    pub(super) const fn rights(&self) -> Rights {
+        self.job_dir.rights()
     }
 
     /// Tells how much output there is.

@@ -20,11 +20,11 @@ use crate::supervisor::message::{Phase, ToSupervisor};
 
 /// Runs a job to its end.
 pub(super) fn run(hold: Hold) {
-    let Hold { job_dir, job, output, listener, lock } = hold;
+    let Hold { job_dir, mut job, output, listener, lock } = hold;
     let mut supervision = Supervision {
         front: Front::new(job_dir, output, listener),
         buffer: Vec::new(),
-        egress: job.egress.clone().unwrap_or_default(),
+        egress: job.egress.take().unwrap_or_default(),
         disk: None,
         oom_kills: None,
     };
@@ -178,12 +178,12 @@ impl Supervision {
 
     /// Takes the doors of the step's network.
     fn open(&self, live: &mut LiveStep) {
-        match (live.running.take_doors(), self.front.owner()) {
-            (Some(doors), Ok(owner)) => {
-                live.gateway = Some(Gateway::new(self.egress.clone(), owner, doors));
+        match live.running.take_doors() {
+            Some(doors) => {
+                let gateway = Gateway::new(self.egress.clone(), self.front.rights(), doors);
+                live.gateway = Some(gateway);
             }
-            (None, _) => complain("serve the network", &"the doors did not arrive"),
-            (_, Err(error)) => complain("look at the job directory", &error),
+            None => complain("serve the network", &"the doors did not arrive"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A run behind the fence: a daemon, a user who is paired with it, a project to hand off, and web
 //! servers that the daemon's operator placed by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ impl Fenced {
     /// A path in the project, as the run sees it.
     #[must_use]
     pub fn path(&self, name: &str) -> String {
-        Path::new(&self.project).join(name).display().to_string()
+        self.project.join(name).display().to_string()
     }
 }
 
@@ -72,18 +72,26 @@ impl Ended {
         String::from_utf8_lossy(&self.said.stdout).into_owned()
     }
 
+    /// The value of one `name value` line of the output.
+    #[track_caller]
+    #[must_use]
+    pub fn value(&self, name: &str) -> String {
+        let output = self.output();
+        let found = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let missing = || panic!("no {name} in {output}\n{}\n{:#}", self.said, self.run);
+        found.unwrap_or_else(missing).to_owned()
+    }
+
     /// Asserts one `name value` line of the output.
     #[track_caller]
     pub fn says(&self, name: &str, expected: &str) {
         let output = self.output();
-        let found = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        assert_eq!(found, Some(expected), "{name} in {output}\n{}\n{:#}", self.said, self.run);
+        assert_eq!(self.value(name), expected, "{name} in {output}\n{}\n{:#}", self.said, self.run);
     }
 
-    /// The hosts that the run was denied.
+    /// What the run was denied.
     #[must_use]
-    pub fn denied(&self) -> Vec<&str> {
-        let denied = self.run["denied"].as_array().expect("denied");
-        denied.iter().map(|denied| denied["host"].as_str().expect("host")).collect()
+    pub fn denied(&self) -> &[Value] {
+        self.run["denied"].as_array().expect("denied")
     }
 }

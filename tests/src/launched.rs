@@ -7,10 +7,11 @@ use std::{
 };
 
 use handoff_proto::run::RunId;
-use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
+use handoff_sandbox::{Access, Mount, Spec};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
+use crate::escape::policy;
 use crate::service::{DAEMON, DAEMON_GROUP, Service};
 
 /// A run, with a job that can be described and started.
@@ -44,33 +45,10 @@ impl<'a> Launched<'a> {
             target: target.into(),
             access: Access::ReadWrite,
         };
-        let spec = Spec {
-            name: format!("{id}-command"),
-            argv: ["/bin/bash", "-c", script].map(Into::into).to_vec(),
-            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-            cwd: "/home/alice/app".into(),
-            account: Account {
-                uid: 1000,
-                gid: 1000,
-                user: "alice".into(),
-                home: "/home/alice".into(),
-            },
-            host_uid: None,
-            hostname: "handoff".into(),
-            mounts: vec![mount("home", "/home/alice"), mount("workspace", "/home/alice/app")],
-            overlays: Vec::new(),
-            network: Network::None,
-            limits: Limits {
-                memory_bytes: 512 << 20,
-                processes: 128,
-                open_files: 1024,
-                file_size_bytes: None,
-                tmp_bytes: 16 << 20,
-                shm_bytes: 4 << 20,
-            },
-            umask: 0o022,
-            require: Vec::new(),
-        };
+        let mut spec = policy(format!("{id}-command"));
+        spec.argv = ["/bin/bash", "-c", script].map(Into::into).to_vec();
+        spec.cwd = "/home/alice/app".into();
+        spec.mounts = vec![mount("home", "/home/alice"), mount("workspace", "/home/alice/app")];
         Self { service, id, spec }
     }
 

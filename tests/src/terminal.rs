@@ -1,13 +1,31 @@
 //! A terminal for a command: what it would be told to do.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// Makes a terminal; returns our end and the path of the other one.
+pub(crate) fn open() -> (OwnedFd, PathBuf) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).expect("a terminal");
+    grantpt(&ours).expect("grant");
+    unlockpt(&ours).expect("unlock");
+    let name = ptsname(&ours, Vec::new()).expect("its name").into_string().expect("text");
+    (ours, name.into())
+}
+
+/// Reads what a terminal got until nobody has its other end any more.
+pub(crate) fn shown(ours: OwnedFd) -> Vec<u8> {
+    let mut shown = Vec::new();
+    let end = File::from(ours).read_to_end(&mut shown).expect_err("nobody is left who writes");
+    assert_eq!(end.raw_os_error(), Some(libc::EIO), "{end}");
+    shown
+}
 
 /// Runs a command whose output and errors go to a terminal; returns what the terminal got.
 ///
@@ -16,30 +34,16 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 /// Where there are no terminals or the command cannot be run.
 #[must_use]
 pub fn on_terminal(command: &mut Command) -> Vec<u8> {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    grantpt(&master).expect("grant");
-    unlockpt(&master).expect("unlock");
-    let name = ptsname(&master, Vec::new()).expect("its name");
-    let name = std::ffi::OsStr::from_bytes(name.as_bytes());
-    let open = || -> OwnedFd {
+    let (ours, path) = open();
+    let theirs = || -> OwnedFd {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        rustix::fs::open(name, flags, Mode::empty()).expect("open")
+        rustix::fs::open(&path, flags, Mode::empty()).expect("open")
     };
-    command.stdin(Stdio::null()).stdout(open()).stderr(open());
+    command.stdin(Stdio::null()).stdout(theirs()).stderr(theirs());
     let mut child = command.spawn().expect("spawn");
     // Ours would keep it from ending.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let (mut master, mut shown, mut buffer) = (File::from(master), Vec::new(), [0; 4096]);
-    loop {
-        match master.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => shown.extend_from_slice(&buffer[..read]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Nobody has the other end any more.
-            Err(error) if error.raw_os_error() == Some(libc::EIO) => break,
-            Err(error) => panic!("read the terminal: {error}"),
-        }
-    }
+    let shown = shown(ours);
     child.wait().expect("wait");
     shown
 }

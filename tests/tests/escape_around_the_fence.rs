@@ -1,31 +1,10 @@
 //! Attempt: leave a fenced network without asking at its doors, or tamper with what serves them.
 
-use std::{io::ErrorKind, net::TcpListener};
-
 use handoff_sandbox::Network;
-use handoff_tests::escape::{Act, Lab, doing};
-
-fn connect(name: &'static str, address: &str, port: u16) -> Act {
-    let script = format!(
-        "do {{ my $host = inet_pton(AF_INET, '{address}'); \
-         socket($s, AF_INET, SOCK_STREAM, 0) && connect($s, pack_sockaddr_in({port}, $host)) }}"
-    );
-    (name, script)
-}
+use handoff_tests::escape::{Act, Lab, Listener, beyond, connect, doing};
 
 fn attempt(lab: &Lab) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-    listener.set_nonblocking(true).expect("set");
-    let port = listener.local_addr().expect("address").port();
-    let seen = || match listener.accept() {
-        Ok(_) => true,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-        Err(error) => panic!("{error}"),
-    };
-    let datagram = "do { socket($s, AF_INET, SOCK_DGRAM, 0) \
-                    && send($s, 'x', 0, pack_sockaddr_in(53, inet_pton(AF_INET, '192.0.2.53'))) }";
-    let six = "do { socket($s, AF_INET6, SOCK_STREAM, 0) \
-               && connect($s, pack_sockaddr_in6(443, inet_pton(AF_INET6, '2001:db8::1'))) }";
+    let listener = Listener::start();
     let ping = "socket($s, AF_INET, SOCK_RAW, 1)";
     let take = |port: u16| {
         format!(
@@ -37,12 +16,8 @@ fn attempt(lab: &Lab) {
                 ioctl($s, 0x8914, $request) }";
     let others = "scalar grep { readlink(\"/proc/$_/exe\") !~ /perl|init|^$/ } \
                   map { /(\\d+)/ } glob('/proc/[0-9]*')";
-    let acts: Vec<Act> = vec![
-        connect("host-loopback", "127.0.0.1", port),
-        connect("anywhere", "192.0.2.1", 443),
-        connect("metadata", "169.254.169.254", 80),
-        ("datagram", datagram.into()),
-        ("six", six.into()),
+    let mut acts: Vec<Act> = vec![
+        connect("host-loopback", "127.0.0.1", listener.port()),
         ("ping", ping.into()),
         ("take-tls", take(443)),
         ("take-proxy", take(3128)),
@@ -50,14 +25,15 @@ fn attempt(lab: &Lab) {
         ("others", others.into()),
         connect("door", "127.1.0.1", 3128),
     ];
+    acts.extend(beyond());
     lab.outside(&doing(&acts[..1])).says("host-loopback", "ok");
-    assert!(seen(), "the listener listens");
+    assert!(listener.was_reached(), "the listener listens");
 
     let mut jail = lab.jail("fenced");
     jail.spec.network = Network::Fenced;
     let inside = jail.run(&doing(&acts));
     inside.says("host-loopback", "ECONNREFUSED");
-    for name in ["anywhere", "metadata", "datagram", "six"] {
+    for (name, _) in beyond() {
         inside.says(name, "ENETUNREACH");
     }
     inside.says("ping", "EPERM");
@@ -68,7 +44,7 @@ fn attempt(lab: &Lab) {
     // The door is there, whether or not anybody answers; it is the only one.
     inside.says("door", "ok");
     assert!(!inside.stdout.contains("others ok"), "a process of somebody else is seen: {inside:?}");
-    assert!(!seen(), "nothing arrived");
+    assert!(!listener.was_reached(), "nothing arrived");
 }
 
 handoff_tests::attempt!(attempt);

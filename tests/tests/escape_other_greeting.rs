@@ -28,12 +28,8 @@ fn a_greeting_for_another_host_is_cut_off_and_told() {
     for name in ["other", "none", "direct-other", "direct-none", "plain"] {
         ended.says(name, "cut");
     }
-    let reasons: Vec<&str> = ended.run["denied"]
-        .as_array()
-        .expect("denied")
-        .iter()
-        .map(|denied| denied["reason"].as_str().expect("a reason"))
-        .collect();
+    let reasons: Vec<_> =
+        ended.denied().iter().map(|denied| denied["reason"].as_str().expect("a reason")).collect();
     for reason in
         ["TLS greeting names another host", "does not speak TLS", "not on the run's list of hosts"]
     {

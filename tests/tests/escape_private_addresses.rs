@@ -1,24 +1,17 @@
 //! Attempt: reach what is not the public Internet through names and addresses that are allowed.
 
-use std::{io::ErrorKind, net::TcpListener};
-
+use handoff_tests::escape::Listener;
 use handoff_tests::fenced::Fenced;
 
 #[test]
 fn an_allowed_name_or_address_leads_to_no_private_place() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-    listener.set_nonblocking(true).expect("set");
-    let port = listener.local_addr().expect("address").port();
-    let seen = || match listener.accept() {
-        Ok(_) => true,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-        Err(error) => panic!("{error}"),
-    };
+    let listener = Listener::start();
+    let port = listener.port();
     let fenced = Fenced::with(&[], "");
     // The control: outside, the name leads there.
     let url = format!("http://localhost:{port}/");
     drop(fenced.world.run(&fenced.project, "curl", ["-4", "-sS", "--max-time", "1", &url]));
-    assert!(seen(), "the listener listens");
+    assert!(listener.was_reached(), "the listener listens");
 
     let hosts =
         ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"];
@@ -45,7 +38,7 @@ fn an_allowed_name_or_address_leads_to_no_private_place() {
     for number in 0..allowed.len() {
         ended.says(&format!("t{number}"), "403");
     }
-    let denied = ended.run["denied"].as_array().expect("denied");
+    let denied = ended.denied();
     assert!(
         denied
             .iter()
@@ -53,5 +46,5 @@ fn an_allowed_name_or_address_leads_to_no_private_place() {
         "{denied:#?}"
     );
     assert_eq!(denied.len(), allowed.len() + metadata.len(), "{denied:#?}");
-    assert!(!seen(), "nothing arrived");
+    assert!(!listener.was_reached(), "nothing arrived");
 }

@@ -50,8 +50,7 @@ fn an_allowed_host_is_reached_by_every_way_and_no_other_by_any() {
     assert!(ended.output().contains(
         "evil.test:80: not on the run's list of hosts; hand off with --allow-host evil.test"
     ));
-    let fixes: Vec<_> =
-        ended.run["denied"].as_array().expect("denied").iter().map(|d| &d["fix"]).collect();
+    let fixes: Vec<_> = ended.denied().iter().map(|denied| &denied["fix"]).collect();
     assert!(fixes.iter().all(|fix| *fix == "--allow-host evil.test"), "{fixes:?}");
     let name = ended.run["name"].as_str().expect("name");
     let shown = fenced.world.handoff(&fenced.project, ["show", name]).ok();

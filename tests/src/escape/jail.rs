@@ -2,16 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
-use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 
 use super::{Caller, INSIDE, Lab, Live, Outcome};
+use crate::terminal;
 
 /// A jail that is about to be started.
 #[derive(Debug)]
@@ -24,6 +23,39 @@ pub struct Jail<'a> {
     prefix: Vec<OsString>,
 }
 
+/// The policy of an account called alice with a home that it has to be given, no network, and limits
+/// that no test comes near by accident.
+#[must_use]
+pub fn policy(name: String) -> Spec {
+    Spec {
+        name,
+        argv: Vec::new(),
+        env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+        cwd: "/home/alice".into(),
+        account: Account {
+            uid: INSIDE,
+            gid: INSIDE,
+            user: "alice".into(),
+            home: "/home/alice".into(),
+        },
+        host_uid: None,
+        hostname: "handoff".into(),
+        mounts: Vec::new(),
+        overlays: Vec::new(),
+        network: Network::None,
+        limits: Limits {
+            memory_bytes: 512 << 20,
+            processes: 128,
+            open_files: 1024,
+            file_size_bytes: None,
+            tmp_bytes: 16 << 20,
+            shm_bytes: 4 << 20,
+        },
+        umask: 0o022,
+        require: Vec::new(),
+    }
+}
+
 impl Lab {
     /// Describes a jail with an empty home, an empty workspace and no network.
     #[must_use]
@@ -33,39 +65,14 @@ impl Lab {
             target: target.into(),
             access: Access::ReadWrite,
         };
-        let spec = Spec {
-            name: format!("escape-{}-{}-{name}", std::process::id(), self.host_uid()),
-            argv: Vec::new(),
-            env: vec![
-                ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
-                ("HOME".into(), "/home/alice".into()),
-            ],
-            cwd: "/home/alice/src/app".into(),
-            account: Account {
-                uid: INSIDE,
-                gid: INSIDE,
-                user: "alice".into(),
-                home: "/home/alice".into(),
-            },
-            host_uid: match self.caller() {
-                Caller::Root | Caller::Subordinate => Some(self.host_uid()),
-                Caller::User => None,
-            },
-            hostname: "handoff".into(),
-            mounts: vec![mount("home", "/home/alice"), mount("ws", "/home/alice/src/app")],
-            overlays: Vec::new(),
-            network: Network::None,
-            limits: Limits {
-                memory_bytes: 512 << 20,
-                processes: 128,
-                open_files: 1024,
-                file_size_bytes: None,
-                tmp_bytes: 16 << 20,
-                shm_bytes: 4 << 20,
-            },
-            umask: 0o022,
-            require: Vec::new(),
+        let mut spec = policy(format!("escape-{}-{}-{name}", std::process::id(), self.host_uid()));
+        spec.env.push(("HOME".into(), "/home/alice".into()));
+        spec.cwd = "/home/alice/src/app".into();
+        spec.host_uid = match self.caller() {
+            Caller::Root | Caller::Subordinate => Some(self.host_uid()),
+            Caller::User => None,
         };
+        spec.mounts = vec![mount("home", "/home/alice"), mount("ws", "/home/alice/src/app")];
         Jail { lab: self, spec, variables: Vec::new(), until_eof: false, prefix: Vec::new() }
     }
 }
@@ -109,10 +116,7 @@ impl Jail<'_> {
     /// Runs a command inside to its end, with a terminal of the host's, and returns what the
     /// terminal shows.
     pub fn run_on_terminal<T: AsRef<OsStr>>(mut self, command: &[T]) -> String {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-            .expect("make a terminal");
-        unlockpt(&ours).expect("unlock the terminal");
-        let path = ptsname(&ours, Vec::new()).expect("its name").into_string().expect("text");
+        let (ours, path) = terminal::open();
         chown(&path, Some(self.lab.host_uid()), None).expect("give the terminal to the run");
         let theirs = File::options().read(true).write(true).open(&path).expect("open the terminal");
         let (mut program, report) = self.command(command);
@@ -121,10 +125,7 @@ impl Jail<'_> {
         program.stdin(stdin).stdout(stdout).stderr(stderr);
         let mut child = program.spawn().expect("start the jail program");
         drop((program, theirs));
-        let mut shown = Vec::new();
-        let end = File::from(ours).read_to_end(&mut shown).expect_err("nobody is left who writes");
-        assert_eq!(end.raw_os_error(), Some(libc::EIO), "{end}");
-        let shown = String::from_utf8(shown).expect("text");
+        let shown = String::from_utf8(terminal::shown(ours)).expect("text");
         let status = child.wait().expect("wait for the jail program");
         let report =
             || String::from_utf8_lossy(&fs::read(&report).unwrap_or_default()).into_owned();
@@ -143,9 +144,7 @@ impl Jail<'_> {
 
     fn command<T: AsRef<OsStr>>(&mut self, command: &[T]) -> (Command, PathBuf) {
         self.spec.argv = command.iter().map(|word| word.as_ref().to_owned()).collect();
-        let reports = self.lab.path("reports");
-        fs::create_dir_all(&reports).expect("make a directory");
-        chown(&reports, Some(self.lab.caller_uid()), Some(self.lab.caller_uid())).expect("chown");
+        let reports = self.lab.directory_of_caller("reports");
         let (spec, report) = (
             self.lab.path(&format!("{}.spec", self.spec.name)),
             reports.join(format!("{}.json", self.spec.name)),

@@ -81,18 +81,19 @@ impl Lab {
     /// Makes a directory that belongs to the run.
     #[must_use]
     pub fn directory_of_run(&self, name: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(&path).expect("make a directory");
-        chown(&path, Some(self.host_uid()), Some(self.host_uid())).expect("give it to the run");
-        path
+        self.directory_of(self.host_uid(), name)
     }
 
     /// Makes a directory that belongs to the caller, for what is done outside.
     #[must_use]
     pub fn directory_of_caller(&self, name: &str) -> PathBuf {
+        self.directory_of(self.caller_uid(), name)
+    }
+
+    fn directory_of(&self, uid: u32, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).expect("make a directory");
-        chown(&path, Some(self.caller_uid()), Some(self.caller_uid())).expect("give it away");
+        chown(&path, Some(uid), Some(uid)).expect("give it away");
         path
     }
 

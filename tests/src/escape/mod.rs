@@ -7,12 +7,14 @@
 mod act;
 mod jail;
 mod lab;
+mod listener;
 mod live;
 mod outcome;
 
-pub use act::{Act, bash, call, doing, perl};
-pub use jail::Jail;
+pub use act::{Act, bash, beyond, call, connect, doing, perl};
+pub use jail::{Jail, policy};
 pub use lab::Lab;
+pub use listener::Listener;
 pub use live::Live;
 pub use outcome::Outcome;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use handoff_sandbox::{Account, Ended, ExitStatus, Limits, Network, Spec, Stdio, spawn};
+use handoff_sandbox::{Ended, ExitStatus, Limits, Network, Spec, Stdio, spawn};
 
 use super::super::{
     Bench, measure,
@@ -20,7 +20,7 @@ use super::super::{
     table::{Line, Target},
     trees::Tree,
 };
-use crate::escape::{INSIDE, RUN};
+use crate::escape::{RUN, policy};
 
 /// Starts are short, and vary the more.
 const STARTS: u64 = 5 * REPETITIONS;
@@ -49,24 +49,12 @@ pub(super) fn start(_: &Bench) -> Result<Vec<Line>> {
 /// Runs `true` in a jail with all layers that this machine has.
 fn jail() -> Result<()> {
     let spec = Spec {
-        name: format!("bench-{}", std::process::id()),
         argv: vec!["true".into()],
         env: Vec::new(),
-        cwd: "/home/alice".into(),
-        account: Account {
-            uid: INSIDE,
-            gid: INSIDE,
-            user: "alice".into(),
-            home: "/home/alice".into(),
-        },
         host_uid: Some(RUN),
-        hostname: "handoff".into(),
-        mounts: Vec::new(),
-        overlays: Vec::new(),
         network: Network::Fenced,
         limits: Limits::default(),
-        umask: 0o022,
-        require: Vec::new(),
+        ..policy(format!("bench-{}", std::process::id()))
     };
     let mut running = spawn(&spec, Stdio::null()?)?;
     let ended = running.wait()?;

@@ -78,8 +78,12 @@ fn a_model_api_is_used_without_its_key_and_counted() {
 
     fenced.remote.admin(&["credential", "rm", "anthropic"]).ok();
     fenced.remote.admin(&["credential", "rm", "anthropic"]).fails(8, &["there is no credential"]);
-    let after = fenced.run(&[], "echo key ${ANTHROPIC_API_KEY-unset}");
+    let after = fenced.run(
+        &[],
+        "echo key ${ANTHROPIC_API_KEY-unset}; curl -sS http://127.1.0.1:3129/anthropic/v1/models",
+    );
     after.says("key", "unset");
+    after.says("handoff:", "no such service: the daemon has no credential for anthropic");
 }
 
 fn bare(web: &Web, name: &str) {

@@ -252,3 +252,6 @@ async fn answer(fence: Fence, door: Door, stream: TcpStream) {
         Door::NamesTcp | Door::NamesUdp => names::serve_stream(fence, stream).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,12 @@ async fn respond(fence: Fence, request: Request<Incoming>) -> Response<Body> {
     }
     match fence.providers.iter().position(|known| known.service.name == service) {
         Some(index) => provider::respond(fence, index, request, &rest).await,
-        None => unknown(&path),
+        None => {
+            let service = service.escape_debug();
+            let text =
+                format!("handoff: no such service: the daemon has no credential for {service}\n");
+            message::answer(StatusCode::NOT_FOUND, text)
+        }
     }
 }
 

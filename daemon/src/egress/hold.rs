@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use handoff_sandbox::Doors;
 use rustix::event::{PollFd, PollFlags};
 
-use super::notice::Notice;
+use super::notice::{Denial, Notice};
 use super::policy::Policy;
 use super::{GATEWAY, handover};
 use crate::supervisor::Rights;
 
-/// How often a gateway of one step is started again. One that cannot live is not tried for ever.
+/// How often a gateway of one step is started. One that cannot live is not tried for ever.
 const STARTS_MAX: u32 = 16;
 
 /// How long a gateway may take to read its policy, which it does before all else.
@@ -78,10 +78,11 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When none can be started any more: the doors are closed then, and nothing is reached.
-    pub fn attend(&mut self, hear: impl FnMut(Notice)) -> io::Result<()> {
+    /// When none can be started any more: the doors are closed then, and nothing is reached, which
+    /// `hear` is told as a denial of everything.
+    pub fn attend(&mut self, mut hear: impl FnMut(Notice)) -> io::Result<()> {
         if let Some(serving) = &mut self.serving {
-            if serving.read(hear) != Heard::End {
+            if serving.read(&mut hear) != Heard::End {
                 return Ok(());
             }
             // By itself, a gateway only ends when something is wrong.
@@ -92,8 +93,10 @@ impl Gateway {
             return Ok(());
         }
         let started = self.start();
-        if started.is_err() {
+        if let Err(error) = &started {
             self.doors = None;
+            let why = format!("{error}; this step reaches nothing any more");
+            hear(Notice::Denied(Denial::unreadable("*", why)));
         }
         started
     }

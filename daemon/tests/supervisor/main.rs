@@ -4,6 +4,7 @@
 mod death;
 mod disk;
 mod ending;
+mod gateway;
 mod job;
 mod output;
 mod scene;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use handoff_sandbox::{LayerName, Step};
 use handoff_tests::escape::{Caller, Jail, Lab, Outcome, bash};
@@ -60,6 +61,16 @@ fn attempt(lab: &Lab) {
         let nested = ["/usr/bin/bwrap", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
         let nested = nested.into_iter().chain(["--unshare-user", "--disable-userns", "--"]);
         refused(lab.jail("userns").started_by(nested), Step::Namespaces, "user namespace");
+    }
+    if lab.caller() == Caller::Subordinate {
+        // Whoever can change it chooses the ids that the run gets.
+        let maps = Path::new("/usr/bin/newuidmap");
+        lab.install(maps, "newuidmap", 0o4755);
+        assert_eq!(run(lab.jail("copy")).succeeded(), "ran\n");
+        for (name, mode) in [("groups", 0o4775), ("anybodys", 0o4757)] {
+            lab.install(maps, "newuidmap", mode);
+            refused(lab.jail(name), Step::Identity, "not a program that only root can change");
+        }
     }
 }
 

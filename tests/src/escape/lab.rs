@@ -12,10 +12,12 @@ use tempfile::TempDir;
 
 use super::{Caller, Outcome, RUN, SUBORDINATE, USER};
 
-/// Becomes the user of the second argument, with the accounts and subordinate ids in the directory
-/// of the first one, and executes the rest.
+/// Becomes the user of the second argument, with the accounts, the subordinate ids and, if there is
+/// one, the `newuidmap` in the directory of the first one, and executes the rest.
 const WITH_IDS: &str = "cd \"$1\" && for f in passwd subuid subgid; do \
-    /usr/bin/mount --bind $f /etc/$f || exit 1; done; cd / && u=$2 && shift 2 && \
+    /usr/bin/mount --bind $f /etc/$f || exit 1; done; if [ -e newuidmap ]; then \
+    /usr/bin/mount --bind newuidmap /usr/bin/newuidmap || exit 1; fi; \
+    cd / && u=$2 && shift 2 && \
     exec /usr/bin/setpriv --reuid=$u --regid=$u --clear-groups -- \"$@\"";
 
 /// A directory of the host, reachable for everybody, with a copy of the jail program in it.

@@ -20,10 +20,12 @@ mod point;
 mod source;
 mod stage;
 mod subordinate;
+mod system;
 
 use std::convert::Infallible;
 use std::process::ExitCode;
 
+use self::stage::Shown;
 use crate::bubblewrap::Bubblewrap;
 use crate::channel::Channel;
 use crate::entry::REFUSED;
@@ -68,12 +70,12 @@ fn enter(mut descriptors: Descriptors) -> Result<Infallible, Refusal> {
     doors::open(spec.network, &descriptors.channel)?;
 
     let (sources, layers) = source::open(spec, run)?;
-    let executable = executable::open()?;
-    let system = etc::open(spec)?;
-    let tops = stage::compose(spec, run.here, sources, layers, executable, system)?;
+    let (executable, system, etc) = (executable::open()?, system::open()?, etc::open(spec)?);
+    let shown = Shown { sources, layers, executable, system, etc };
+    stage::compose(spec, run.here, shown)?;
 
     let filters = seccomp::programs()?;
-    let arguments = arguments::compose(spec, &tops, &filters)?;
+    let arguments = arguments::compose(spec, &filters);
     let arguments =
         handover::sealed("bubblewrap", &arguments).refuse(Step::Handover, "pass arguments")?;
 

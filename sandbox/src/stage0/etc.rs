@@ -2,8 +2,10 @@
 //! own. Never the host's accounts, its configuration of git, its name, or anything secret.
 
 use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::source::{self, Source};
@@ -43,6 +45,13 @@ const SHOWN: [&str; 24] = [
 /// Beginnings of names that carry a version.
 const SHOWN_PREFIXES: [&str; 2] = ["java", "python3"];
 
+/// Files up to this size are copied: cheaper than a mount, which every process that lists mounts
+/// pays for once more, bubblewrap a dozen times. Neither sees what later takes the file's name.
+const COPIED_MAX: u64 = 256 << 10;
+
+/// What anybody must be allowed to do with a file for a copy to tell nothing new.
+const EVERYONE_READS: u32 = 0o004;
+
 /// What `/etc` is made of.
 #[derive(Debug)]
 pub(super) struct Etc {
@@ -57,8 +66,11 @@ pub(super) fn open(spec: &Spec) -> Result<Etc, Refusal> {
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.retain(|name| is_shown(name, spec.network));
     names.sort();
-    let shown = names.iter().filter_map(|name| show(name).transpose()).collect::<Result<_, _>>()?;
-    Ok(Etc { shown, written: written(spec, &shell()) })
+    let mut etc = Etc { shown: Vec::new(), written: written(spec, &shell()) };
+    for name in names {
+        etc.show(&name)?;
+    }
+    Ok(etc)
 }
 
 fn is_shown(name: &str, network: Network) -> bool {
@@ -67,14 +79,34 @@ fn is_shown(name: &str, network: Network) -> bool {
         || (name == "resolv.conf" && network == Network::Host)
 }
 
-/// Opens one entry of the host's `/etc`, following the links that distributions keep there.
-fn show(name: &str) -> Result<Option<Source>, Refusal> {
-    let path = Path::new("/etc").join(name);
-    // A dangling link, or something that is not for everybody, is as good as not there.
-    let Ok(found) = File::open(&path) else {
+impl Etc {
+    /// Opens one entry of the host's `/etc`, following the links that distributions keep there.
+    fn show(&mut self, name: &str) -> Result<(), Refusal> {
+        let path = Path::new("/etc").join(name);
+        // A dangling link, or something that is not for everybody, is as good as not there.
+        let Ok(found) = File::open(&path) else {
+            return Ok(());
+        };
+        match copy(&found).refuse(Step::Source, format_args!("read {}", path.display()))? {
+            Some(text) => self.written.push((path, text)),
+            None => {
+                let shown = source::detach(found.as_fd(), &path, &path, Access::ReadOnly)?;
+                self.shown.push(shown);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file that may be copied.
+fn copy(mut file: &File) -> io::Result<Option<Vec<u8>>> {
+    let found = file.metadata()?;
+    if !found.is_file() || found.mode() & EVERYONE_READS == 0 || found.len() > COPIED_MAX {
         return Ok(None);
-    };
-    source::detach(found.as_fd(), &path, &path, Access::ReadOnly).map(Some)
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(Some(text))
 }
 
 fn shell() -> String {
@@ -122,6 +154,22 @@ fn resolver() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_small_files_for_everybody_are_copied() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, limit) = (directory.path().join("file"), COPIED_MAX.try_into().expect("size"));
+        for (mode, bytes, copied) in
+            [(0o644, 3, true), (0o640, 3, false), (0o644, limit, true), (0o644, limit + 1, false)]
+        {
+            fs::write(&path, vec![b'x'; bytes]).expect("write");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(&path, mode).expect("mode");
+            let text = copy(&File::open(&path).expect("open")).expect("read");
+            assert_eq!(text.map(|text| text.len()), copied.then_some(bytes), "{bytes}");
+        }
+        assert_eq!(copy(&File::open(directory.path()).expect("open")).expect("look"), None);
+    }
 
     #[test]
     fn secrets_and_the_hosts_own_settings_are_not_shown() {

@@ -1,8 +1,7 @@
 //! The stage: a small file system on which the jail's directories are put together, to be handed
-//! to bubblewrap whole. Bubblewrap then never makes a mount point inside anything that a run could
-//! have written.
+//! to bubblewrap whole, as the jail's root. Bubblewrap then never makes a mount point inside
+//! anything that a run could have written, and reads the list of mounts once instead of for each.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -20,6 +19,7 @@ use super::overlay;
 use super::plan::{self, Scratch};
 use super::point::{self, Owner};
 use super::source::{Kind, Layers, Source};
+use super::system::{Link, System};
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::{Spec, enclosing};
 use crate::sys::{self, Reach};
@@ -28,8 +28,11 @@ use crate::sys::{self, Reach};
 /// there on the host stays as it is; only this process and its children see the stage instead.
 pub(super) const PLACE: &str = "/tmp";
 
-/// Room for directories, links and the files of `/etc`, which are a few kilobytes.
+/// Room for directories and links, and for what is lost to whole pages.
 const STAGE_BYTES: u64 = 4 << 20;
+
+/// What bubblewrap mounts on by itself.
+const POINTS: [&str; 3] = ["/proc", "/dev", "/run"];
 
 /// One thing to put on the stage.
 enum Node {
@@ -60,20 +63,35 @@ impl Node {
     }
 }
 
-/// Puts everything in place and returns the top-level names.
-pub(super) fn compose(
-    spec: &Spec,
-    host_uid: u32,
-    sources: Vec<Source>,
-    layers: Vec<Layers>,
-    executable: Executable,
-    etc: Etc,
-) -> Result<Vec<OsString>, Refusal> {
+/// What is shown to a run.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// What the policy names.
+    pub(super) sources: Vec<Source>,
+    pub(super) layers: Vec<Layers>,
+    /// What every run sees.
+    pub(super) executable: Executable,
+    pub(super) system: System,
+    pub(super) etc: Etc,
+}
+
+/// Puts everything in place.
+pub(super) fn compose(spec: &Spec, host_uid: u32, shown: Shown) -> Result<(), Refusal> {
+    let Shown { sources, layers, executable, system, etc } = shown;
     let targets = plan::targets(spec);
-    let stage =
-        tmpfs(&[("size", (STAGE_BYTES + executable.bytes()).to_string()), ("mode", "0755".into())])
-            .refuse(Step::Stage, "make the stage")?;
+    let files: usize = etc.written.iter().map(|(_, text)| text.len()).sum();
+    let bytes = STAGE_BYTES + executable.bytes() + files as u64;
+    let stage = tmpfs(&[("size", bytes.to_string()), ("mode", "0755".into())])
+        .refuse(Step::Stage, "make the stage")?;
     attach_at(&stage, PLACE)?;
+
+    for path in POINTS {
+        point::make(stage.as_fd(), Path::new(path), Kind::Directory, Owner::Stage)?;
+    }
+    for Link { name, to } in &system.links {
+        symlinkat(to, &stage, name)
+            .refuse(Step::Stage, format_args!("link /{}", Path::new(name).display()))?;
+    }
 
     if plan::links_var_tmp(&targets) {
         let var = point::make(stage.as_fd(), Path::new("/var"), Kind::Directory, Owner::Stage)?;
@@ -82,7 +100,8 @@ pub(super) fn compose(
     for (path, text) in etc.written {
         write(stage.as_fd(), &path, &mut text.as_slice(), Mode::RUSR | Mode::RGRP | Mode::ROTH)?;
     }
-    let mut shown = etc.shown;
+    let mut shown = system.shown;
+    shown.extend(etc.shown);
     shown.extend(sources);
     for layers in layers {
         shown.push(overlay::merge(stage.as_fd(), layers)?);
@@ -105,8 +124,7 @@ pub(super) fn compose(
         place(stage.as_fd(), node, &nodes[..index], host_uid)?;
     }
     sys::set_mount_attributes(stage.as_fd(), Reach::One, libc::MOUNT_ATTR_RDONLY)
-        .refuse(Step::Stage, "make the stage read-only")?;
-    tops()
+        .refuse(Step::Stage, "make the stage read-only")
 }
 
 /// Mounts one thing where it belongs.
@@ -179,15 +197,4 @@ fn write(
     io::copy(contents, &mut file).refuse(Step::Stage, &refuse)?;
     file.flush().refuse(Step::Stage, &refuse)?;
     fchmod(&file, mode).refuse(Step::Stage, &refuse)
-}
-
-/// Lists what is on the stage at the top.
-fn tops() -> Result<Vec<OsString>, Refusal> {
-    let entries = std::fs::read_dir(PLACE).refuse(Step::Stage, "list the stage")?;
-    let mut tops: Vec<OsString> = entries
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect::<io::Result<_>>()
-        .refuse(Step::Stage, "list the stage")?;
-    tops.sort();
-    Ok(tops)
 }

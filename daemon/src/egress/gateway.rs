@@ -28,8 +28,9 @@ use super::{names, proxy, services};
 /// Connections of one run at a time. A package manager opens some dozens.
 const CONNECTIONS_MAX: usize = 512;
 
-/// Descriptors for all connections, each with its other end, and some for names and certificates.
-const DESCRIPTORS: u64 = 2 * CONNECTIONS_MAX as u64 + 128;
+/// Descriptors for all connections, each with its other end and a pipe in both directions, and some
+/// for names and certificates.
+const DESCRIPTORS: u64 = 6 * CONNECTIONS_MAX as u64 + 128;
 
 /// How long to wait before accepting again when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -31,6 +31,7 @@ mod environment;
 mod remotes;
 mod usual;
 
+mod carry;
 mod hello;
 mod message;
 mod relay;

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::dial::{DialError, dial};
@@ -113,19 +113,21 @@ async fn connect(fence: Fence, mut request: Request<Incoming>) -> Response<Body>
 async fn tunnel(fence: Fence, upgrade: OnUpgrade, asked: Authority, host: Option<TcpStream>) {
     // A client that went away before its tunnel was there.
     let Ok(upgraded) = upgrade.await else { return };
-    let mut client = TokioIo::new(upgraded);
     let Some(host) = host else {
-        return serve(fence, client, Way::Tunnel(asked)).await;
+        return serve(fence, TokioIo::new(upgraded), Way::Tunnel(asked)).await;
     };
-    let first = if asked.port == TLS_PORT {
-        match greeting_for(&asked, &mut client).await {
-            Ok(first) => first,
+    // Only the proxy's own connections become tunnels.
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+    let (mut client, mut early) = (parts.io.into_inner(), &parts.read_buf[..]);
+    let mut first = Vec::new();
+    if asked.port == TLS_PORT {
+        match greeting_for(&asked, &mut (&mut early).chain(&mut client)).await {
+            Ok(greeting) => first = greeting,
             Err(RelayError::Denied(denial)) => return fence.deny(denial),
             Err(RelayError::Io) => return,
         }
-    } else {
-        Vec::new()
-    };
+    }
+    first.extend_from_slice(early);
     drop(relay(client, host, &first).await);
 }
 

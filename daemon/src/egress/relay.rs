@@ -3,16 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::carry::carry;
 use super::hello::{self, Beginning, Greeting};
 use super::host::{Authority, Host};
 use super::notice::{Denial, Reason};
-
-/// What is read at once in each direction: at eight kilobytes, tokio's own choice, system calls cost
-/// more than the bytes.
-const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Longest life of one connection: longer than any run may be asked to take by default.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -51,18 +48,12 @@ pub(super) async fn greeting_for(
 }
 
 /// Carries until both sides have said all. `first` are the bytes that were read already.
-pub(super) async fn relay(
-    mut client: impl AsyncRead + AsyncWrite + Unpin,
-    mut host: TcpStream,
-    first: &[u8],
-) -> Result<(), RelayError> {
-    let carry = async {
+pub(super) async fn relay(client: TcpStream, mut host: TcpStream, first: &[u8]) -> io::Result<()> {
+    let carrying = async {
         host.write_all(first).await?;
-        tokio::io::copy_bidirectional_with_sizes(&mut client, &mut host, BUFFER_BYTES, BUFFER_BYTES)
-            .await
+        carry(&client, &host).await
     };
-    match tokio::time::timeout(TIME_MAX, carry).await {
-        Ok(carried) => Ok(carried.map(drop)?),
-        Err(_too_long) => Err(RelayError::Io),
-    }
+    tokio::time::timeout(TIME_MAX, carrying)
+        .await
+        .unwrap_or_else(|_too_long| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -181,7 +181,9 @@ pub(super) fn run() -> ExitCode {
         runtime.block_on(async {
             let names = serve(&fence, doors)?;
             tokio::select! {
-                () = names::serve_datagrams(&fence, &names) => Err(io::Error::other("the socket for names failed")),
+                () = names::serve_datagrams(&fence, &names) => {
+                    Err(io::Error::other("the socket for names failed"))
+                }
                 told = handover::tell(supervisor, notices, fence.end()) => told,
             }
         })

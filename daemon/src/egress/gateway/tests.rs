@@ -6,6 +6,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::*;
 use crate::egress::policy::Api;
 
+/// Far longer than an answer takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How many doors are served connection by connection.
 const LISTENERS: usize = Door::ALL.len() - 1;
 
@@ -37,7 +40,8 @@ async fn ask(client: &mut TcpStream, target: &str) {
 async fn answer_of(client: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
-        assert!(client.read_buf(&mut bytes).await.expect("read") > 0, "the connection ended");
+        let read = tokio::time::timeout(PATIENCE, client.read_buf(&mut bytes)).await;
+        assert!(read.expect("in time").expect("read") > 0, "the connection ended");
         let text = String::from_utf8_lossy(&bytes);
         if text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.ends_with('\n')) {
             return text.into_owned();

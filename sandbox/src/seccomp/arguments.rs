@@ -48,7 +48,7 @@ fn clone() -> Result<Vec<Rule>, BackendError> {
 
 /// Any of the requests.
 fn ioctl() -> Result<Vec<Rule>, BackendError> {
-    let requests = denied::TERMINAL_REQUESTS.into_iter();
+    let requests = denied::TERMINAL_REQUESTS.into_iter().chain(denied::SUBVOLUME_REQUESTS);
     requests.map(|request| Rule::new(vec![is(1, request.cast_signed())?])).collect()
 }
 

@@ -101,3 +101,13 @@ pub(super) const CLONE_FLAGS: libc::c_int = libc::CLONE_NEWUSER
 /// read; the last one loads drivers for lines that nobody dials any more.
 pub(super) const TERMINAL_REQUESTS: [u32; 3] =
     [0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */, 0x5423 /* TIOCSETD */];
+
+/// Requests of btrfs with which `ioctl` fails: they make subvolumes and snapshots, which everybody
+/// may who may make a directory. One of a run's own would have room that no limit on its directory
+/// counts, and could not be removed like a directory. From `linux/btrfs.h`.
+pub(super) const SUBVOLUME_REQUESTS: [u32; 4] = [
+    0x5000_9401, /* BTRFS_IOC_SNAP_CREATE */
+    0x5000_940e, /* BTRFS_IOC_SUBVOL_CREATE */
+    0x5000_9417, /* BTRFS_IOC_SNAP_CREATE_V2 */
+    0x5000_9418, /* BTRFS_IOC_SUBVOL_CREATE_V2 */
+];

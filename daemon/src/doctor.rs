@@ -7,22 +7,34 @@ use handoff_proto::wire;
 use handoff_sandbox::{Layer, LayerName};
 
 use crate::launcher::{self, Request};
-use crate::supervisor::{self, Answer};
+use crate::supervisor::{self, Answer, Starter};
 use crate::workspace::Sharing;
 
 /// What to do where no launcher answers.
 const LAUNCHER_FIX: &str = "systemctl enable --now handoffd-launcher.socket";
 
-/// The layers of isolation on this machine; with the socket of a launcher, as that finds them. The
-/// first call starts a trial jail and blocks; later ones only remember.
+/// The layers of isolation for runs in this state directory; with the socket of a launcher, as that
+/// finds them. The first call starts a trial jail and blocks; later ones only remember, but for what
+/// the disk can do, which is looked at each time.
 #[must_use]
-pub fn layers(launcher: Option<&Path>) -> Vec<wire::IsolationLayer> {
+pub fn layers(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer> {
+    let starter = launcher.map_or(Starter::Daemon, |_| Starter::Launcher);
+    let mut found = tried(launcher);
+    if let Some(disk) = found.iter_mut().find(|layer| layer.name == LayerName::Disk.as_str()) {
+        // Supervisors add what the sandbox alone lacks.
+        *disk = to_wire(supervisor::disk_layer(state, starter));
+    }
+    found
+}
+
+/// What a trial jail has.
+fn tried(launcher: Option<&Path>) -> Vec<wire::IsolationLayer> {
     static FOUND: OnceLock<Vec<wire::IsolationLayer>> = OnceLock::new();
     if let Some(found) = FOUND.get() {
         return found.clone();
     }
     let found = match launcher {
-        None => handoff_sandbox::probe().into_iter().map(ours).map(to_wire).collect(),
+        None => handoff_sandbox::probe().into_iter().map(to_wire).collect(),
         Some(socket) => match through(socket) {
             Ok(found) => found,
             // Not remembered: it may be started at any time.
@@ -38,17 +50,9 @@ pub fn layers(launcher: Option<&Path>) -> Vec<wire::IsolationLayer> {
 /// The same, and how runs get their trees in this state directory. Blocks.
 #[must_use]
 pub fn found(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer> {
-    let mut found = layers(launcher);
+    let mut found = layers(launcher, state);
     found.push(Sharing::find(state).report());
     found
-}
-
-/// The layer as runs of this daemon have it: their supervisors add what the sandbox alone lacks.
-fn ours(layer: Layer) -> Layer {
-    match layer.name {
-        LayerName::Disk => supervisor::watched(),
-        _ => layer,
-    }
 }
 
 /// What the launcher finds.
@@ -60,7 +64,7 @@ fn through(socket: &Path) -> Result<Vec<wire::IsolationLayer>, String> {
     let layers: Vec<Layer> = serde_json::from_slice(&answer)
         .map_err(|_| "its answer is not that of a launcher of this version".to_owned())?;
     let detail = format!("{} starts the supervisors", socket.display());
-    let layers = layers.into_iter().map(ours).map(to_wire);
+    let layers = layers.into_iter().map(to_wire);
     Ok(layers.chain([line("launcher", "in-force", detail)]).collect())
 }
 

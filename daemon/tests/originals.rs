@@ -20,7 +20,7 @@ use std::process::Command;
 use disk::{Format, Tester, on_disk};
 use handoff_daemon::store::UserName;
 use handoff_daemon::workspace::{
-    Layout, OriginalIds, Originals, Owner, Sharing, WorkspaceError, materialise,
+    Bound, Layout, OriginalIds, Originals, Owner, Sharing, WorkspaceError, materialise,
 };
 use handoff_proto::manifest::SnapshotManifest;
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ fn lay_out(laptop: &Path) {
 /// The directory of a run of this number, empty at first.
 fn run(world: &World, number: usize) -> Layout {
     let layout = Layout::new(world.path(&format!("runs/{number}")));
-    layout.create().expect("layout");
+    layout.create(Bound::Watch).expect("layout");
     layout
 }
 

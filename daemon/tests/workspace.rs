@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
 use disk::{Format, Tester};
-use handoff_daemon::workspace::{Layout, Owner, WorkspaceError, materialise};
+use handoff_daemon::workspace::{Bound, Layout, Owner, WorkspaceError, materialise};
 use handoff_proto::chunk::ChunkId;
 use world::{World, commit, git, write};
 
@@ -109,7 +109,7 @@ fn on_a_full_disk(test: &str, content: &[(usize, usize)]) {
         let world = World::in_memory().initialised();
         let small = world.capture(&world.laptop());
         let layout = Layout::new(place.join("run"));
-        layout.create().expect("layout");
+        layout.create(Bound::Watch).expect("layout");
         let start = |snapshot| {
             materialise(&world.blobs, &world.user, snapshot, &layout, Owner::Daemon, None)
         };

@@ -105,8 +105,8 @@ fn a_command_gets_what_its_contract_says_and_no_more() {
     let has = |source: &Path, target: &str, access| {
         assert!(found.contains(&(source, Path::new(target), access)), "{target} in {found:?}");
     };
-    has(&daemon.path("runs/x/home"), "/home/alice", Access::ReadWrite);
-    has(&daemon.path("runs/x/workspace"), "/home/alice/src/app", Access::ReadWrite);
+    has(&daemon.path("runs/x/writable/home"), "/home/alice", Access::ReadWrite);
+    has(&daemon.path("runs/x/writable/workspace"), "/home/alice/src/app", Access::ReadWrite);
     let tools = daemon.path("tools");
     has(&tools, tools.to_str().expect("text"), Access::ReadOnly);
     let cache = found.iter().find(|mount| mount.1 == Path::new("/home/alice/.npm")).expect("cache");

@@ -15,9 +15,9 @@
 //! run behind the caller's back. What is in force beyond that is in the [`Isolation`] of `Ready`.
 //!
 //! What this is not: it is no virtual machine (the command talks to the host's kernel through a
-//! filter), it does not limit disk use inside the mounts it is given, and with [`Network::Host`]
-//! it hides nothing that listens on the host's network. What a fenced run may reach is decided by
-//! whoever serves its [`Doors`].
+//! filter), it does not limit disk use inside the mounts it is given (whoever starts it can, with
+//! [`Subvolume`]), and with [`Network::Host`] it hides nothing that listens on the host's network.
+//! What a fenced run may reach is decided by whoever serves its [`Doors`].
 //!
 //! This crate never speaks gRPC, runs git, knows agents, starts threads or needs a runtime, and it
 //! depends on no other crate of the workspace.
@@ -44,6 +44,7 @@ mod handover;
 mod rlimit;
 mod seccomp;
 mod status;
+mod subvolume;
 mod sys;
 
 pub use rustix::process::Signal;
@@ -57,3 +58,4 @@ pub use crate::running::{Ended, Next, ReportError, Running};
 pub use crate::spawn::{SpawnError, Stdio, spawn};
 pub use crate::spec::{Access, Account, HostUser, Limits, Mount, Network, Overlay, Spec};
 pub use crate::stage0::INIT_PATH;
+pub use crate::subvolume::{Quotas, Subvolume};

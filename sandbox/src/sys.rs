@@ -225,3 +225,30 @@ pub(crate) fn kill_everything() {
         unsafe { libc::kill(-1, libc::SIGKILL) };
     }
 }
+
+/// What a request of btrfs does with its argument, from the kernel's side: the bits that
+/// `_IOR`, `_IOW` and `_IOWR` set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transfer {
+    Reads = 1,
+    Writes = 2,
+    Both = 3,
+}
+
+/// Makes the request of btrfs with this number about a file or directory of it.
+pub(crate) fn btrfs<const WORDS: usize>(
+    file: BorrowedFd<'_>,
+    number: u8,
+    transfer: Transfer,
+    argument: &mut [u64; WORDS],
+) -> io::Result<()> {
+    /// `BTRFS_IOCTL_MAGIC`.
+    const MAGIC: u64 = 0x94;
+    let size = size_of_val(argument) as u64;
+    let request = (transfer as u64) << 30 | size << 16 | MAGIC << 8 | u64::from(number);
+    // SAFETY: the request holds the size of the argument, and the kernel knows each request with
+    // one size only: it touches no more than the array, which is of numbers, so that any bytes are
+    // good, and outlives the call. A size that does not fit makes an unknown request.
+    let done = unsafe { libc::ioctl(file.as_raw_fd(), request, argument.as_mut_ptr()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

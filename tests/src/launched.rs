@@ -33,15 +33,16 @@ impl<'a> Launched<'a> {
         let hash = blake3::hash(name.as_bytes());
         let id = RunId::from_random(std::array::from_fn(|index| hash.as_bytes()[index]));
         let directory = service.state().join("runs").join(id.as_str());
-        for name in ["home", "workspace", "jobs/1-command"] {
+        for name in ["writable/home", "writable/workspace", "jobs/1-command"] {
             fs::create_dir_all(directory.join(name)).expect("directory");
             chown(directory.join(name), Some(DAEMON), Some(DAEMON_GROUP)).expect("chown");
         }
-        for above in [directory.join("jobs"), directory.clone(), service.state().join("runs")] {
+        let within = ["jobs", "writable"].map(|name| directory.join(name));
+        for above in within.into_iter().chain([directory.clone(), service.state().join("runs")]) {
             chown(above, Some(DAEMON), Some(DAEMON_GROUP)).expect("chown");
         }
         let mount = |name: &str, target: &str| Mount {
-            source: directory.join(name).canonicalize().expect("real path"),
+            source: directory.join("writable").join(name).canonicalize().expect("real path"),
             target: target.into(),
             access: Access::ReadWrite,
         };

@@ -97,7 +97,7 @@ fn links_planted_while_a_job_runs_are_not_written_through() {
         symlink(&path, run.job(name)).expect("plant");
     }
     let before = path.metadata().expect("metadata").ctime_nsec();
-    run.write(&run.path("workspace/go"), b"");
+    run.write(&run.path("writable/workspace/go"), b"");
     // The supervisor cannot write down the end and says so to who is attached, as for a full disk.
     let socket = run.job("supervisor.sock");
     let mut said = String::new();
@@ -168,6 +168,6 @@ fn strangers_are_not_heard_by_a_supervisor() {
     assert_eq!(said, "");
     let said = as_user(DAEMON, || exchange_line(&socket)).expect("attach");
     assert!(said.contains("\"hello\"") && !said.contains("\"exited\""), "{said}");
-    run.write(&run.path("workspace/go"), b"");
+    run.write(&run.path("writable/workspace/go"), b"");
     assert_eq!(run.ended()["code"], 0);
 }

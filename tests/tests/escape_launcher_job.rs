@@ -42,7 +42,7 @@ fn only_what_the_settings_allow_is_started() {
     run.is_refused("may not be shown");
     let other = Launched::new(&service, 1, "true");
     let mut run = Launched::new(&service, 2, "true");
-    run.spec.mounts[0].source = other.path("home").canonicalize().expect("real path");
+    run.spec.mounts[0].source = other.path("writable/home").canonicalize().expect("real path");
     run.is_refused("may not be shown");
     for uid in [0, 54_321, RUNS.start] {
         let mut run = Launched::new(&service, 2, "true");
@@ -70,9 +70,9 @@ fn a_link_in_the_place_of_what_is_shown_leads_nowhere() {
     fs::write(canary.join("secret"), "canary").expect("write");
     assert!(Launched::new(&service, 1, "ls ~").succeeds().contains("app"));
     let run = Launched::new(&service, 2, "cat ~/secret; touch ~/planted");
-    fs::remove_dir(run.path("home")).expect("remove");
-    symlink(&canary, run.path("home")).expect("link");
-    run.give(&run.path("home"));
+    fs::remove_dir(run.path("writable/home")).expect("remove");
+    symlink(&canary, run.path("writable/home")).expect("link");
+    run.give(&run.path("writable/home"));
     assert_eq!(run.start(), "\"ready\"");
     let ended = run.ended();
     assert_eq!((&ended["kind"], &ended["step"]), (&"refused".into(), &"source".into()), "{ended}");
@@ -97,9 +97,9 @@ fn what_root_owns_in_what_is_shown_stays_closed_to_the_run() {
         "cat own && echo changed > own && chmod 700 own && cat script; \
          cat secret; echo hit >> script; chmod 777 script; rm -f secret; stat -c %U:%G script",
     );
-    run.write(&run.path("workspace/own"), b"own");
-    fs::hard_link(&secret, run.path("workspace/secret")).expect("link");
-    fs::hard_link(&script, run.path("workspace/script")).expect("link");
+    run.write(&run.path("writable/workspace/own"), b"own");
+    fs::hard_link(&secret, run.path("writable/workspace/secret")).expect("link");
+    fs::hard_link(&script, run.path("writable/workspace/script")).expect("link");
     let output = run.succeeds();
     assert!(output.contains("own") && output.contains("root's"), "what it may: {output}");
     assert!(!output.contains("canary") && output.contains("secret: Permission denied"), "{output}");
@@ -107,11 +107,11 @@ fn what_root_owns_in_what_is_shown_stays_closed_to_the_run() {
     assert!(output.contains("changing permissions of 'script'"), "{output}");
     assert_eq!(fs::read_to_string(&secret).expect("read"), "canary");
     assert_eq!(fs::read_to_string(&script).expect("read"), "root's");
-    assert_eq!(fs::read_to_string(run.path("workspace/own")).expect("read"), "changed\n");
+    assert_eq!(fs::read_to_string(run.path("writable/workspace/own")).expect("read"), "changed\n");
     // A file of root's in the place of a directory is shown to nobody who cannot read it anyway.
     let run = Launched::new(&service, 2, "cat ~; echo hit >> ~");
-    fs::remove_dir(run.path("home")).expect("remove");
-    fs::hard_link(&secret, run.path("home")).expect("link");
+    fs::remove_dir(run.path("writable/home")).expect("remove");
+    fs::hard_link(&secret, run.path("writable/home")).expect("link");
     let mut run = run;
     run.spec.mounts.pop();
     run.spec.cwd = "/tmp".into();
@@ -137,7 +137,7 @@ fn two_runs_that_live_at_the_same_time_have_two_uids() {
     uids.dedup();
     assert_eq!(uids.len(), runs.len());
     for run in &runs {
-        run.write(&run.path("workspace/go"), b"");
+        run.write(&run.path("writable/workspace/go"), b"");
         assert_eq!(run.ended()["code"], 0);
         assert_eq!(run.ask(), "\"already_spawned\"");
     }
@@ -146,7 +146,7 @@ fn two_runs_that_live_at_the_same_time_have_two_uids() {
 /// The uid under which a run's command runs, as the host sees it.
 fn host_uid(run: &Launched<'_>) -> u32 {
     use std::os::unix::fs::MetadataExt as _;
-    let needle = run.path("workspace").canonicalize().expect("real path");
+    let needle = run.path("writable/workspace").canonicalize().expect("real path");
     let needle = needle.metadata().expect("workspace").ino();
     loop {
         let found = fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {

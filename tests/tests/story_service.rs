@@ -70,7 +70,7 @@ fn a_run_has_a_uid_of_its_own_and_outlives_the_unprivileged_daemon() {
     let uid = status(sleeper, "Uid");
     let uid: Vec<u32> = uid.split(' ').map(|uid| uid.parse().expect("uid")).collect();
     assert!(RUNS.contains(&uid[0]) && uid.iter().all(|other| *other == uid[0]), "{uid:?}");
-    let made = service.state().join("runs").join(&id).join("workspace/other/new");
+    let made = service.state().join("runs").join(&id).join("writable/workspace/other/new");
     let made = made.metadata().expect("what the run made");
     assert_eq!((made.uid(), made.gid()), (DAEMON, DAEMON_GROUP), "on disk it is the daemon's");
 
@@ -82,7 +82,7 @@ fn a_run_has_a_uid_of_its_own_and_outlives_the_unprivileged_daemon() {
     world.handoff(&world.home(), ["remote", "add", "box", invitation.trim()]).ok();
     let run = world.show(&directory, &id);
     assert_eq!(run["state"], "running", "{run:#}");
-    let go = service.state().join("runs").join(&id).join("workspace/go");
+    let go = service.state().join("runs").join(&id).join("writable/workspace/go");
     fs::write(go, "").expect("let it go on");
 
     let run = world.finished(&directory, &id);
@@ -113,7 +113,7 @@ fn whatever_a_run_leaves_is_removed_with_it() {
     let run = world.finished(&directory, &id);
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     let files = service.state().join("runs").join(&id);
-    assert!(files.join("home/closed/in/file").exists());
+    assert!(files.join("writable/home/closed/in/file").exists());
     world.handoff(&directory, ["rm", &id]).ok();
     assert!(!files.exists(), "the daemon owns all that a run leaves");
     service.admin(&["gc"]).ok();

@@ -23,10 +23,10 @@ impl Doctor {
             }
             Err(problem) if problem.code == Code::Unreachable => {
                 output::line(&format!("daemon: {}", problem.message))?;
-                let (config, _) = settings::read(None)?;
+                let (config, state) = settings::read(None)?;
                 // Root makes the trial run as a launcher would, which answers to the daemon only.
                 let launcher = config.isolation.launcher.filter(|_| !geteuid().is_root());
-                report(&doctor::layers(launcher.as_deref()))
+                report(&doctor::layers(launcher.as_deref(), &state))
             }
             Err(problem) => Err(problem),
         }

@@ -133,7 +133,8 @@ impl Daemon {
         let tracker = TaskTracker::new();
         // The first answer takes a moment: have it ready before somebody asks.
         let launcher = self.config.isolation.launcher.clone();
-        tracker.spawn_blocking(move || doctor::layers(launcher.as_deref()));
+        let state = self.state.clone();
+        tracker.spawn_blocking(move || doctor::layers(launcher.as_deref(), &state));
         let (listener, address) = self.listen().await?;
         let names = &self.config.listen.names;
         let tls = pki::server_config(

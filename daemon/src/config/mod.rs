@@ -103,7 +103,8 @@ pub struct RunLimits {
     pub memory_bytes: u64,
     /// Processes and threads of a run.
     pub processes: u32,
-    /// What a run may write, in all and to one file.
+    /// What a run may write, in all and to one file: hard in all where it has a quota group, else
+    /// watched.
     #[serde(rename = "disk", deserialize_with = "value::size")]
     pub disk_bytes: u64,
     /// How much of a run's standard output and error together is kept.

@@ -37,6 +37,8 @@ pub(super) enum Forbidden {
     Name(String),
     #[error("{source} may not be shown {how} to run {run}", source = .source_path.display())]
     Mount { source_path: std::path::PathBuf, how: &'static str, run: String },
+    #[error("{directory} is not the run's directory to write in", directory = .0.display())]
+    Directory(std::path::PathBuf),
     #[error("trees that runs share take a daemon that is root")]
     Overlay,
     #[error("the settings do not allow this network")]
@@ -60,6 +62,7 @@ impl Rules<'_> {
             output_limit_bytes,
             kill_grace_ms,
             disk,
+            writable,
             // The gateway that follows it runs as the daemon's user: it can reach and read what
             // that could anyway.
             egress: _,
@@ -73,6 +76,12 @@ impl Rules<'_> {
         at_most("time to end", *kill_grace_ms, KILL_GRACE_MS)?;
         at_most("output", *output_limit_bytes, limits.output_bytes.max(limits.disk_bytes))?;
         self.vet_disk(steps, *disk)?;
+        match writable {
+            Some(directory) if *directory != self.layout().writable() => {
+                return Err(Forbidden::Directory(directory.clone()));
+            }
+            Some(_) | None => {}
+        }
         steps.iter_mut().try_for_each(|step| self.vet_spec(&mut step.spec))?;
         Ok(job)
     }
@@ -90,6 +99,10 @@ impl Rules<'_> {
                 at_most("of the disk's reserve", most.reserve_bytes, reserve_bytes)
             }
         }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(Layout::of_runs(self.state).join(self.run.as_str()))
     }
 
     fn vet_spec(&self, spec: &mut Spec) -> Result<(), Forbidden> {
@@ -141,7 +154,7 @@ impl Rules<'_> {
 
     /// Returns how a mount is shown: what is the daemon's becomes the run's own.
     fn vet_mount(&self, mount: &Mount) -> Result<Access, Forbidden> {
-        let layout = Layout::new(Layout::of_runs(self.state).join(self.run.as_str()));
+        let layout = self.layout();
         let source = &mount.source;
         let is_cache = source.parent() == Some(&workspace::caches_directory(self.state))
             && source.file_name().is_some();

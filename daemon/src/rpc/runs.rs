@@ -203,7 +203,8 @@ impl wire::runs_server::Runs for RunsService {
         let caller = self.caller(&request).await?;
         let settings = self.registry.settings();
         let launcher = settings.config.isolation.launcher.clone();
-        let layers = move || crate::doctor::layers(launcher.as_deref());
+        let state = settings.state.clone();
+        let layers = move || crate::doctor::layers(launcher.as_deref(), &state);
         let mut isolation = tokio::task::spawn_blocking(layers)
             .await
             .map_err(|_| Status::unavailable("daemon is stopping"))?;

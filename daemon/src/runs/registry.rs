@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
-    workspace::{self, Layout, Originals, Sharing, Snapshots, Trees},
+    workspace::{Layout, Originals, Sharing, Snapshots, Trees},
 };
 
 /// What a new run starts from.
@@ -209,10 +209,10 @@ impl Registry {
         if !run.is_finished() {
             return Err(RemoveError::Unfinished(run.name));
         }
-        let directory = self.layout(&run.id).run().to_owned();
+        let layout = self.layout(&run.id);
         self.0
             .tracker
-            .spawn_blocking(move || workspace::remove(&directory))
+            .spawn_blocking(move || layout.remove())
             .await
             .map_err(|_panicked| StoreError::Closed)??;
         self.0.store.log.forget(&run.id).await?;

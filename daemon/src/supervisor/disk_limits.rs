@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use handoff_sandbox::{Layer, LayerName, LayerState};
+use handoff_sandbox::{Layer, LayerState};
 use serde::{Deserialize, Serialize};
+
+use super::disk_quota::{NoQuota, hard};
 
 /// Allocated bytes for which a job gets one inode: what mke2fs makes of a disk.
 const BYTES_PER_FILE: u64 = 16 * 1024;
@@ -44,27 +46,19 @@ impl DiskLimits {
         Self { bytes, files: (bytes / BYTES_PER_FILE).max(FILES_MIN), reserve_bytes }
     }
 
-    /// The layer of isolation that they are, for a run, which cannot fix anything.
-    pub(super) fn layer(&self) -> Layer {
+    /// The layer of isolation that they are, for a job whose directory has a quota group unless
+    /// there is a reason.
+    pub(super) fn layer(&self, without: Option<&NoQuota>) -> Layer {
         let Self { bytes, files, .. } = *self;
-        let watched = watched();
-        let detail = format!("{}: {}, {files} files", watched.detail, Size(bytes));
-        Layer { detail, fix: None, ..watched }
-    }
-}
-
-/// What keeps any run of this daemon from filling the disk.
-#[must_use]
-pub fn watched() -> Layer {
-    Layer {
-        name: LayerName::Disk,
-        state: LayerState::Partial,
-        detail: "watched, every second or as seldom as that costs little".to_owned(),
-        fix: Some(
-            "nothing: this version has no hard limit; what a run writes between two looks is \
-             written"
-                .to_owned(),
-        ),
+        let (state, how) = match without {
+            None => (LayerState::InForce, "hard (btrfs quota group)".to_owned()),
+            Some(NoQuota::Caches) => {
+                let how = "hard (btrfs quota group), but for caches, which are watched";
+                (LayerState::Partial, how.to_owned())
+            }
+            Some(why) => (LayerState::Partial, format!("watched, {why}")),
+        };
+        Layer { state, detail: format!("{how}: {}, {files} files", Size(bytes)), ..hard() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a supervisor is given and what it leaves behind. Plain data; nothing here acts.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use handoff_sandbox::{ExitStatus, Spec};
@@ -36,6 +37,10 @@ pub struct Job {
     /// What the steps may write to the host's disk; nothing is measured without.
     #[serde(default)]
     pub disk: Option<DiskLimits>,
+    /// The real path of a directory of the job's own that holds what its steps may write. If it is
+    /// a subvolume of btrfs, the kernel keeps the bytes in it within the limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writable: Option<PathBuf>,
 }
 
 /// Describes one command of a job.
@@ -81,7 +86,8 @@ pub enum Ended {
         /// The limit.
         limit_seconds: u64,
     },
-    /// It wrote more than it may, or the disk had become too full, so it was killed.
+    /// It wrote more than it may, or the disk had become too full, so it was killed; or it failed
+    /// when the kernel let it write no more.
     DiskLimit {
         /// Which limit, for a human.
         limit: String,

@@ -27,6 +27,7 @@
 pub mod output;
 
 mod disk_limits;
+mod disk_quota;
 mod job;
 
 mod start;
@@ -43,7 +44,8 @@ mod rights;
 
 pub use self::attach::{Attached, JobEvent, attach, started};
 pub use self::connection::AttachError;
-pub use self::disk_limits::{DiskLimits, watched};
+pub use self::disk_limits::DiskLimits;
+pub use self::disk_quota::{Starter, disk_layer};
 pub use self::job::{Ended, Job, JobExit, KILL_GRACE, KILL_GRACE_MS, OutputTotals, Step};
 pub use self::process::entry;
 pub use self::remains::Remains;

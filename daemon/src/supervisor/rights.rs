@@ -36,11 +36,15 @@ impl Rights {
 
     /// Tells whether a process of this uid may ask a supervisor with these rights for anything.
     pub(crate) fn admits(self, peer: Uid) -> bool {
-        let owner = match self {
-            Self::Own => rustix::process::geteuid(),
-            Self::Of(user) => Uid::from_raw(user.uid),
-        };
-        peer.is_root() || peer == owner
+        peer.is_root() || peer.as_raw() == self.uid()
+    }
+
+    /// Whose the files are.
+    pub(crate) fn uid(self) -> u32 {
+        match self {
+            Self::Own => rustix::process::geteuid().as_raw(),
+            Self::Of(user) => user.uid,
+        }
     }
 }
 

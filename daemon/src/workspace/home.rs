@@ -70,6 +70,7 @@ mod tests {
     use handoff_proto::run::Contract;
 
     use super::*;
+    use crate::workspace::Bound;
     use crate::workspace::terms::tests::contract;
 
     fn made(change: impl FnOnce(&mut Contract)) -> (tempfile::TempDir, Layout) {
@@ -80,6 +81,7 @@ mod tests {
         contract.git_excludes = b"*.swp\n".to_vec();
         change(&mut contract);
         let terms = Terms::parse(&contract).expect("terms");
+        layout.create(Bound::Watch).expect("layout");
         make_home(&terms, &layout, Owner::Daemon).expect("home");
         (run, layout)
     }

@@ -1,24 +1,18 @@
-//! The names of everything in a run's directory. Only names: nothing here touches the disk, save
-//! for [`Layout::create`].
+//! The names of everything in a run's directory. Only names: nothing here touches the disk; see
+//! `directory` for that.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::base::{Base, Rules};
-use super::error::WorkspaceError;
-
-/// Owner only: what is beneath belongs to one user. Stage-0 gets in all the same, since it starts
-/// out as the daemon's own user.
-const PRIVATE: u32 = 0o700;
 
 /// Where the parts of one run are.
 ///
 /// ```text
 /// <run>/
-///   workspace/          the tree, where it is a copy of its own
-///   changes/            else what the run changed in the shared one
-///   home/               the run's home directory
+///   writable/           all that the run may write and outlives its processes, but for caches
+///     workspace/        the tree, where it is a copy of its own
+///     changes/          else what the run changed in the shared one
+///     home/             the run's home directory
 ///   base/               what the harvest compares with, while there is one
 ///   rules/              what decided about being carried
 ///   jobs/<turn>-command/
@@ -61,35 +55,28 @@ impl Layout {
         state.join("runs")
     }
 
-    /// Makes the run's directory and the one for its jobs, if they are missing, readable by nobody
-    /// else.
-    ///
-    /// # Errors
-    ///
-    /// When one of them cannot be made.
-    pub fn create(&self) -> Result<(), WorkspaceError> {
-        let jobs = self.run.join("jobs");
-        let mut builder = DirBuilder::new();
-        builder.mode(PRIVATE).recursive(true);
-        builder.create(&jobs).map_err(WorkspaceError::make(jobs))
-    }
-
     /// The run's directory.
     #[must_use]
     pub fn run(&self) -> &Path {
         &self.run
     }
 
+    /// What holds all that the run may write there, and nothing that others write.
+    #[must_use]
+    pub fn writable(&self) -> PathBuf {
+        self.run.join("writable")
+    }
+
     /// The tree.
     #[must_use]
     pub fn workspace(&self) -> PathBuf {
-        self.run.join("workspace")
+        self.writable().join("workspace")
     }
 
     /// What the run changed in a tree that it shares with others.
     #[must_use]
     pub fn changes(&self) -> PathBuf {
-        self.run.join("changes")
+        self.writable().join("changes")
     }
 
     /// What decided about being carried, for the harvest.
@@ -101,7 +88,7 @@ impl Layout {
     /// The run's home directory.
     #[must_use]
     pub fn home(&self) -> PathBuf {
-        self.run.join("home")
+        self.writable().join("home")
     }
 
     /// What the harvest sees of the snapshot, beside the tree.
@@ -110,10 +97,16 @@ impl Layout {
         Base::new(self.run.join("base"))
     }
 
+    /// The directories of its jobs.
+    #[must_use]
+    pub fn jobs(&self) -> PathBuf {
+        self.run.join("jobs")
+    }
+
     /// The directory of a turn's job.
     #[must_use]
     pub fn job(&self, turn: u32, kind: JobKind) -> PathBuf {
-        self.run.join("jobs").join(format!("{turn}-{}", kind.name()))
+        self.jobs().join(format!("{turn}-{}", kind.name()))
     }
 
     /// The job that runs the command of the first turn.
@@ -136,7 +129,7 @@ mod tests {
     #[test]
     fn every_part_has_a_place_of_its_own() {
         let layout = Layout::new("/state/runs/abc");
-        assert_eq!(layout.workspace(), Path::new("/state/runs/abc/workspace"));
+        assert_eq!(layout.workspace(), Path::new("/state/runs/abc/writable/workspace"));
         assert_eq!(layout.job(2, JobKind::Command), Path::new("/state/runs/abc/jobs/2-command"));
         assert_eq!(layout.job(2, JobKind::Harvest), Path::new("/state/runs/abc/jobs/2-harvest"));
         assert_eq!(layout.base().manifest(), Path::new("/state/runs/abc/base/manifest"));

@@ -13,6 +13,7 @@
 mod terms;
 
 mod base;
+mod directory;
 mod error;
 mod layout;
 mod owner;
@@ -37,6 +38,7 @@ mod find_command;
 mod tools;
 
 pub use base::{Base, Rules};
+pub use directory::Bound;
 pub use error::WorkspaceError;
 pub use find_command::{CommandMissing, find_command};
 pub use home::make_home;

@@ -135,21 +135,21 @@ mod tests {
         assert_eq!(
             nesting("/home/alice/src/app", "/home/alice"),
             [
-                ("/run/home /home/alice".to_owned(), ReadWrite),
-                ("/run/workspace /home/alice/src/app".to_owned(), ReadWrite),
+                ("/run/writable/home /home/alice".to_owned(), ReadWrite),
+                ("/run/writable/workspace /home/alice/src/app".to_owned(), ReadWrite),
             ]
         );
         assert_eq!(
             nesting("/tmp/x/app", "/home/alice"),
             [
-                ("/run/home /home/alice".to_owned(), ReadWrite),
-                ("/run/workspace /tmp/x/app".to_owned(), ReadWrite),
+                ("/run/writable/home /home/alice".to_owned(), ReadWrite),
+                ("/run/writable/workspace /tmp/x/app".to_owned(), ReadWrite),
             ]
         );
         for root in ["/home/alice", "/home"] {
             let expected = [
-                ("/run/home /handoff-home".to_owned(), ReadOnly),
-                (format!("/run/workspace {root}"), ReadWrite),
+                ("/run/writable/home /handoff-home".to_owned(), ReadOnly),
+                (format!("/run/writable/workspace {root}"), ReadWrite),
             ];
             let mut found = nesting(root, "/home/alice");
             found.sort_by_key(|(text, _)| text.clone());

@@ -9,10 +9,10 @@ use handoff_sandbox::{
 };
 
 use super::View;
+use super::directory::Bound;
 use super::layout::Layout;
 use super::originals;
 use super::owner::Owner;
-use super::remove::remove;
 use super::trees::Tree;
 
 /// The host uid of the trial run: nobody's.
@@ -82,7 +82,7 @@ fn overlay(state: &Path) -> anyhow::Result<()> {
     let place = top.path().canonicalize()?;
     let tried = run(&place);
     // The kernel's own directory in it has no permissions.
-    remove(&place.join("run"))?;
+    Layout::new(place.join("run")).remove()?;
     tried
 }
 
@@ -91,7 +91,8 @@ fn run(place: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(tree.join("below"))?;
     fs::write(tree.join("below/file"), "first\n")?;
     let layout = Layout::new(place.join("run"));
-    layout.create()?;
+    // As runs have it where they share trees.
+    layout.create(Bound::Quota)?;
     let lowers = vec![tree];
     let owner = std::num::NonZeroU32::new(HOST_UID).map_or(Owner::Daemon, Owner::Own);
     View::fresh(&layout, Tree { lowers: lowers.clone() }, owner)?;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use handoff_daemon::harvest::{self, Collection, HarvestError, HarvestOutcome, IngestLimits};
 use handoff_daemon::store::{BlobError, BlobStore, BlobWriter, StoreError, Usage, UserName};
-use handoff_daemon::workspace::{self, Layout, Owner, Snapshot, materialise, write_base};
+use handoff_daemon::workspace::{self, Bound, Layout, Owner, Snapshot, materialise, write_base};
 use handoff_proto::chunk::{Chunk, ChunkId, chunk_reader};
 use handoff_proto::manifest::{
     Entry, Head, Kind, ObjectFormat, Oid, Operation, RefName, Repository, RepositoryState,
@@ -130,7 +130,7 @@ impl World {
 
     fn at(top: tempfile::TempDir) -> Self {
         let layout = Layout::new(top.path().join("run"));
-        layout.create().expect("layout");
+        layout.create(Bound::Watch).expect("layout");
         fs::create_dir(top.path().join("laptop")).expect("laptop");
         let user = UserName::parse("ada").expect("user");
         Self { top, blobs: Memory::default(), user, layout }

@@ -105,6 +105,7 @@ impl Scene {
             output_limit_bytes: 1 << 30,
             kill_grace_ms: 300,
             disk: None,
+            writable: None,
         }
     }
 

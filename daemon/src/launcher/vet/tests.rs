@@ -27,7 +27,7 @@ fn job() -> Job {
         account: Account { uid: 1000, gid: 1000, user: "alice".into(), home: "/home/alice".into() },
         host_uid: None,
         hostname: "handoff".into(),
-        mounts: vec![mount(in_run("home"), Access::ReadWrite)],
+        mounts: vec![mount(in_run("writable/home"), Access::ReadWrite)],
         overlays: Vec::new(),
         network: Network::None,
         limits: workspace::limits(&Config::default()),
@@ -42,6 +42,7 @@ fn job() -> Job {
         kill_grace_ms: 1000,
         egress: None,
         disk: Some(disk()),
+        writable: Some(in_run("writable")),
     }
 }
 
@@ -80,9 +81,9 @@ fn refused_spec(part: &str, change: impl FnOnce(&mut Spec)) {
 #[test]
 fn what_is_the_daemons_becomes_the_runs_and_nobody_elses() {
     let mounts = vec![
-        mount(in_run("home"), Access::ReadWrite),
-        mount(in_run("workspace"), Access::ReadWrite),
-        mount(in_run("workspace"), Access::ReadOnly),
+        mount(in_run("writable/home"), Access::ReadWrite),
+        mount(in_run("writable/workspace"), Access::ReadWrite),
+        mount(in_run("writable/workspace"), Access::ReadOnly),
         mount(in_run("base"), Access::ReadOnly),
         mount(in_run("rules"), Access::ReadOnly),
         mount("/state/caches/0123", Access::ReadWrite),
@@ -110,17 +111,22 @@ fn nothing_else_of_the_host_is_shown() {
         "/state/caches/a/b".into(),
         "/state/caches/../runs".into(),
         Path::new("/state/runs").join(run().as_str()),
-        Path::new("/state/runs").join(other.as_str()).join("home"),
+        Path::new("/state/runs").join(other.as_str()).join("writable/home"),
         in_run("jobs"),
-        in_run("home/../jobs"),
-        in_run("home/inner"),
-        in_run("changes"),
+        in_run("writable/home/../jobs"),
+        in_run("writable/home/inner"),
+        in_run("writable/changes"),
     ] {
         for access in [Access::ReadOnly, Access::ReadWrite] {
             refused_spec("may not be shown", |spec| {
                 spec.mounts.push(mount(&source, access));
             });
         }
+    }
+    vet_by(&Config::default(), |job| job.writable = None).expect("watched alone");
+    let others = Path::new("/state/runs").join(other.as_str()).join("writable");
+    for bounded in ["/".into(), "/state".into(), in_run(""), in_run("writable/home"), others] {
+        refused("directory to write in", |job| job.writable = Some(bounded));
     }
     for name in ["base", "rules"] {
         refused_spec("for writing", |spec| {
@@ -131,7 +137,7 @@ fn nothing_else_of_the_host_is_shown() {
     let root = HostUser { uid: 0, gid: 0 };
     for access in [Access::ReadOnlyAsOwner, Access::ReadOnlyOf(root), Access::ReadWriteOf(root)] {
         refused_spec("may not be shown", |spec| {
-            spec.mounts.push(mount(in_run("home"), access));
+            spec.mounts.push(mount(in_run("writable/home"), access));
         });
     }
 }
@@ -220,8 +226,8 @@ fn every_step_is_looked_at() {
 fn trees_that_are_shared_and_layers_that_are_left_out_are_refused() {
     refused_spec("trees", |spec| {
         spec.overlays.push(Overlay {
-            lowers: vec![in_run("workspace")],
-            changes: in_run("changes"),
+            lowers: vec![in_run("writable/workspace")],
+            changes: in_run("writable/changes"),
             target: "/x".into(),
             access: Access::ReadWrite,
         });

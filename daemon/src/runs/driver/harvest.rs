@@ -19,7 +19,7 @@ use crate::{
         StartError, Step,
         output::{Position, Reader, Stream},
     },
-    workspace::{self, JobKind, Owner, PolicyInput, Terms, View, WorkspaceError},
+    workspace::{self, JobKind, Owner, PolicyError, PolicyInput, Terms, View, WorkspaceError},
 };
 
 /// How often a harvest whose supervisor vanished is tried: once more than can be bad luck.
@@ -126,8 +126,8 @@ impl Driver {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
         let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
         let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from).map_err(chain)?;
-        let spec = self.shared.tracker.spawn_blocking(move || {
-            harvest::job_spec(&PolicyInput {
+        let described = self.shared.tracker.spawn_blocking(move || {
+            let spec = harvest::job_spec(&PolicyInput {
                 config: &shared.settings.config,
                 state: &shared.settings.state,
                 tools: &shared.settings.tools,
@@ -138,9 +138,10 @@ impl Driver {
                 view: &view,
                 owner: Owner::of(&run),
                 egress: None,
-            })
+            })?;
+            Ok::<_, PolicyError>((spec, workspace::real_layout(&layout)?.writable()))
         });
-        let spec = spec.await.map_err(chain)?.map_err(chain)?;
+        let (spec, writable) = described.await.map_err(chain)?.map_err(chain)?;
         let limits = &self.shared.settings.config.runs;
         Ok(Job {
             steps: vec![Step { name: "harvest".to_owned(), spec }],
@@ -151,6 +152,8 @@ impl Driver {
             kill_grace_ms: KILL_GRACE_MS,
             // It can write to memory only.
             disk: None,
+            // Full, it could not be removed, and its supervisor may have gone without a last act.
+            writable: Some(writable),
         })
     }
 

@@ -13,7 +13,7 @@ use crate::{
     runs::{Request, RoomError, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Remains, StartError, Step},
-    workspace::{self, JobKind, Layout, Owner, PolicyInput, Purpose, Terms, WorkspaceError},
+    workspace::{self, Bound, JobKind, Layout, Owner, PolicyInput, Purpose, Terms, WorkspaceError},
 };
 
 /// The run could not be prepared; it is refused with this step.
@@ -98,7 +98,9 @@ fn prepare(
     let owner = Owner::of(run);
     shared.check_room(0)?;
     let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from)?;
-    layout.create()?;
+    let starts_as_root =
+        rustix::process::geteuid().is_root() || settings.config.isolation.launcher.is_some();
+    layout.create(if starts_as_root { Bound::Quota } else { Bound::Watch })?;
     let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(&terms, layout, owner)?;
     let egress = egress(shared, run, &terms);
@@ -136,6 +138,7 @@ fn prepare(
             settings.config.runs.disk_bytes,
             settings.config.store.reserve_bytes,
         )),
+        writable: Some(workspace::real_layout(layout)?.writable()),
     })
 }
 

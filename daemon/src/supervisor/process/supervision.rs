@@ -3,18 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-use handoff_sandbox::{Ended as SandboxEnded, Next, Report, Signal, SpawnError};
+use handoff_sandbox::{
+    Access, Ended as SandboxEnded, LayerName, Next, Refusal, Report, Signal, SpawnError, Spec,
+    Step as SandboxStep,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::complain;
-use super::disk::DiskWatch;
+use super::disk::{DiskWatch, lift};
 use super::ending::{Act, Ending};
 use super::front::Front;
 use super::live_step::LiveStep;
 use super::start_up::Hold;
 use super::verdict::{Close, of_command, of_setup};
 use crate::egress::{Gateway, Policy};
+use crate::supervisor::disk_limits::Breach;
 use crate::supervisor::job::{Ended, Job, JobExit, Step};
 use crate::supervisor::message::{Phase, ToSupervisor};
 
@@ -29,6 +33,7 @@ pub(super) fn run(hold: Hold) {
         oom_kills: None,
     };
     let ended = supervision.watch_and_run(&job);
+    supervision.lift(&job);
     let Supervision { front, oom_kills, .. } = supervision;
     let (output, egress) = (front.output(), front.egress());
     front.close(JobExit { ended, output, oom_kills, egress }, lock);
@@ -55,7 +60,8 @@ enum Role {
 
 impl Supervision {
     fn watch_and_run(&mut self, job: &Job) -> Ended {
-        match DiskWatch::start(job) {
+        let watching = DiskWatch::start(job, self.front.rights().uid());
+        match watching {
             Ok(disk) => self.disk = disk,
             Err(error) => {
                 let detail = format!("watch the disk: {error}");
@@ -63,6 +69,14 @@ impl Supervision {
             }
         }
         self.run_steps(job)
+    }
+
+    /// Lets its directory be emptied: nothing of the job is left that could fill it.
+    fn lift(&self, job: &Job) {
+        let Some(writable) = &job.writable else { return };
+        if let Err(error) = lift(writable, self.front.rights().uid()) {
+            complain("take the bound of the disk away", &error);
+        }
     }
 
     fn run_steps(&mut self, job: &Job) -> Ended {
@@ -75,14 +89,18 @@ impl Supervision {
         for step in setup {
             let mut ending = Ending::new(setup_deadline, job.kill_grace());
             let close = self.run_step(step, Role::Setup, &mut ending);
-            if let Some(ended) = of_setup(&step.name, ending.cause(), close) {
+            if let Some(ended) = of_setup(&step.name, ending.cause(), close, self.reached()) {
                 return ended;
             }
         }
         let mut ending = Ending::new(after(job.time_limit()), job.kill_grace());
         let close = self.run_step(command, Role::Command, &mut ending);
         let limit_seconds = job.time_limit_seconds.unwrap_or_default();
-        of_command(ending.cause(), limit_seconds, close, self.oom_kills)
+        of_command(ending.cause(), limit_seconds, close, self.oom_kills, self.reached())
+    }
+
+    fn reached(&self) -> Option<Breach> {
+        self.disk.as_ref().and_then(DiskWatch::reached)
     }
 
     /// Runs one step until nothing of it is left.
@@ -91,7 +109,11 @@ impl Supervision {
         if !self.await_disk(ending) {
             return Close::Ended(SandboxEnded::WithoutReport);
         }
-        let mut live = match LiveStep::start(&step.spec) {
+        let spec = match self.settle_disk(&step.spec) {
+            Ok(spec) => spec,
+            Err(refusal) => return Close::Ended(SandboxEnded::Refused(refusal)),
+        };
+        let mut live = match LiveStep::start(&spec) {
             Ok(live) => live,
             Err(SpawnError::Refused(refusal)) => {
                 return Close::Ended(SandboxEnded::Refused(refusal));
@@ -128,6 +150,30 @@ impl Supervision {
         let notices = live.finish(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
         notices.into_iter().for_each(|notice| self.front.hear(notice));
         close
+    }
+
+    /// Settles what a policy requires of the disk, which the sandbox alone knows nothing of, and
+    /// returns the rest of it.
+    fn settle_disk(&self, spec: &Spec) -> Result<Spec, Refusal> {
+        let mut rest = spec.clone();
+        rest.require.retain(|layer| *layer != LayerName::Disk);
+        let mut places = spec.mounts.iter().map(|mount| mount.access);
+        let mut trees = spec.overlays.iter().map(|overlay| overlay.access);
+        let why = match &self.disk {
+            _ if rest.require.len() == spec.require.len() => None,
+            Some(disk) => disk.without_quota().map(ToString::to_string),
+            None if places.any(Access::is_writable) || trees.any(Access::is_writable) => {
+                Some("nothing bounds it".to_owned())
+            }
+            // What only reads cannot fill a disk.
+            None => None,
+        };
+        let refuse = |why: String| Refusal {
+            step: SandboxStep::Required,
+            detail: format!("{} is not in force: {why}", LayerName::Disk),
+            errno: None,
+        };
+        why.map_or(Ok(rest), |why| Err(refuse(why)))
     }
 
     /// Waits until it is known what is on the disk before the first step. Tells whether the step may

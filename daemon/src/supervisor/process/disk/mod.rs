@@ -1,9 +1,11 @@
 //! Watching what a job writes to the host's disk, from a thread of its own: a walk through a million
 //! files takes seconds, in which the supervisor has to read output and end what is to end. The
-//! thread starts no process and touches nothing; it only tells.
+//! thread starts no process and touches nothing; it only tells. Before the first step, it sets the
+//! limit of the job's quota group, if that can have one, by what it has found there.
 
 mod measure;
 mod pace;
+mod quota;
 mod unlinked;
 
 use std::io;
@@ -20,9 +22,12 @@ use rustix::fs::statvfs;
 use rustix::time::{ClockId, clock_gettime};
 
 use self::measure::{Measured, measure};
+use self::quota::Quota;
+pub(super) use self::quota::lift;
 use self::unlinked::unlinked;
 use super::complain;
 use crate::supervisor::disk_limits::{Breach, DiskLimits};
+use crate::supervisor::disk_quota::NoQuota;
 use crate::supervisor::job::Job;
 
 /// How often the room on the disk is looked at, which costs nothing.
@@ -32,6 +37,8 @@ const TICK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct DiskWatch {
     limits: DiskLimits,
+    /// It may write elsewhere than in its own directory, too.
+    others: bool,
     shared: Arc<Shared>,
     thread: Thread,
 }
@@ -44,26 +51,33 @@ struct Shared {
     /// It is known what was there before the job.
     ready: AtomicBool,
     breach: OnceLock<Breach>,
+    /// What holds the job hard; set before `ready`.
+    quota: OnceLock<Result<Quota, NoQuota>>,
+    /// The job has used up what its quota group gives it, at least once.
+    reached: AtomicBool,
     /// The process that holds the jail; 0 while there is none.
     top: AtomicU32,
     ended: AtomicBool,
 }
 
 impl DiskWatch {
-    /// Starts to watch a job that has limits, before its first step.
-    pub(super) fn start(job: &Job) -> io::Result<Option<Self>> {
+    /// Starts to watch a job that has limits, before its first step. `owner` is the daemon's user.
+    pub(super) fn start(job: &Job, owner: u32) -> io::Result<Option<Self>> {
         let Some(limits) = job.disk else { return Ok(None) };
-        let roots = roots(job);
+        let (roots, writable) = (roots(job), job.writable.clone());
         let shared = Arc::new(Shared {
             news: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             ready: AtomicBool::new(false),
             breach: OnceLock::new(),
+            quota: OnceLock::new(),
+            reached: AtomicBool::new(false),
             top: AtomicU32::new(0),
             ended: AtomicBool::new(false),
         });
-        let watch = Watch { limits, roots, shared: Arc::clone(&shared) };
+        let others = roots.iter().any(|root| Some(root) != writable.as_ref());
+        let watch = Watch { limits, roots, writable, owner, shared: Arc::clone(&shared) };
         let spawned = thread::Builder::new().name("disk".into()).spawn(move || watch.run())?;
-        Ok(Some(Self { limits, shared, thread: spawned.thread().clone() }))
+        Ok(Some(Self { limits, others, shared, thread: spawned.thread().clone() }))
     }
 
     /// Readable once the watch is ready, and again when there is a breach.
@@ -91,11 +105,30 @@ impl DiskWatch {
         self.shared.top.store(pid.unwrap_or_default(), Ordering::Release);
     }
 
-    /// Says in an account of what holds a run in that it is watched.
+    /// Why the job is not held hard; known once the watch is ready.
+    pub(super) fn without_quota(&self) -> Option<&NoQuota> {
+        match self.shared.quota.get() {
+            Some(Ok(_)) if self.others => Some(&NoQuota::Caches),
+            Some(Ok(_)) => None,
+            Some(Err(why)) => Some(why),
+            None => Some(&NoQuota::NoSubvolume),
+        }
+    }
+
+    /// Tells whether a write of the job's failed because of its quota group, or would have: the
+    /// limit that it reached. Where it goes on after it has made room, this stays.
+    pub(super) fn reached(&self) -> Option<Breach> {
+        let quota = self.shared.quota.get().and_then(|quota| quota.as_ref().ok());
+        let reached =
+            self.shared.reached.load(Ordering::Acquire) || quota.is_some_and(Quota::is_reached);
+        reached.then_some(Breach::Bytes(self.limits.bytes))
+    }
+
+    /// Says in an account of what holds a run in how its disk use is bounded.
     pub(super) fn account(&self, mut isolation: Isolation) -> Isolation {
         let is_disk = |name| name == LayerName::Disk;
         if let Some(layer) = isolation.layers.iter_mut().find(|layer| is_disk(layer.name)) {
-            *layer = self.limits.layer();
+            *layer = self.limits.layer(self.without_quota());
         }
         isolation
     }
@@ -118,6 +151,8 @@ impl Drop for DiskWatch {
 struct Watch {
     limits: DiskLimits,
     roots: Vec<PathBuf>,
+    writable: Option<PathBuf>,
+    owner: u32,
     shared: Arc<Shared>,
 }
 
@@ -127,7 +162,7 @@ type Room = Vec<(u64, u64)>;
 impl Watch {
     fn run(self) {
         let (mut room, started) = (self.room(), processor_time());
-        let before = self.measure();
+        let before = self.measure_and_bound();
         let mut cost = processor_time().saturating_sub(started);
         let (mut grown, mut ended_at) = (Measured::default(), Instant::now());
         self.shared.ready.store(true, Ordering::Release);
@@ -137,6 +172,7 @@ impl Watch {
             if self.shared.ended.load(Ordering::Acquire) {
                 return;
             }
+            self.look_at_quota();
             let now = self.room();
             let is_short = now.iter().any(|(bytes, _)| *bytes < self.limits.reserve_bytes);
             let hurry = is_short || self.is_lost(&room, &now, grown);
@@ -154,6 +190,38 @@ impl Watch {
                 self.tell();
                 return;
             }
+        }
+    }
+
+    /// Measures what is there before the first step, and bounds what comes on top.
+    fn measure_and_bound(&self) -> Measured {
+        let is_own = |root: &&PathBuf| Some(*root) == self.writable.as_ref();
+        let (own, others): (Vec<_>, Vec<_>) = self.roots.iter().partition(is_own);
+        let [own, others] = [own, others].map(|roots| {
+            let roots: Vec<PathBuf> = roots.into_iter().cloned().collect();
+            measure(&roots, &self.shared.ended)
+        });
+        let quota = match &self.writable {
+            Some(writable) => Quota::set(writable, self.owner, own, self.limits.bytes),
+            None => Err(NoQuota::NoSubvolume),
+        };
+        // Set once only, before anybody looks.
+        let _first = self.shared.quota.set(quota);
+        Measured {
+            bytes: own.bytes + others.bytes,
+            files: own.files + others.files,
+            closed: own.closed + others.closed,
+            too_deep: own.too_deep || others.too_deep,
+        }
+    }
+
+    /// Notes when the quota group is full: later there may be room again.
+    fn look_at_quota(&self) {
+        if !self.shared.reached.load(Ordering::Relaxed)
+            && let Some(Ok(quota)) = self.shared.quota.get()
+            && quota.is_reached()
+        {
+            self.shared.reached.store(true, Ordering::Release);
         }
     }
 
@@ -197,11 +265,21 @@ impl Watch {
         // What is in a closed directory is not known, and may be what fills the disk.
         let has_grown = grown.bytes > 0 || grown.files > 0 || grown.closed > 0;
         match grown {
-            Measured { bytes: found, .. } if found > bytes => Some(Breach::Bytes(bytes)),
+            Measured { bytes: found, .. } if found > bytes.saturating_add(self.spare_bytes()) => {
+                Some(Breach::Bytes(bytes))
+            }
             Measured { files: found, .. } if found > files => Some(Breach::Files(files)),
             Measured { too_deep: true, .. } => Some(Breach::Depth),
             _ if is_short && has_grown => Some(Breach::Reserve(reserve_bytes)),
             _ => None,
+        }
+    }
+
+    /// What the kernel lets the job write beyond its limit, which is no reason to kill it.
+    fn spare_bytes(&self) -> u64 {
+        match self.shared.quota.get() {
+            Some(Ok(quota)) => quota.spare_bytes,
+            Some(Err(_)) | None => 0,
         }
     }
 
@@ -221,7 +299,8 @@ fn growth(before: Measured, now: Measured) -> Measured {
     }
 }
 
-/// Everything of the host's that the job may write to, none of it within another.
+/// Everything of the host's that the job may write to, none of it within another; of its own
+/// directory, all.
 fn roots(job: &Job) -> Vec<PathBuf> {
     let specs = || job.steps.iter().map(|step| &step.spec);
     let mounts = specs().flat_map(|spec| &spec.mounts).map(|mount| (mount.access, &mount.source));
@@ -231,6 +310,7 @@ fn roots(job: &Job) -> Vec<PathBuf> {
         .chain(changes)
         .filter(|(access, _)| access.is_writable())
         .map(|(_, root)| root.clone())
+        .chain(job.writable.clone())
         .collect();
     // What contains another comes right before it.
     roots.sort();

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use crate::handover::Descriptors;
-use crate::{init, stage0};
+use crate::{init, stage0, subordinate};
 
 /// The argument that makes the executable stage-0.
 pub(crate) const STAGE0: &str = "sandbox-stage0";
@@ -15,15 +15,19 @@ pub(crate) const INIT: &str = "sandbox-init";
 /// The argument that makes the executable hold a user namespace for stage-0.
 pub(crate) const MAPPING: &str = "sandbox-mapping";
 
-/// The argument that makes the executable have the ids of stage-0's user namespace mapped.
+/// The argument that makes the executable have the ids of its parent's user namespace mapped.
 pub(crate) const SUBORDINATE: &str = "sandbox-subordinate";
+
+/// The argument that makes the executable give files to a run.
+pub(crate) const OWNERSHIP: &str = "sandbox-ownership";
 
 /// The exit code of a stage that refused; the reason went over the channel.
 pub(crate) const REFUSED: u8 = 125;
 
 /// Runs a hidden subcommand if the arguments name one.
 ///
-/// Every executable that calls [`spawn`](crate::spawn) or [`probe`](crate::probe) calls this with
+/// Every executable that calls [`spawn`](crate::spawn), [`probe`](crate::probe) or
+/// [`give`](crate::give) calls this with
 /// `std::env::args_os()` first thing in `main`, before it starts a thread or a runtime, and
 /// returns the code if there is one.
 #[must_use]
@@ -33,9 +37,8 @@ pub fn entry(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> 
         STAGE0 => stage0::run,
         INIT => init::run,
         MAPPING => return Some(stage0::hold_mapping()),
-        SUBORDINATE => {
-            return Some(stage0::map_subordinate(&arguments.collect::<Vec<_>>()));
-        }
+        SUBORDINATE => return Some(subordinate::map(&arguments.collect::<Vec<_>>())),
+        OWNERSHIP => return Some(subordinate::change_owners(&arguments.collect::<Vec<_>>())),
         _ => return None,
     };
     let rest: Vec<OsString> = arguments.collect();

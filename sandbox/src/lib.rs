@@ -19,6 +19,9 @@
 //! [`Subvolume`]), and with [`Network::Host`] it hides nothing that listens on the host's network.
 //! What a fenced run may reach is decided by whoever serves its [`Doors`].
 //!
+//! An ordinary user's runs can have subordinate ids as their host uids; [`give`] then changes whose
+//! their files are.
+//!
 //! This crate never speaks gRPC, runs git, knows agents, starts threads or needs a runtime, and it
 //! depends on no other crate of the workspace.
 
@@ -44,6 +47,7 @@ mod handover;
 mod rlimit;
 mod seccomp;
 mod status;
+mod subordinate;
 mod subvolume;
 mod sys;
 
@@ -58,4 +62,5 @@ pub use crate::running::{Ended, Next, ReportError, Running};
 pub use crate::spawn::{SpawnError, Stdio, spawn};
 pub use crate::spec::{Access, Account, HostUser, Limits, Mount, Network, Overlay, Spec};
 pub use crate::stage0::INIT_PATH;
+pub use crate::subordinate::{Given, SubordinateIds, enter_beside, give};
 pub use crate::subvolume::{Quotas, Subvolume};

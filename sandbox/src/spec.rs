@@ -117,7 +117,9 @@ pub enum Access {
     #[default]
     ReadOnly,
     /// The same, and what belongs to the caller's user appears as the run's own. Where a run has a
-    /// uid of its own, it could not read the private files of, say, the user's toolchains.
+    /// uid of its own, it could not read the private files of, say, the user's toolchains. A caller
+    /// that is not root cannot map owners: a run that is one of its subordinate ids sees those that
+    /// there are.
     ReadOnlyAsOwner,
     /// Everything that the file permissions allow.
     ReadWrite,

@@ -19,7 +19,6 @@ mod plan;
 mod point;
 mod source;
 mod stage;
-mod subordinate;
 mod system;
 
 use std::convert::Infallible;
@@ -36,7 +35,6 @@ use crate::seccomp;
 pub use self::executable::PATH as INIT_PATH;
 pub(crate) use self::mapping::run as hold_mapping;
 pub(crate) use self::plan::writable;
-pub(crate) use self::subordinate::run as map_subordinate;
 
 /// Runs stage-0; returns only if it refuses.
 pub(crate) fn run(descriptors: Descriptors) -> ExitCode {
@@ -72,7 +70,7 @@ fn enter(mut descriptors: Descriptors) -> Result<Infallible, Refusal> {
     let (sources, layers) = source::open(spec, run)?;
     let (executable, system, etc) = (executable::open()?, system::open()?, etc::open(spec)?);
     let shown = Shown { sources, layers, executable, system, etc };
-    stage::compose(spec, run.here, shown)?;
+    stage::compose(spec, run.host, shown)?;
 
     let filters = seccomp::programs()?;
     let arguments = arguments::compose(spec, &filters);

@@ -12,6 +12,7 @@ pub mod remote;
 pub mod repository;
 pub mod service;
 pub mod ssh;
+pub mod subids;
 pub mod terminal;
 pub mod web;
 pub mod wire;

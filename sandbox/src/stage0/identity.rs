@@ -6,18 +6,16 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::subordinate;
 use crate::isolation::{Layer, LayerName, LayerState};
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::status::Status;
+use crate::subordinate;
 
 /// Who the run is, and how stage-0 gets there. Its gid has the same number throughout.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// The uid on the host.
+    /// The uid on the host, which has the same number in the namespaces of stage-0.
     pub(super) host: u32,
-    /// The same, as stage-0 calls it once it is in its namespaces.
-    pub(super) here: u32,
     pub(super) change: Change,
 }
 
@@ -35,16 +33,16 @@ pub(super) enum Change {
 impl Run {
     pub(super) const fn new(host: u32, caller: u32) -> Self {
         match caller {
-            0 => Self { host, here: host, change: Change::FromRoot },
-            _ if caller == host => Self { host, here: host, change: Change::Nothing },
-            _ => Self { host, here: subordinate::RUN, change: Change::ToSubordinate },
+            0 => Self { host, change: Change::FromRoot },
+            _ if caller == host => Self { host, change: Change::Nothing },
+            _ => Self { host, change: Change::ToSubordinate },
         }
     }
 
     /// Takes over the command's streams, where the caller could not give them away.
     pub(super) fn take_streams(self, streams: [&OwnedFd; 3]) -> Result<(), Refusal> {
         match self.change {
-            Change::ToSubordinate => subordinate::give(streams),
+            Change::ToSubordinate => subordinate::give_streams(streams, self.host),
             Change::FromRoot | Change::Nothing => Ok(()),
         }
     }
@@ -54,14 +52,14 @@ impl Run {
 pub(super) fn assume(run: Run) -> Result<Layer, Refusal> {
     let changes = run.change != Change::Nothing;
     if changes {
-        let (uid, gid) = (Uid::from_raw(run.here), Gid::from_raw(run.here));
+        let (uid, gid) = (Uid::from_raw(run.host), Gid::from_raw(run.host));
         // The order matters: groups cannot be given up after the uid.
         set_thread_groups(&[]).refuse(Step::Identity, "give up groups")?;
         set_thread_res_gid(gid, gid, gid).refuse(Step::Identity, "become the run's group")?;
         set_thread_res_uid(uid, uid, uid).refuse(Step::Identity, "become the run's user")?;
     }
     let status = Status::read().refuse(Step::Identity, "read our own status")?;
-    check(&status, run.here, changes)?;
+    check(&status, run.host, changes)?;
     let (state, detail) = if changes {
         (LayerState::InForce, format!("per-run uid {}", run.host))
     } else {

@@ -8,10 +8,10 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::UnshareFlags;
 
 use super::identity::{Change, Run};
-use super::subordinate::Mapper;
 use crate::handover::Namespace;
 use crate::report::{Refusal, Refuse as _, Step};
 use crate::spec::Network;
+use crate::subordinate::{FIX, Mapper, SubordinateIds};
 use crate::sys;
 
 /// Every kind that init compares with its own.
@@ -35,14 +35,29 @@ pub(super) fn enter(network: Network, run: Run) -> Result<(), Refusal> {
     if rustix::process::geteuid().is_root() {
         sys::unshare(wanted).refuse(Step::Namespaces, "enter new namespaces as root")?;
     } else if run.change == Change::ToSubordinate {
-        let mapper = Mapper::start(run.host)?;
+        let explain = |refusal| with_fix(refusal, run.host);
+        let mapper = Mapper::start(&ids_with(run.host).map_err(explain)?).map_err(explain)?;
         unshare_as_user(wanted)?;
-        mapper.map()?;
+        mapper.map().map_err(explain)?;
     } else {
         enter_as_user(wanted)?;
     }
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .refuse(Step::Namespaces, "cut mounts off from the host")
+}
+
+/// The caller's subordinate ids, if this is one of them.
+fn ids_with(host_uid: u32) -> Result<SubordinateIds, Refusal> {
+    let ids = SubordinateIds::configured()?;
+    if ids.contains(host_uid) {
+        return Ok(ids);
+    }
+    Err(Refusal::new(Step::Identity, "it is no subordinate id of the user"))
+}
+
+fn with_fix(refusal: Refusal, host_uid: u32) -> Refusal {
+    let detail = format!("give the run the host uid {host_uid}: {}; to do: {FIX}", refusal.detail);
+    Refusal { detail, ..refusal }
 }
 
 fn enter_as_user(wanted: UnshareFlags) -> Result<(), Refusal> {

@@ -100,7 +100,7 @@ fn open_one(mount: &Mount, mappings: &mut Mappings) -> Result<Source, Refusal> {
         Access::ReadOnlyAsOwner => match map(HostUser::ROOT)? {
             // A file system that cannot do it shows the owners as they are: less can be read.
             Some(Err(error)) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            // Without a uid of its own the run is the owner.
+            // Without a uid of its own the run is the owner; an ordinary user's sees what others may.
             mapped => mapped
                 .unwrap_or(Ok(()))
                 .refuse(Step::Source, format_args!("map the owners in {named}"))?,

@@ -1,12 +1,14 @@
 //! Runs one command in a jail with the streams that it was given, for the escape attempts.
 //!
-//! Usage: `jail --probe`, which writes what this machine can do to standard output as JSON, or
+//! Usage: `jail --probe`, which writes what this machine can do to standard output as JSON,
+//! `jail --give UID DIRECTORY...`, which gives files to a run and writes how that went, or
 //! `jail SPEC REPORT [--until-eof]`. SPEC is a policy as JSON; REPORT is written at the end:
 //! one JSON object with `isolation`, `ended` and `oom_kills`. With `--until-eof` the command's
 //! standard input is empty, and the run is killed when ours ends.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -28,9 +30,10 @@ fn main() -> Result<ExitCode> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (spec, report, until_eof) = match arguments[..] {
         ["--probe"] => return probe(),
+        ["--give", uid, ref directories @ ..] => return give(uid.parse()?, directories),
         [spec, report] => (spec, report, false),
         [spec, report, "--until-eof"] => (spec, report, true),
-        _ => bail!("usage: jail --probe | SPEC REPORT [--until-eof]"),
+        _ => bail!("usage: jail --probe | --give UID DIRECTORY... | SPEC REPORT [--until-eof]"),
     };
     let spec: Spec = serde_json::from_slice(&fs::read(spec).context("read the policy")?)?;
     let (isolation, ended, oom_kills) = run(&spec, until_eof)?;
@@ -51,6 +54,12 @@ fn main() -> Result<ExitCode> {
 
 fn probe() -> Result<ExitCode> {
     serde_json::to_writer(std::io::stdout(), &handoff_sandbox::probe())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn give(uid: u32, directories: &[&str]) -> Result<ExitCode> {
+    let directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
+    serde_json::to_writer(std::io::stdout(), &handoff_sandbox::give(&directories, uid))?;
     Ok(ExitCode::SUCCESS)
 }
 

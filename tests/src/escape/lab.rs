@@ -7,18 +7,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use handoff_sandbox::Layer;
+use handoff_sandbox::{Given, Layer, Refusal};
 use tempfile::TempDir;
 
 use super::{Caller, Outcome, RUN, SUBORDINATE, USER};
-
-/// Becomes the user of the second argument, with the accounts, the subordinate ids and, if there is
-/// one, the `newuidmap` in the directory of the first one, and executes the rest.
-const WITH_IDS: &str = "cd \"$1\" && for f in passwd subuid subgid; do \
-    /usr/bin/mount --bind $f /etc/$f || exit 1; done; if [ -e newuidmap ]; then \
-    /usr/bin/mount --bind newuidmap /usr/bin/newuidmap || exit 1; fi; \
-    cd / && u=$2 && shift 2 && \
-    exec /usr/bin/setpriv --reuid=$u --regid=$u --clear-groups -- \"$@\"";
+use crate::subids;
 
 /// A directory of the host, reachable for everybody, with a copy of the jail program in it.
 #[derive(Debug)]
@@ -124,11 +117,28 @@ impl Lab {
         Outcome::of(outside.output().expect("run the control"), None)
     }
 
+    /// Gives what is in these directories to a uid, as the caller.
+    ///
+    /// # Errors
+    ///
+    /// As the sandbox does.
+    pub fn give(&self, uid: u32, directories: &[&Path]) -> Result<Given, Refusal> {
+        let uid = uid.to_string();
+        let words: Vec<OsString> = [self.program().as_os_str(), "--give".as_ref(), uid.as_ref()]
+            .into_iter()
+            .chain(directories.iter().map(|directory| directory.as_os_str()))
+            .map(ToOwned::to_owned)
+            .collect();
+        let output = self.command_of_caller(&words).output().expect("run the jail program");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("an answer")
+    }
+
     /// Asks for what this machine can do, as the caller, with one variable set.
     pub fn probe(&self, variable: (&str, &str)) -> Vec<Layer> {
-        let mut program = Command::new(self.program());
-        program.arg("--probe").env_clear().env(variable.0, variable.1);
-        self.become_caller(&mut program);
+        let mut program =
+            self.command_of_caller(&[self.program().into_os_string(), "--probe".into()]);
+        program.env_clear().env(variable.0, variable.1);
         let output = program.output().expect("run the jail program");
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).expect("layers")
@@ -156,16 +166,9 @@ impl Lab {
             self.become_caller(&mut command);
             return command;
         }
-        // The machine's own files stay as they are: another mount namespace shows others.
-        let mut accounts = fs::read_to_string("/etc/passwd").expect("read the accounts");
-        accounts.push_str(&format!("handoff-escape:x:{USER}:{USER}::/:/bin/sh\n"));
-        let ids = format!("handoff-escape:{}:16\n", SUBORDINATE - 7);
-        for (name, text) in [("passwd", &accounts), ("subuid", &ids), ("subgid", &ids)] {
-            fs::write(self.path(name), text).expect("write");
-        }
-        let mut command = Command::new("/usr/bin/unshare");
-        command.args(["--mount", "/bin/sh", "-c", WITH_IDS, "sh"]).arg(self.directory.path());
-        command.arg(USER.to_string()).args(words);
+        let ids = (SUBORDINATE - 7, 16);
+        let mut command = subids::command(self.directory.path(), USER, ids, &words[0]);
+        command.args(&words[1..]);
         command
     }
 

@@ -8,7 +8,7 @@ use handoff_sandbox::{Layer, LayerName};
 
 use crate::launcher::{self, Request};
 use crate::supervisor::{self, Answer, Starter};
-use crate::workspace::Sharing;
+use crate::workspace::{Sharing, Tools};
 
 /// What to do where no launcher answers.
 const LAUNCHER_FIX: &str = "systemctl enable --now handoffd-launcher.socket";
@@ -66,6 +66,13 @@ fn through(socket: &Path) -> Result<Vec<wire::IsolationLayer>, String> {
     let detail = format!("{} starts the supervisors", socket.display());
     let layers = layers.into_iter().map(to_wire);
     Ok(layers.chain([line("launcher", "in-force", detail)]).collect())
+}
+
+/// What is not shown to runs, as a line of the doctor's; none if that is nothing.
+#[must_use]
+pub fn tools(tools: &Tools) -> Option<wire::IsolationLayer> {
+    let left_out: Vec<String> = tools.left_out().iter().map(ToString::to_string).collect();
+    (!left_out.is_empty()).then(|| line("tools", "partial", left_out.join("; ")))
 }
 
 fn to_wire(layer: Layer) -> wire::IsolationLayer {

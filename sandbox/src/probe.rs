@@ -9,6 +9,7 @@ use crate::report::{Refusal, Report, Step};
 use crate::running::{ReportError, Running};
 use crate::spawn::{SpawnError, Stdio, spawn};
 use crate::spec::{Account, Limits, Network, Spec};
+use crate::subordinate::{self, SubordinateIds};
 
 /// The host uid of the trial run when the caller is root: nobody's.
 const HOST_UID: u32 = 65_534;
@@ -46,8 +47,19 @@ enum ProbeError {
 /// must call [`entry`](crate::entry()) first thing in its `main`.
 #[must_use]
 pub fn probe() -> Vec<Layer> {
-    let mut layers = trial().unwrap_or_else(|error| failed(&error));
+    // As a caller without such ids, which is no root, has its own uid for all runs.
+    let (host_uid, why_shared) = match SubordinateIds::find() {
+        _ if rustix::process::geteuid().is_root() => (Some(HOST_UID), None),
+        Ok(ids) => (ids.from(0).next(), None),
+        Err(refusal) => (None, Some(refusal.detail)),
+    };
+    let mut layers = trial(host_uid).unwrap_or_else(|error| failed(&error));
     for layer in &mut layers {
+        if let (LayerName::Uid, LayerState::Partial, Some(why)) =
+            (layer.name, layer.state, &why_shared)
+        {
+            layer.detail = format!("{}: {why}", layer.detail);
+        }
         if layer.state != LayerState::InForce && layer.fix.is_none() {
             layer.fix = fix(layer.name).map(Into::into);
         }
@@ -55,8 +67,8 @@ pub fn probe() -> Vec<Layer> {
     layers
 }
 
-fn trial() -> Result<Vec<Layer>, ProbeError> {
-    let mut running = spawn(&spec(), Stdio::null()?)?;
+fn trial(host_uid: Option<u32>) -> Result<Vec<Layer>, ProbeError> {
+    let mut running = spawn(&spec(host_uid), Stdio::null()?)?;
     let layers = first_report(&mut running);
     running.cleanup()?;
     layers
@@ -73,7 +85,7 @@ fn first_report(running: &mut Running) -> Result<Vec<Layer>, ProbeError> {
     }
 }
 
-fn spec() -> Spec {
+fn spec(host_uid: Option<u32>) -> Spec {
     let home = PathBuf::from("/home/probe");
     Spec {
         name: format!("probe-{}", std::process::id()),
@@ -81,7 +93,7 @@ fn spec() -> Spec {
         env: Vec::new(),
         cwd: home.clone(),
         account: Account { uid: 1000, gid: 1000, user: "probe".into(), home },
-        host_uid: rustix::process::geteuid().is_root().then_some(HOST_UID),
+        host_uid,
         hostname: "probe".into(),
         mounts: Vec::new(),
         overlays: Vec::new(),
@@ -135,7 +147,7 @@ const fn remedy(step: Step) -> Option<&'static str> {
 /// What to do about a layer that is missing although a run was possible.
 const fn fix(name: LayerName) -> Option<&'static str> {
     match name {
-        LayerName::Uid => Some("run the daemon as root, which gives every run a uid of its own"),
+        LayerName::Uid => Some(subordinate::FIX),
         LayerName::Memory | LayerName::Processes => Some(
             "run the daemon as root, with the memory and pids controllers mounted, or as a \
                  service of systemd 251 or newer with `Delegate=memory pids`",

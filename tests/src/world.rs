@@ -19,8 +19,13 @@ use rustix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::subids;
+
 /// An ordinary user that no distribution gives out.
 pub const ORDINARY_UID: u32 = 54_321;
+
+/// The subordinate ids of that user, in worlds where there are some: the first, and how many.
+pub const SUBORDINATE_IDS: (u32, u32) = (700_000, 64);
 
 /// One user's world.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub struct World {
     directory: TempDir,
     /// None is the user who runs the tests.
     uid: Option<u32>,
+    /// The user's subordinate ids, if any.
+    subordinate_ids: Option<(u32, u32)>,
     variables: Vec<(OsString, OsString)>,
 }
 
@@ -58,9 +65,22 @@ impl World {
         Self::of(rustix::process::geteuid().is_root().then_some(ORDINARY_UID))
     }
 
+    /// A world of an ordinary user who has [`SUBORDINATE_IDS`] to give to runs; needs root.
+    #[must_use]
+    pub fn with_subordinate_ids() -> Self {
+        let mut world = Self::of(Some(ORDINARY_UID));
+        world.subordinate_ids = Some(SUBORDINATE_IDS);
+        world
+    }
+
+    /// Gives the user other subordinate ids: so many from the first on.
+    pub fn set_subordinate_ids(&mut self, first: u32, count: u32) {
+        self.subordinate_ids = Some((first, count));
+    }
+
     fn of(uid: Option<u32>) -> Self {
         let directory = tempfile::Builder::new().prefix("handoff-").tempdir().expect("directory");
-        let world = Self { directory, uid, variables: Vec::new() };
+        let world = Self { directory, uid, subordinate_ids: None, variables: Vec::new() };
         // The binaries and the home must be reachable for a user that is not the tests' own.
         fs::set_permissions(world.path(), fs::Permissions::from_mode(0o755)).expect("mode");
         for name in ["home", "bin", "tmp"] {
@@ -117,9 +137,10 @@ impl World {
     /// A command of this user in a directory.
     #[must_use]
     pub fn command(&self, directory: &Path, program: &str) -> Command {
-        let mut command = match self.uid {
-            None => Command::new(program),
-            Some(uid) => {
+        let mut command = match (self.uid, self.subordinate_ids) {
+            (None, _) => Command::new(program),
+            (Some(uid), Some(ids)) => subids::command(self.path(), uid, ids, program),
+            (Some(uid), None) => {
                 let mut command = Command::new("setpriv");
                 command.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).args([
                     "--clear-groups",

@@ -106,9 +106,12 @@ fn reserved(lab: &Lab) {
 fn probed(lab: &Lab) {
     let layers = lab.probe(("NONE", ""));
     for layer in &layers {
-        let optional = matches!(layer.name, LayerName::Disk)
-            || (lab.caller() != Caller::Root
-                && matches!(layer.name, LayerName::Uid | LayerName::Memory | LayerName::Processes));
+        let optional = match layer.name {
+            LayerName::Disk => true,
+            LayerName::Uid => lab.caller() == Caller::User,
+            LayerName::Memory | LayerName::Processes => lab.caller() != Caller::Root,
+            _ => false,
+        };
         assert_eq!(layer.state == LayerState::InForce, !optional, "{layer:?}");
         assert_eq!(layer.fix.is_some(), optional, "{layer:?}");
     }

@@ -95,3 +95,8 @@ fn as_root() {
 fn as_an_ordinary_user() {
     attempt(&World::ordinary());
 }
+
+#[test]
+fn as_an_ordinary_user_with_subordinate_ids() {
+    attempt(&World::with_subordinate_ids());
+}

@@ -138,3 +138,18 @@ fn nobody_gives_what_is_not_theirs_to_give() {
     assert!(refusal.detail.contains("no subordinate ids"), "{refusal}");
     assert_eq!(owner(&top), (USER, USER));
 }
+
+#[test]
+fn the_trial_run_has_a_uid_of_its_own_where_there_are_some() {
+    let uid = |caller| {
+        let layers = lab(caller).probe(("HANDOFF_NOTHING", ""));
+        let found = layers.into_iter().find(|layer| layer.name == handoff_sandbox::LayerName::Uid);
+        found.expect("the layer")
+    };
+    let with_ids = uid(Caller::Subordinate);
+    assert_eq!(with_ids.state, handoff_sandbox::LayerState::InForce, "{with_ids:?}");
+    let without = uid(Caller::User);
+    assert_eq!(without.state, handoff_sandbox::LayerState::Partial, "{without:?}");
+    assert!(without.detail.contains("no subordinate ids"), "{without:?}");
+    assert!(without.fix.as_deref().unwrap_or_default().contains("usermod"), "{without:?}");
+}

@@ -270,3 +270,8 @@ fn runs_of_a_daemon_that_is_root_leave_nothing_once_they_are_removed() {
 fn runs_of_a_daemon_that_is_an_ordinary_user_leave_nothing_once_they_are_removed() {
     through_the_daemon(&World::ordinary());
 }
+
+#[test]
+fn runs_with_subordinate_ids_leave_nothing_once_they_are_removed() {
+    through_the_daemon(&World::with_subordinate_ids());
+}

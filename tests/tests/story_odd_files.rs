@@ -101,3 +101,8 @@ fn there_and_back_as_root() {
 fn there_and_back_as_an_ordinary_user() {
     there_and_back(&World::ordinary());
 }
+
+#[test]
+fn there_and_back_as_an_ordinary_user_with_subordinate_ids() {
+    there_and_back(&World::with_subordinate_ids());
+}

@@ -37,7 +37,7 @@ use crate::{
         runs::RunsService,
         server,
     },
-    runs::{Registry, RunSettings},
+    runs::{HostUids, Registry, RunSettings},
     store::{StoreError, durable_file, embedded::Embedded},
     workspace::{Surroundings, Tools},
 };
@@ -84,6 +84,7 @@ struct Daemon {
     store: Embedded,
     authority: Arc<Authority>,
     tools: Tools,
+    host_uids: HostUids,
 }
 
 impl Serve {
@@ -124,8 +125,16 @@ impl Daemon {
         })?;
         let authority = Authority::open(&state, SystemTime::now())
             .map_err(|error| failed(Code::Failed, &error))?;
-        let tools = tools(&config, audience)?;
-        Ok(Self { config, state, audience, report, store, authority: Arc::new(authority), tools })
+        let host_uids = HostUids::find(config.isolation.launcher.as_deref(), &state);
+        let mut tools = tools(&config, audience)?;
+        if host_uids.are_subordinate() {
+            tools = tools.without_private();
+        }
+        for left_out in tools.left_out() {
+            tracing::warn!("{left_out}");
+        }
+        let authority = Arc::new(authority);
+        Ok(Self { config, state, audience, report, store, authority, tools, host_uids })
     }
 
     async fn serve(self) -> Result<(), Problem> {
@@ -191,8 +200,8 @@ impl Daemon {
         stop: &CancellationToken,
     ) -> Result<Registry, Problem> {
         let worker = format!("handoffd-{}", std::process::id());
-        let settings =
-            RunSettings { config: self.config, state: self.state, worker, tools: self.tools };
+        let Self { config, state, tools, host_uids, .. } = self;
+        let settings = RunSettings { config, state, worker, tools, host_uids };
         Registry::recover(self.store.interfaces(), settings, tracker.clone(), stop.clone())
             .await
             .map_err(|error| failed(Code::Failed, &error))
@@ -204,17 +213,13 @@ fn tools(config: &Config, audience: Audience) -> Result<Tools, Problem> {
     let tools =
         Tools::configured(&config.tools.paths).map_err(|error| failed(Code::Usage, &error))?;
     let home = directories::BaseDirs::new();
-    let tools = match (audience, &home) {
+    Ok(match (audience, &home) {
         (Audience::LocalUser, Some(own)) => tools.with_toolchains(Surroundings {
             home: own.home_dir(),
             variable: &|name| std::env::var_os(name),
         }),
         (Audience::LocalUser | Audience::Invited, _) => tools,
-    };
-    for left_out in tools.left_out() {
-        tracing::warn!("{left_out}");
-    }
-    Ok(tools)
+    })
 }
 
 /// Says where the daemon listens: to the human, and to programs that read the state directory.

@@ -128,9 +128,10 @@ impl Admin for AdminService {
         let state = self.store.directory().to_owned();
         let launcher = self.registry.settings().config.isolation.launcher.clone();
         let found = move || doctor::found(launcher.as_deref(), &state);
-        let isolation = tokio::task::spawn_blocking(found)
+        let mut isolation = tokio::task::spawn_blocking(found)
             .await
             .map_err(|_| Status::unavailable("daemon is stopping"))?;
+        isolation.extend(doctor::tools(&self.registry.settings().tools));
         let state: PathBuf = self.store.directory().to_owned();
         Ok(Response::new(wire::DoctorReply {
             isolation,

@@ -209,6 +209,7 @@ impl wire::runs_server::Runs for RunsService {
             .await
             .map_err(|_| Status::unavailable("daemon is stopping"))?;
         isolation.extend(self.registry.sharing().map(|sharing| sharing.report()));
+        isolation.extend(crate::doctor::tools(&settings.tools));
         Ok(Response::new(wire::InfoReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             user: caller.user.as_str().to_owned(),

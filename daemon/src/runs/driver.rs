@@ -131,7 +131,8 @@ impl Driver {
         let _making = shared.making().await;
         let host_uid = match self.journal.run().host_uid {
             Some(uid) => Some(uid),
-            None => shared.free_host_uid(),
+            // A run that gets none although others have is refused when it is prepared.
+            None => shared.free_host_uid().unwrap_or(None),
         };
         let event = Event::Claimed {
             worker: shared.settings.worker.clone(),

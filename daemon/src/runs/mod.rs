@@ -20,6 +20,7 @@ mod journal;
 mod admission;
 mod collect;
 mod error;
+mod host_uids;
 mod recovery;
 mod registry;
 mod select;
@@ -29,6 +30,7 @@ mod driver;
 
 pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
 pub use error::{CreateError, RegistryError, RemoveError, RoomError, StopError};
+pub use host_uids::HostUids;
 pub use live::{Live, OutputEnd, Request};
 pub use registry::{NewRun, Registry};
 pub use select::{SelectError, Selector};

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
-    workspace::{Layout, Originals, Sharing, Snapshots, Trees},
+    workspace::{self, Layout, Originals, Owner, Sharing, Snapshots, Trees},
 };
 
 /// What a new run starts from.
@@ -209,10 +209,10 @@ impl Registry {
         if !run.is_finished() {
             return Err(RemoveError::Unfinished(run.name));
         }
-        let layout = self.layout(&run.id);
+        let (layout, owner) = (self.layout(&run.id), Owner::of(&run));
         self.0
             .tracker
-            .spawn_blocking(move || layout.remove())
+            .spawn_blocking(move || workspace::remove_run(&layout, owner))
             .await
             .map_err(|_panicked| StoreError::Closed)??;
         self.0.store.log.forget(&run.id).await?;

@@ -14,16 +14,16 @@ use handoff_proto::{
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Live, RoomError, admission::Claim};
+use super::{
+    Live, RoomError,
+    admission::Claim,
+    host_uids::{HostUids, NoneFree},
+};
 use crate::{
     config::Config,
     store::{Quotas, Store, UserName},
     workspace::{self, Layout, Originals, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
 };
-
-/// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
-/// ranges and systemd's containers (which end at 0x6FFFFFFF) use.
-const HOST_UID_FIRST: u32 = 0x7000_0000;
 
 /// Everything about this daemon that runs depend on.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct RunSettings {
     pub worker: String,
     /// Programs beside the system's.
     pub tools: workspace::Tools,
+    /// Where the uids of runs on the host come from.
+    pub host_uids: HostUids,
 }
 
 /// What all of them hold one of.
@@ -180,18 +182,15 @@ impl Shared {
         Ok(View::Overlay(self.trees.prepare(blobs, snapshots, user, run.snapshot, in_use)?))
     }
 
-    /// The lowest uid that no run on this daemon has, where the daemon is root and can give it.
-    pub(super) fn free_host_uid(&self) -> Option<NonZeroU32> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
-        }
+    /// A uid that no run on this daemon has, where it can give one.
+    pub(super) fn free_host_uid(&self) -> Result<Option<NonZeroU32>, NoneFree> {
         let used: HashSet<u32> = self
             .entries()
             .iter()
             .filter_map(|entry| entry.live.with(|run| run.host_uid))
             .map(NonZeroU32::get)
             .collect();
-        (HOST_UID_FIRST..).find(|uid| !used.contains(uid)).and_then(NonZeroU32::new)
+        self.settings.host_uids.free(&used)
     }
 
     /// Refuses what would leave less free than the operator's reserve, or comes when less is free.

@@ -37,6 +37,8 @@ pub(super) enum Breach {
     Depth,
     /// Less than so many bytes are free on the disk, and it has written there.
     Reserve(u64),
+    /// What it writes cannot be seen any more.
+    Unseen,
 }
 
 impl DiskLimits {
@@ -71,6 +73,7 @@ impl fmt::Display for Breach {
             Self::Reserve(reserve) => {
                 write!(f, "disk of the daemon is full: less than {} is free", Size(*reserve))
             }
+            Self::Unseen => f.write_str("what the run writes to the disk cannot be measured"),
         }
     }
 }

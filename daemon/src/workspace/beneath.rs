@@ -70,7 +70,7 @@ impl Beneath {
     }
 
     fn own(&self, file: &OwnedFd) -> io::Result<()> {
-        if let Some(uid) = self.owner.host_uid() {
+        if let Some(uid) = self.owner.of_new() {
             fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))?;
         }
         Ok(())

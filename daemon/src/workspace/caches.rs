@@ -1,8 +1,9 @@
 //! Directories that outlive a run: one per user, root and path.
 //!
-//! Runs have host uids of their own where the daemon is root, so a cache is given to the run that
-//! is about to use it. Two runs of the same directory at the same time share it; with a root
-//! daemon the later one owns it.
+//! Where runs have host uids of their own, a cache is given to the run that is about to use it: here
+//! where the daemon is root, else with the rest of what the run may write, see `given`. Two runs of
+//! the same directory at the same time share it; if they have uids of their own, the later one owns
+//! it.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -14,6 +15,7 @@ use handoff_sandbox::{Access, Mount};
 use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid, chownat, fchown, open, openat};
 use rustix::io::Errno;
 
+use super::given;
 use super::mounts::mount;
 use super::owner::Owner;
 use super::terms::Terms;
@@ -39,10 +41,16 @@ pub(super) fn caches(
         .map(|path| {
             let source = place(directory, user, &terms.root, path);
             DirBuilder::new().mode(0o700).recursive(true).create(&source)?;
-            if let Some(uid) = owner.host_uid()
-                && source.metadata()?.uid() != uid
-            {
-                give_away(&source, Uid::from_raw(uid), Gid::from_raw(uid))?;
+            match owner {
+                Owner::Own(uid) if source.metadata()?.uid() != uid.get() => {
+                    let uid = uid.get();
+                    give_away(&source, Uid::from_raw(uid), Gid::from_raw(uid))?;
+                }
+                // Some earlier run may have had a uid of its own.
+                Owner::Daemon => {
+                    given::take(std::slice::from_ref(&source)).map_err(io::Error::other)?;
+                }
+                Owner::Own(_) | Owner::Given(_) => {}
             }
             Ok(mount(&source, path, Access::ReadWrite))
         })

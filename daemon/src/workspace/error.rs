@@ -45,6 +45,9 @@ pub enum WorkspaceError {
         #[source]
         source: io::Error,
     },
+    /// Files cannot be given to the run, or taken back.
+    #[error("cannot change the owner of the run's files")]
+    Owner(#[source] handoff_sandbox::Refusal),
     /// What an earlier attempt left cannot be removed.
     #[error(transparent)]
     Remove(#[from] RemoveError),

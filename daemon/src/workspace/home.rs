@@ -35,7 +35,7 @@ pub fn make_home(terms: &Terms, layout: &Layout, owner: Owner) -> Result<(), Wor
 
 fn fill(terms: &Terms, home: &Path, owner: Owner) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(home)?;
-    if let Some(uid) = owner.host_uid() {
+    if let Some(uid) = owner.of_new() {
         std::os::unix::fs::chown(home, Some(uid), Some(uid))?;
     }
     let beneath = Beneath::open(home, owner)?;

@@ -20,6 +20,7 @@ mod owner;
 
 mod beneath;
 mod content;
+mod given;
 mod home;
 mod materialise;
 mod originals;
@@ -41,6 +42,7 @@ pub use base::{Base, Rules};
 pub use directory::Bound;
 pub use error::WorkspaceError;
 pub use find_command::{CommandMissing, find_command};
+pub use given::{give, remove_run, take_back};
 pub use home::make_home;
 pub use layout::{JobKind, Layout};
 pub use materialise::{materialise, write_base};

@@ -44,7 +44,7 @@ impl View {
             }
             // The upper layer's root is what the run sees as the root.
             let lower = tree.lowers.first().ok_or(io::ErrorKind::NotFound)?.metadata()?;
-            if let Some(uid) = owner.host_uid() {
+            if let Some(uid) = owner.of_new() {
                 chown(&upper, Some(uid), Some(uid))?;
             }
             let top = File::open(&upper)?;

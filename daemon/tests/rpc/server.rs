@@ -10,7 +10,7 @@ use handoff_daemon::{
     config::Config,
     pki::{Authority, Pairing, ServerNames, server_config},
     rpc::{enrollment::EnrollmentService, identity::Identity, runs::RunsService, server},
-    runs::{Registry, RunSettings},
+    runs::{HostUids, Registry, RunSettings},
     store::{UserName, embedded::Embedded},
     workspace::Tools,
 };
@@ -77,6 +77,7 @@ impl Server {
         let mut config = Config::default();
         config.runs.concurrent = 0;
         let settings = RunSettings {
+            host_uids: HostUids::None,
             config,
             state: directory.path().join("state"),
             worker: "test".to_owned(),

@@ -10,7 +10,7 @@ use crate::{
     config::NetworkAccess,
     credentials::Credentials,
     egress::{self, Policy, Wish},
-    runs::{Request, RoomError, shared::Shared},
+    runs::{Request, RoomError, host_uids::NoneFree, shared::Shared},
     store::UserName,
     supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Remains, StartError, Step},
     workspace::{self, Bound, JobKind, Layout, Owner, PolicyInput, Purpose, Terms, WorkspaceError},
@@ -29,6 +29,8 @@ enum PrepareError {
     Start(#[from] StartError),
     #[error("disk")]
     Room(#[from] RoomError),
+    #[error("uid")]
+    Uid(#[from] NoneFree),
     #[error("preparation")]
     Panicked(#[from] tokio::task::JoinError),
 }
@@ -96,8 +98,11 @@ fn prepare(
 ) -> Result<Job, PrepareError> {
     let settings = &shared.settings;
     let owner = Owner::of(run);
+    settings.host_uids.check(run.host_uid)?;
     shared.check_room(0)?;
     let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from)?;
+    // What an earlier attempt left is removed by what follows.
+    workspace::take_back(layout, owner)?;
     let starts_as_root =
         rustix::process::geteuid().is_root() || settings.config.isolation.launcher.is_some();
     layout.create(if starts_as_root { Bound::Quota } else { Bound::Watch })?;
@@ -123,6 +128,8 @@ fn prepare(
     }
     let spec = workspace::spec(&input, Purpose::Command)?;
     steps.push(Step { name: "command".to_owned(), spec });
+    // Last: the daemon cannot look at it any more.
+    workspace::give(layout, steps.iter().map(|step| &step.spec), owner)?;
     let limit = settings.config.runs.time_limit.as_secs();
     Ok(Job {
         steps,

@@ -41,6 +41,9 @@ const SUPERVISE_DETACHED: &str = "supervise-detached";
 #[must_use]
 pub fn entry(arguments: &[OsString]) -> Option<ExitCode> {
     let [_, subcommand, rest @ ..] = arguments else { return None };
+    if subcommand == disk::MEASURE {
+        return Some(disk::measure_for_parent(rest));
+    }
     let run: fn(&Path) -> ExitCode = match subcommand.to_str()? {
         SUPERVISE => detach,
         SUPERVISE_DETACHED => supervise,

@@ -12,6 +12,7 @@ mod toolchain;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use handoff_proto::path::{AbsolutePath, TreePath};
@@ -157,6 +158,20 @@ impl Tools {
         self
     }
 
+    /// Leaves out what only the daemon's user can read, for runs that are somebody else on the host
+    /// and see files with the owners that they have there. Looks at the top of each only.
+    #[must_use]
+    pub fn without_private(mut self) -> Self {
+        for bind in std::mem::take(&mut self.binds) {
+            if is_for_everybody(&bind.source) {
+                self.binds.push(bind);
+            } else if !self.left_out.iter().any(|out| out.path == bind.source) {
+                self.leave_out(&bind.source, PRIVATE);
+            }
+        }
+        self
+    }
+
     /// The directories of programs, in the order of `PATH`.
     #[must_use]
     pub fn path(&self) -> &[AbsolutePath] {
@@ -261,6 +276,18 @@ impl Target {
             Self::Home(path) => home.join(path).ok(),
         }
     }
+}
+
+/// Why something private is left out.
+const PRIVATE: &str = "only its owner can read it, and runs have uids of their own; to do: chmod -R \
+                       o+rX on it, and restart the daemon";
+
+/// Whether everybody can read a file, or list a directory and enter it, by way of a mount.
+fn is_for_everybody(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| {
+        let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+        meta.mode() & needed == needed
+    })
 }
 
 /// Whether a path is the system's and every run sees it.

@@ -65,6 +65,25 @@ fn a_configured_directory_is_shown_and_its_programs_are_found() {
 }
 
 #[test]
+fn what_only_its_owner_can_read_is_left_out_where_runs_are_somebody_else() {
+    let machine = Machine::new();
+    let names = ["opt/open", "opt/closed", "opt/listed"];
+    for (name, mode) in names.into_iter().zip([0o755, 0o750, 0o754]) {
+        machine.directory(name);
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(machine.path(name), permissions).expect("mode");
+    }
+    let tools = Tools::configured(&names.map(|name| machine.path(name))).expect("tools");
+    assert_eq!(machine.seen(&tools).len(), 3);
+    let tools = tools.without_private();
+    assert_eq!(machine.seen(&tools), [machine.path("opt/open")]);
+    let left_out: Vec<&Path> = tools.left_out().iter().map(|out| out.path.as_path()).collect();
+    assert_eq!(left_out, [machine.path("opt/closed"), machine.path("opt/listed")]);
+    let told = tools.left_out()[0].to_string();
+    assert!(told.contains("chmod -R o+rX"), "{told}");
+}
+
+#[test]
 fn a_configured_directory_that_is_none_is_an_error_that_names_it() {
     let machine = Machine::new();
     fs::write(machine.path("file"), "").expect("write");

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, openat, statat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 /// What a block of `st_blocks` is, on every file system.
 const BLOCK_BYTES: u64 = 512;
@@ -22,7 +23,7 @@ const HELD_MAX: usize = 400;
 const NAMES_BYTES: usize = 32 * 1024;
 
 /// What was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Measured {
     /// Allocated bytes.
     pub(super) bytes: u64,
@@ -32,6 +33,18 @@ pub(super) struct Measured {
     pub(super) closed: u64,
     /// There is more, nested so that it could not be measured.
     pub(super) too_deep: bool,
+}
+
+impl Measured {
+    /// Both, which have nothing in common.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            files: self.files + other.files,
+            closed: self.closed + other.closed,
+            too_deep: self.too_deep || other.too_deep,
+        }
+    }
 }
 
 /// Measures these directories, or what else they are, until it is done or `ended` is set.

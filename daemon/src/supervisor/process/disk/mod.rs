@@ -1,16 +1,19 @@
 //! Watching what a job writes to the host's disk, from a thread of its own: a walk through a million
 //! files takes seconds, in which the supervisor has to read output and end what is to end. The
-//! thread starts no process and touches nothing; it only tells. Before the first step, it sets the
-//! limit of the job's quota group, if that can have one, by what it has found there.
+//! thread touches nothing; it only tells. Before the first step, it sets the limit of the job's quota
+//! group, if that can have one, by what it has found there.
 
+mod look;
 mod measure;
 mod pace;
 mod quota;
 mod unlinked;
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
@@ -19,12 +22,11 @@ use std::time::{Duration, Instant};
 use handoff_sandbox::{Isolation, LayerName, Overlay};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::statvfs;
-use rustix::time::{ClockId, clock_gettime};
 
-use self::measure::{Measured, measure};
+use self::look::{Eyes, Look};
+use self::measure::Measured;
 use self::quota::Quota;
 pub(super) use self::quota::lift;
-use self::unlinked::unlinked;
 use super::complain;
 use crate::supervisor::disk_limits::{Breach, DiskLimits};
 use crate::supervisor::disk_quota::NoQuota;
@@ -32,6 +34,18 @@ use crate::supervisor::job::Job;
 
 /// How often the room on the disk is looked at, which costs nothing.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How many looks in a row may fail. A job that nobody can watch ends.
+const FAILURES_MAX: u32 = 5;
+
+/// The hidden subcommand by which the executable looks at the files of runs that are closed to the
+/// supervisor.
+pub(super) const MEASURE: &str = look::MEASURE;
+
+/// Runs the hidden subcommand.
+pub(super) fn measure_for_parent(arguments: &[OsString]) -> ExitCode {
+    look::run(arguments)
+}
 
 /// The watch over one job; ends when it is dropped.
 #[derive(Debug)]
@@ -75,7 +89,8 @@ impl DiskWatch {
             ended: AtomicBool::new(false),
         });
         let others = roots.iter().any(|root| Some(root) != writable.as_ref());
-        let watch = Watch { limits, roots, writable, owner, shared: Arc::clone(&shared) };
+        let eyes = eyes(job);
+        let watch = Watch { limits, roots, writable, owner, eyes, shared: Arc::clone(&shared) };
         let spawned = thread::Builder::new().name("disk".into()).spawn(move || watch.run())?;
         Ok(Some(Self { limits, others, shared, thread: spawned.thread().clone() }))
     }
@@ -153,6 +168,7 @@ struct Watch {
     roots: Vec<PathBuf>,
     writable: Option<PathBuf>,
     owner: u32,
+    eyes: Eyes,
     shared: Arc<Shared>,
 }
 
@@ -161,16 +177,25 @@ type Room = Vec<(u64, u64)>;
 
 impl Watch {
     fn run(self) {
-        let (mut room, started) = (self.room(), processor_time());
-        let before = self.measure_and_bound();
-        let mut cost = processor_time().saturating_sub(started);
+        if let Some(breach) = self.watch() {
+            // Set once only: this is the last thing that the thread does.
+            let _first = self.shared.breach.set(breach);
+            self.tell();
+        }
+    }
+
+    /// Watches until there is a breach, or nothing to watch any more.
+    fn watch(&self) -> Option<Breach> {
+        let mut room = self.room();
+        let Some(Look { found: before, mut cost }) = self.look_and_bound() else {
+            return self.unless_ended(Breach::Unseen);
+        };
         let (mut grown, mut ended_at) = (Measured::default(), Instant::now());
         self.shared.ready.store(true, Ordering::Release);
         self.tell();
         loop {
-            thread::park_timeout(TICK);
-            if self.shared.ended.load(Ordering::Acquire) {
-                return;
+            if self.pause() {
+                return None;
             }
             self.look_at_quota();
             let now = self.room();
@@ -179,40 +204,35 @@ impl Watch {
             if !pace::is_due(cost, ended_at.elapsed(), hurry) {
                 continue;
             }
-            let started = processor_time();
             room = now;
-            grown = growth(before, self.measure());
-            cost = processor_time().saturating_sub(started);
+            let Some(look) = self.look(&self.roots) else {
+                return self.unless_ended(Breach::Unseen);
+            };
+            grown = growth(before, look.found);
+            cost = look.cost;
             ended_at = Instant::now();
             if let Some(breach) = self.judge(grown, is_short) {
-                // Set once only: this is the last thing that the thread does.
-                let _first = self.shared.breach.set(breach);
-                self.tell();
-                return;
+                return Some(breach);
             }
         }
     }
 
-    /// Measures what is there before the first step, and bounds what comes on top.
-    fn measure_and_bound(&self) -> Measured {
-        let is_own = |root: &&PathBuf| Some(*root) == self.writable.as_ref();
-        let (own, others): (Vec<_>, Vec<_>) = self.roots.iter().partition(is_own);
-        let [own, others] = [own, others].map(|roots| {
-            let roots: Vec<PathBuf> = roots.into_iter().cloned().collect();
-            measure(&roots, &self.shared.ended)
-        });
+    /// Looks at what is there before the first step, and bounds what comes on top.
+    fn look_and_bound(&self) -> Option<Look> {
+        let is_own = |root: &PathBuf| Some(root) == self.writable.as_ref();
+        let (own, others): (Vec<_>, Vec<_>) = self.roots.iter().cloned().partition(is_own);
+        let mut look = self.look(&own)?;
         let quota = match &self.writable {
-            Some(writable) => Quota::set(writable, self.owner, own, self.limits.bytes),
+            Some(writable) => Quota::set(writable, self.owner, look.found, self.limits.bytes),
             None => Err(NoQuota::NoSubvolume),
         };
         // Set once only, before anybody looks.
         let _first = self.shared.quota.set(quota);
-        Measured {
-            bytes: own.bytes + others.bytes,
-            files: own.files + others.files,
-            closed: own.closed + others.closed,
-            too_deep: own.too_deep || others.too_deep,
+        if !others.is_empty() {
+            let Look { found, cost } = self.look(&others)?;
+            look = Look { found: look.found.and(found), cost: look.cost + cost };
         }
+        Some(look)
     }
 
     /// Notes when the quota group is full: later there may be room again.
@@ -225,15 +245,29 @@ impl Watch {
         }
     }
 
-    fn measure(&self) -> Measured {
-        let mut found = measure(&self.roots, &self.shared.ended);
-        let top = self.shared.top.load(Ordering::Acquire);
-        if top != 0 {
-            let held = unlinked(top);
-            found.bytes += held.bytes;
-            found.files += held.files;
+    /// Waits a moment; tells whether the job has ended.
+    fn pause(&self) -> bool {
+        thread::park_timeout(TICK);
+        self.shared.ended.load(Ordering::Acquire)
+    }
+
+    fn unless_ended(&self, breach: Breach) -> Option<Breach> {
+        (!self.shared.ended.load(Ordering::Acquire)).then_some(breach)
+    }
+
+    /// Looks once, or a few times if that fails; nothing if it goes on failing or the job ended.
+    fn look(&self, roots: &[PathBuf]) -> Option<Look> {
+        for _ in 0..FAILURES_MAX {
+            let top = self.shared.top.load(Ordering::Acquire);
+            match self.eyes.look(roots, top, &self.shared.ended) {
+                Ok(look) => return Some(look),
+                Err(error) => complain("measure the disk", &error),
+            }
+            if self.pause() {
+                return None;
+            }
         }
-        found
+        None
     }
 
     fn room(&self) -> Room {
@@ -318,7 +352,8 @@ fn roots(job: &Job) -> Vec<PathBuf> {
     roots
 }
 
-/// What this thread has used of a processor.
-fn processor_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+/// Who can see all that the job has.
+fn eyes(job: &Job) -> Eyes {
+    let has_own_uid = job.steps.iter().any(|step| step.spec.host_uid.is_some());
+    if has_own_uid && !rustix::process::geteuid().is_root() { Eyes::OfRun } else { Eyes::Own }
 }

@@ -1,0 +1,106 @@
+//! Which uids the runs of this daemon have on the host: the one place that chooses them, but for a
+//! launcher's, which chooses itself.
+
+use std::{collections::HashSet, num::NonZeroU32, path::Path};
+
+use handoff_sandbox::SubordinateIds;
+use thiserror::Error;
+
+/// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
+/// ranges and systemd's containers (which end at 0x6FFFFFFF) use.
+const FIRST_OF_ROOT: u32 = 0x7000_0000;
+
+/// Where the uids come from.
+#[derive(Debug)]
+pub enum HostUids {
+    /// The daemon is root: from `FIRST_OF_ROOT` on.
+    OfRoot,
+    /// The daemon's user has subordinate ids; the first to be tried is at this place among them.
+    Subordinate {
+        /// All of them.
+        ids: SubordinateIds,
+        /// Where to begin.
+        start: u32,
+    },
+    /// Runs have the daemon's uid, or what a launcher gives them.
+    None,
+}
+
+/// Every uid is some run's.
+#[derive(Debug, Error)]
+#[error(
+    "none was left of the {count} subordinate ids of the daemon's user; remove runs with `handoff \
+     rm`, or add ids to /etc/subuid and /etc/subgid"
+)]
+pub(super) struct NoneFree {
+    count: u32,
+}
+
+impl HostUids {
+    /// Finds out what there is, by trying. Blocks.
+    #[must_use]
+    pub fn find(launcher: Option<&Path>, state: &Path) -> Self {
+        if rustix::process::geteuid().is_root() {
+            return Self::OfRoot;
+        }
+        if launcher.is_some() {
+            return Self::None;
+        }
+        match SubordinateIds::find() {
+            // Two daemons of one user, with a state directory each, seldom give the same ones.
+            Ok(ids) => Self::Subordinate { ids, start: place(state) },
+            Err(refusal) => {
+                tracing::warn!("runs share the daemon's uid: {}", refusal.detail);
+                Self::None
+            }
+        }
+    }
+
+    /// Whether runs are subordinate ids of the daemon's user.
+    #[must_use]
+    pub const fn are_subordinate(&self) -> bool {
+        matches!(self, Self::Subordinate { .. })
+    }
+
+    /// The first uid that no run has; none where runs get none of their own.
+    pub(super) fn free(&self, used: &HashSet<u32>) -> Result<Option<NonZeroU32>, NoneFree> {
+        let free = |uid: &u32| !used.contains(uid);
+        match self {
+            Self::OfRoot => Ok((FIRST_OF_ROOT..).find(free).and_then(NonZeroU32::new)),
+            Self::Subordinate { ids, start } => {
+                let found = ids.from(*start).find(free).and_then(NonZeroU32::new);
+                found.map(Some).ok_or_else(|| NoneFree { count: ids.count() })
+            }
+            Self::None => Ok(None),
+        }
+    }
+
+    /// Refuses a run that has none although others have: the daemon's would be a weaker one.
+    pub(super) fn check(&self, run: Option<NonZeroU32>) -> Result<(), NoneFree> {
+        match (self, run) {
+            (Self::Subordinate { ids, .. }, None) => Err(NoneFree { count: ids.count() }),
+            (Self::OfRoot | Self::Subordinate { .. } | Self::None, _) => Ok(()),
+        }
+    }
+}
+
+fn place(state: &Path) -> u32 {
+    let hash = blake3::hash(state.as_os_str().as_encoded_bytes());
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_runs_get_the_lowest_that_is_free() {
+        let uid = |used: &[u32]| {
+            HostUids::OfRoot.free(&used.iter().copied().collect()).expect("free").map(u32::from)
+        };
+        assert_eq!(uid(&[]), Some(FIRST_OF_ROOT));
+        assert_eq!(uid(&[FIRST_OF_ROOT, FIRST_OF_ROOT + 2, 7]), Some(FIRST_OF_ROOT + 1));
+        assert_eq!(HostUids::None.free(&HashSet::new()).expect("none"), None);
+    }
+}

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -14,6 +14,9 @@ use tokio::net::TcpStream;
 /// What is asked for at once: more than a pipe of the usual 16 places takes, each of which holds
 /// up to 32 KiB of what came over a network.
 const ASKED_BYTES: usize = 1 << 20;
+
+/// What is read at once where bytes cannot be moved.
+const READ_BYTES: usize = 4096;
 
 /// Carries in both directions until both sides have said all. A side that has ends, as seen by the
 /// other, while that may go on.
@@ -26,17 +29,35 @@ pub(super) async fn carry(one: &TcpStream, other: &TcpStream) -> io::Result<()> 
 }
 
 async fn carry_to(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
-    let pipe = Pipe::new()?;
+    let (pipe, mut buffer) = (Pipe::new()?, [0; READ_BYTES]);
     loop {
         // The pipe is empty here, so that what would block is the connection.
-        let mut held = from.async_io(Interest::READABLE, || pipe.fill(from)).await?;
-        if held == 0 {
-            return end(to);
-        }
-        while held > 0 {
-            held -= to.async_io(Interest::WRITABLE, || pipe.empty(to, held)).await?;
+        match from.async_io(Interest::READABLE, || pipe.fill(from, &mut buffer)).await? {
+            Got::End => return end(to),
+            Got::Held(mut held) => {
+                while held > 0 {
+                    held -= to.async_io(Interest::WRITABLE, || pipe.empty(to, held)).await?;
+                }
+            }
+            Got::Read(read) => {
+                let mut rest = &buffer[..read];
+                while !rest.is_empty() {
+                    let write = || Ok(send(to, rest, SendFlags::NOSIGNAL)?);
+                    rest = &rest[to.async_io(Interest::WRITABLE, write).await?..];
+                }
+            }
         }
     }
+}
+
+/// What came.
+#[derive(Debug)]
+enum Got {
+    /// So many bytes are in the pipe.
+    Held(usize),
+    /// So many bytes are in the buffer.
+    Read(usize),
+    End,
 }
 
 /// Tells the other side that no more comes.
@@ -62,8 +83,17 @@ impl Pipe {
         Ok(Self { end, start })
     }
 
-    fn fill(&self, from: &TcpStream) -> io::Result<usize> {
-        Ok(splice(from, None, &self.start, None, ASKED_BYTES, SpliceFlags::NONBLOCK)?)
+    /// Takes what has come. Moving bytes stops for good where one is marked as urgent, as if there
+    /// was nothing more; reading goes on behind it, and only reading knows the end.
+    fn fill(&self, from: &TcpStream, buffer: &mut [u8]) -> io::Result<Got> {
+        match splice(from, None, &self.start, None, ASKED_BYTES, SpliceFlags::NONBLOCK) {
+            Ok(0) | Err(Errno::AGAIN) => match recv(from, buffer, RecvFlags::DONTWAIT)? {
+                (0, _) => Ok(Got::End),
+                (read, _) => Ok(Got::Read(read)),
+            },
+            Ok(held) => Ok(Got::Held(held)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn empty(&self, to: &TcpStream, held: usize) -> io::Result<usize> {
@@ -116,6 +146,34 @@ mod tests {
         };
         let (carried, (), ()) = tokio::join!(carry(&near, &far), say, hear);
         carried.expect("carry");
+    }
+
+    #[tokio::test]
+    async fn urgent_bytes_neither_end_nor_hold_up_what_comes_after_them() {
+        let ((mut client, near), (far, mut host)) = (connection().await, connection().await);
+        let say = async {
+            for round in 0..3 {
+                client.write_all(b"before").await.expect("say");
+                send(&client, b"!", SendFlags::OOB).expect("say urgently");
+                client.write_all(&bytes(round)).await.expect("say");
+            }
+            client.shutdown().await.expect("end");
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.expect("hear");
+            assert_eq!(heard, b"heard");
+        };
+        let hear = async {
+            let mut heard = Vec::new();
+            host.read_to_end(&mut heard).await.expect("hear");
+            // The urgent ones are beside the stream.
+            let said = (0..3).flat_map(|round| [b"before".to_vec(), bytes(round)]);
+            assert!(heard == said.flatten().collect::<Vec<_>>(), "{} bytes", heard.len());
+            host.write_all(b"heard").await.expect("answer");
+            host.shutdown().await.expect("end");
+        };
+        let all = async { tokio::join!(carry(&near, &far), say, hear).0 };
+        let limit = std::time::Duration::from_secs(60);
+        tokio::time::timeout(limit, all).await.expect("in time").expect("carry");
     }
 
     #[tokio::test]

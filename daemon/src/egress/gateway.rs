@@ -25,12 +25,18 @@ use super::secret::Secret;
 use super::upstream;
 use super::{names, proxy, services};
 
-/// Connections of one run at a time. A package manager opens some dozens.
+/// Connections of one run at a time, if the system lets one process have as many descriptors. A
+/// package manager opens some dozens.
 const CONNECTIONS_MAX: usize = 512;
 
-/// Descriptors for all connections, each with its other end and a pipe in both directions, and some
-/// for names and certificates.
-const DESCRIPTORS: u64 = 6 * CONNECTIONS_MAX as u64 + 128;
+/// With room for less, programs would fail in ways that nobody understands.
+const CONNECTIONS_MIN: usize = 64;
+
+/// Descriptors of a connection: both ends, and a pipe in both directions.
+const DESCRIPTORS_EACH: u64 = 6;
+
+/// Descriptors for names, certificates and the like.
+const DESCRIPTORS_BESIDE: u64 = 128;
 
 /// How long to wait before accepting again when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -174,12 +180,12 @@ pub(super) fn run() -> ExitCode {
         let (supervisor, Told { policy, rights, doors }) = handover::receive()?;
         let secrets = rights.exercise(|| Ok(Secrets::read(&policy)))?;
         privileges::give_up()?;
-        allow_descriptors()?;
+        let connections = allow_connections()?;
         drop(rustls::crypto::ring::default_provider().install_default());
         let (fence, notices) = Fence::new(policy, secrets);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let names = serve(&fence, doors)?;
+            let names = serve(&fence, doors, connections)?;
             tokio::select! {
                 () = names::serve_datagrams(&fence, &names) => {
                     Err(io::Error::other("the socket for names failed"))
@@ -203,19 +209,28 @@ fn complain(what: &str) {
     drop(writeln!(io::stderr(), "gateway: {what}"));
 }
 
-/// Sees to it that all connections, with both ends, can be open.
-fn allow_descriptors() -> io::Result<()> {
+/// Sees to it that as many connections as possible can be open, and tells how many.
+fn allow_connections() -> io::Result<usize> {
     let limits = getrlimit(Resource::Nofile);
-    if limits.maximum.is_some_and(|most| most < DESCRIPTORS) {
-        return Err(io::Error::other(format!("needs {DESCRIPTORS} descriptors (RLIMIT_NOFILE)")));
+    let connections = connections(limits.maximum.unwrap_or(u64::MAX));
+    let descriptors = |connections| DESCRIPTORS_EACH * connections as u64 + DESCRIPTORS_BESIDE;
+    if connections < CONNECTIONS_MIN {
+        let needed = descriptors(CONNECTIONS_MIN);
+        return Err(io::Error::other(format!("needs {needed} descriptors (RLIMIT_NOFILE)")));
     }
-    let limits = Rlimit { current: Some(DESCRIPTORS), ..limits };
-    Ok(setrlimit(Resource::Nofile, limits)?)
+    setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors(connections)), ..limits })?;
+    Ok(connections)
+}
+
+/// How many there can be with so many descriptors.
+fn connections(descriptors: u64) -> usize {
+    let most = descriptors.saturating_sub(DESCRIPTORS_BESIDE) / DESCRIPTORS_EACH;
+    usize::try_from(most).map_or(CONNECTIONS_MAX, |most| most.min(CONNECTIONS_MAX))
 }
 
 /// Serves all doors but the one for datagrams, which is returned.
-fn serve(fence: &Fence, doors: Doors) -> io::Result<UdpSocket> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+fn serve(fence: &Fence, doors: Doors, connections: usize) -> io::Result<UdpSocket> {
+    let places = Arc::new(Semaphore::new(connections));
     let mut listeners = Vec::new();
     let mut names = None;
     for (door, socket) in Door::ALL.into_iter().zip(doors.0) {

@@ -57,6 +57,15 @@ async fn answered(door: SocketAddr, target: &str) -> (TcpStream, String) {
     (client, answer)
 }
 
+#[test]
+fn there_are_as_many_connections_as_the_system_allows_for() {
+    for (descriptors, expected) in
+        [(u64::MAX, 512), (3200, 512), (3199, 511), (1024, 149), (512, 64), (511, 63), (0, 0)]
+    {
+        assert_eq!(connections(descriptors), expected, "{descriptors}");
+    }
+}
+
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_room_and_disturb_no_other() {
     const DENIED: &str = "http://evil.test/";
@@ -65,7 +74,7 @@ async fn connections_beyond_the_limit_wait_for_room_and_disturb_no_other() {
     setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }).expect("descriptors");
     let (fence, _notices) = Fence::of(Policy::default());
     let (doors, [proxy, services, ..]) = doors();
-    let _names = serve(&fence, doors).expect("serve");
+    let _names = serve(&fence, doors, CONNECTIONS_MAX).expect("serve");
 
     // Every door keeps one place for whoever knocks there next.
     let mut inside = Vec::new();
@@ -113,7 +122,7 @@ async fn a_credential_that_is_gone_is_missed_by_its_own_service_only() {
         call.write_all(answer).await.expect("answer");
     });
     let (doors, [_, services, ..]) = doors();
-    let _names = serve(&fence, doors).expect("serve");
+    let _names = serve(&fence, doors, CONNECTIONS_MAX).expect("serve");
 
     let (_client, answer) = answered(services, "/removed/v1/models").await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");

@@ -4,14 +4,19 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use handoff_proto::wire;
-use handoff_sandbox::{Layer, LayerName};
+use handoff_sandbox::{Layer, LayerName, LayerState};
 
 use crate::launcher::{self, Request};
+use crate::runs::HostUids;
 use crate::supervisor::{self, Answer, Starter};
 use crate::workspace::{Sharing, Tools};
 
 /// What to do where no launcher answers.
 const LAUNCHER_FIX: &str = "systemctl enable --now handoffd-launcher.socket";
+
+/// What to do where files in the state directory cannot be given to runs.
+const STATE_FIX: &str = "keep the state directory on a local file system, in no setgid directory \
+                         (chmod g-s, chgrp to the user's own group)";
 
 /// The layers of isolation for runs in this state directory; with the socket of a launcher, as that
 /// finds them. The first call starts a trial jail and blocks; later ones only remember, but for what
@@ -19,7 +24,7 @@ const LAUNCHER_FIX: &str = "systemctl enable --now handoffd-launcher.socket";
 #[must_use]
 pub fn layers(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer> {
     let starter = launcher.map_or(Starter::Daemon, |_| Starter::Launcher);
-    let mut found = tried(launcher);
+    let mut found = tried(launcher, state);
     if let Some(disk) = found.iter_mut().find(|layer| layer.name == LayerName::Disk.as_str()) {
         // Supervisors add what the sandbox alone lacks.
         *disk = to_wire(supervisor::disk_layer(state, starter));
@@ -27,14 +32,18 @@ pub fn layers(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer
     found
 }
 
-/// What a trial jail has.
-fn tried(launcher: Option<&Path>) -> Vec<wire::IsolationLayer> {
+/// What a trial jail has, and a run in this state directory, which is the process's only one.
+fn tried(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer> {
     static FOUND: OnceLock<Vec<wire::IsolationLayer>> = OnceLock::new();
     if let Some(found) = FOUND.get() {
         return found.clone();
     }
     let found = match launcher {
-        None => handoff_sandbox::probe().into_iter().map(to_wire).collect(),
+        None => {
+            let mut layers = handoff_sandbox::probe();
+            without_uid(&mut layers, &HostUids::find(None, state));
+            layers.into_iter().map(to_wire).collect()
+        }
         Some(socket) => match through(socket) {
             Ok(found) => found,
             // Not remembered: it may be started at any time.
@@ -45,6 +54,18 @@ fn tried(launcher: Option<&Path>) -> Vec<wire::IsolationLayer> {
         },
     };
     FOUND.get_or_init(|| found).clone()
+}
+
+/// Says of the layer of uids that runs have none, if they cannot although a trial jail can.
+fn without_uid(layers: &mut [Layer], uids: &HostUids) {
+    let layer = layers.iter_mut().find(|layer| layer.name == LayerName::Uid);
+    if let (Some(layer), Some(why)) = (layer, uids.why_none())
+        && layer.state == LayerState::InForce
+    {
+        layer.state = LayerState::Partial;
+        layer.detail = format!("same uid as the daemon: {why}");
+        layer.fix = Some(STATE_FIX.to_owned());
+    }
 }
 
 /// The same, and how runs get their trees in this state directory. Blocks.

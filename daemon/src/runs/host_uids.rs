@@ -1,9 +1,9 @@
 //! Which uids the runs of this daemon have on the host: the one place that chooses them, but for a
 //! launcher's, which chooses itself.
 
-use std::{collections::HashSet, num::NonZeroU32, path::Path};
+use std::{collections::HashSet, fs, io, num::NonZeroU32, path::Path};
 
-use handoff_sandbox::SubordinateIds;
+use handoff_sandbox::{Refusal, Step, SubordinateIds};
 use thiserror::Error;
 
 /// Lowest of the uids that runs get on a root daemon: above what distributions, subordinate id
@@ -23,14 +23,18 @@ pub enum HostUids {
         start: u32,
     },
     /// Runs have the daemon's uid, or what a launcher gives them.
-    None,
+    None {
+        /// Why they have none, where the daemon chooses.
+        why: Option<String>,
+    },
 }
 
 /// Every uid is some run's.
 #[derive(Debug, Error)]
 #[error(
-    "none was left of the {count} subordinate ids of the daemon's user; remove runs with `handoff \
-     rm`, or add ids to /etc/subuid and /etc/subgid"
+    "none was free of the {count} subordinate ids of the daemon's user when the run was claimed, or \
+     there were none yet; hand it off again, after removing runs with `handoff rm` or adding ids to \
+     /etc/subuid and /etc/subgid"
 )]
 pub(super) struct NoneFree {
     count: u32,
@@ -44,15 +48,28 @@ impl HostUids {
             return Self::OfRoot;
         }
         if launcher.is_some() {
-            return Self::None;
+            return Self::None { why: None };
         }
-        match SubordinateIds::find() {
-            // Two daemons of one user, with a state directory each, seldom give the same ones.
-            Ok(ids) => Self::Subordinate { ids, start: place(state) },
-            Err(refusal) => {
-                tracing::warn!("runs share the daemon's uid: {}", refusal.detail);
-                Self::None
+        // Two daemons of one user, with a state directory each, seldom give the same ones.
+        let start = place(state);
+        let found = SubordinateIds::find().and_then(|ids| {
+            if let Some(uid) = ids.from(start).next() {
+                try_giving(state, uid)?;
             }
+            Ok(Self::Subordinate { ids, start })
+        });
+        found.unwrap_or_else(|refusal| {
+            tracing::warn!("runs share the daemon's uid: {refusal}");
+            Self::None { why: Some(refusal.to_string()) }
+        })
+    }
+
+    /// Why runs have none, where that is so and the daemon chooses.
+    #[must_use]
+    pub fn why_none(&self) -> Option<&str> {
+        match self {
+            Self::None { why } => why.as_deref(),
+            Self::OfRoot | Self::Subordinate { .. } => None,
         }
     }
 
@@ -71,7 +88,7 @@ impl HostUids {
                 let found = ids.from(*start).find(free).and_then(NonZeroU32::new);
                 found.map(Some).ok_or_else(|| NoneFree { count: ids.count() })
             }
-            Self::None => Ok(None),
+            Self::None { .. } => Ok(None),
         }
     }
 
@@ -79,9 +96,29 @@ impl HostUids {
     pub(super) fn check(&self, run: Option<NonZeroU32>) -> Result<(), NoneFree> {
         match (self, run) {
             (Self::Subordinate { ids, .. }, None) => Err(NoneFree { count: ids.count() }),
-            (Self::OfRoot | Self::Subordinate { .. } | Self::None, _) => Ok(()),
+            (Self::OfRoot | Self::Subordinate { .. } | Self::None { .. }, _) => Ok(()),
         }
     }
+}
+
+/// Tries whether files in the state directory can be given away and taken back. Not everywhere:
+/// what a setgid directory makes has a group that is nobody's to give, and some file systems let
+/// only root change owners.
+fn try_giving(state: &Path, uid: u32) -> Result<(), Refusal> {
+    let refuse = |error: io::Error| {
+        let detail = format!("try to give files in {} to a run: {error}", state.display());
+        Refusal { step: Step::Identity, detail, errno: error.raw_os_error() }
+    };
+    let trial = tempfile::Builder::new().prefix(".trial-").tempdir_in(state).map_err(refuse)?;
+    fs::write(trial.path().join("file"), "").map_err(refuse)?;
+    let directory = [trial.path().to_owned()];
+    let given = handoff_sandbox::give(&directory, uid);
+    let taken = handoff_sandbox::give(&directory, rustix::process::geteuid().as_raw());
+    given.and(taken).map(drop).map_err(|refusal| {
+        let detail =
+            format!("files in {} cannot be given to a run: {}", state.display(), refusal.detail);
+        Refusal { detail, ..refusal }
+    })
 }
 
 fn place(state: &Path) -> u32 {
@@ -101,6 +138,6 @@ mod tests {
         };
         assert_eq!(uid(&[]), Some(FIRST_OF_ROOT));
         assert_eq!(uid(&[FIRST_OF_ROOT, FIRST_OF_ROOT + 2, 7]), Some(FIRST_OF_ROOT + 1));
-        assert_eq!(HostUids::None.free(&HashSet::new()).expect("none"), None);
+        assert_eq!(HostUids::None { why: None }.free(&HashSet::new()).expect("none"), None);
     }
 }

@@ -77,7 +77,7 @@ impl Server {
         let mut config = Config::default();
         config.runs.concurrent = 0;
         let settings = RunSettings {
-            host_uids: HostUids::None,
+            host_uids: HostUids::None { why: None },
             config,
             state: directory.path().join("state"),
             worker: "test".to_owned(),

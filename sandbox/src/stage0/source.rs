@@ -75,7 +75,7 @@ fn open_layers(overlay: &Overlay, mappings: &mut Mappings) -> Result<Layers, Ref
 }
 
 /// Opens a path that must not lead over a symlink.
-fn find(path: &Path) -> Result<OwnedFd, Refusal> {
+pub(super) fn find(path: &Path) -> Result<OwnedFd, Refusal> {
     openat2(
         CWD,
         path,

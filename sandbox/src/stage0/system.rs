@@ -2,7 +2,7 @@
 //! `/usr` on most hosts and directories on some.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn is_wanted(name: &OsStr) -> bool {
 }
 
 fn show(path: &Path) -> Result<Source, Refusal> {
-    let found = File::open(path).refuse(Step::Source, format_args!("open {}", path.display()))?;
+    let found = source::find(path)?;
     source::detach(found.as_fd(), path, path, Access::ReadOnly)
 }
 

@@ -138,8 +138,9 @@ fn settings_reach_the_policy() {
         assert_eq!((spec.host_uid, spec.network), (Some(0x7000_0005), Network::Host));
         assert_eq!(spec.require.len(), 1);
     }
+    // Another one: what was given to a run does not come back to a daemon that is root.
+    let mut daemon = Daemon::new();
     daemon.config.isolation.require = vec!["moat".to_owned()];
-    daemon.owner = Owner::Daemon;
     let error = daemon.step(Purpose::Command).expect_err("unknown layer").to_string();
     assert!(error.contains("moat") && error.contains("landlock"), "{error}");
 }

@@ -50,7 +50,7 @@ impl Waiting {
     }
 
     fn go_on(mut self, world: &World) -> String {
-        fs::write(self.files(world).join("workspace/go"), "").expect("let it go on");
+        fs::write(self.files(world).join("writable/workspace/go"), "").expect("let it go on");
         assert_eq!(self.lines.next().expect("a line").expect("text"), "went on");
         assert!(self.following.wait().expect("wait").success());
         self.id

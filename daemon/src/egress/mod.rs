@@ -2,7 +2,8 @@
 //!
 //! A run's network has nothing but loopback, and on it the sandbox's doors: sockets that are served
 //! from outside. Its supervisor starts a *gateway* when somebody knocks: a process that gives up
-//! root, if it had that, and holds the credentials; it judges every connection, whichever way it was asked for, by one [`Policy`].
+//! root, if it had that, and holds the credentials; it judges every connection, whichever way it was
+//! asked for, by one [`Policy`].
 //!
 //! ```text
 //! run's network │ outside

@@ -1,5 +1,5 @@
-//! With whose rights a supervisor and its gateways touch files: its own, or those of the user whose files they
-//! are. Only for a process with one thread.
+//! With whose rights a supervisor and its gateways touch files: their own, or those of the user whose
+//! files they are. Only for a process with one thread.
 
 use std::io;
 

@@ -25,7 +25,7 @@ use super::snapshots::Snapshot;
 use super::trees::build;
 use crate::store::{BlobStore, UserName};
 
-/// The harvest runs as another user than a root daemon and reads what is in `base`.
+/// The harvest may run as another user than the daemon and reads what is in `base`.
 const READABLE_DIRECTORY: u32 = 0o755;
 const READABLE_FILE: u32 = 0o644;
 

@@ -29,9 +29,9 @@ pub(super) fn foreign() -> Vec<sock_filter> {
     program(&[(0, ALLOW), (X32, NOT_IMPLEMENTED)])
 }
 
-/// Allows what is on the list. Answers `EPERM` to what is denied, and to what is on no list `ENOSYS`,
-/// so that programs fall back on what is. `clone3` is not, as its flags are in memory where a filter
-/// cannot look; libraries then use `clone`.
+/// Allows what is on the list. Answers `EPERM` to what is denied, and `ENOSYS` to what is on no
+/// list, so that programs fall back on what is. `clone3` is not, as its flags are in memory where a
+/// filter cannot look; libraries then use `clone`.
 pub(super) fn listed() -> Vec<sock_filter> {
     let allowed = allowed::calls().into_iter().chain(FILTERED).map(|call| (call, ALLOW));
     let denied = denied::calls().into_iter().map(|call| (call, NOT_PERMITTED));

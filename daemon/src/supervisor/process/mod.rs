@@ -1,6 +1,7 @@
 //! The supervisor itself: one process, in which one thread does everything, because the sandbox dies
 //! with the thread that started it, and without a runtime, a database or a network, so that there is
-//! little that could ever make it end before its job does. A second thread only measures (`disk`).
+//! little that could ever make it end before its job does. A second thread measures what is on the
+//! disk, and bounds it before the first step where that can be bounded (`disk`).
 //!
 //! ```text
 //! daemon ──▶ supervise ──▶ supervise-detached ──▶ sandbox of step 1, of step 2, ... of the command

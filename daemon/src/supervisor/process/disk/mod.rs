@@ -1,7 +1,7 @@
 //! Watching what a job writes to the host's disk, from a thread of its own: a walk through a million
 //! files takes seconds, in which the supervisor has to read output and end what is to end. The
-//! thread touches nothing; it only tells. Before the first step, it sets the limit of the job's quota
-//! group, if that can have one, by what it has found there.
+//! thread sets the limit of the job's quota group, if that can have one, by what it finds before the
+//! first step; after that it only tells.
 
 mod look;
 mod measure;

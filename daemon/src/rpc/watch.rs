@@ -81,7 +81,7 @@ pub(super) async fn all(
 
 /// The run once its driver has published this record; none when it was removed meanwhile.
 async fn settled(registry: &Registry, id: &RunId, seq: u64) -> Option<Run> {
-    let live = registry.get(id)?;
+    let live = registry.get_made(id).await?;
     let mut published = live.subscribe();
     let run = published.wait_for(|run| run.last_seq >= seq).await.ok()?;
     Some(run.clone())

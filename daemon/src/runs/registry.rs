@@ -177,6 +177,17 @@ impl Registry {
         runs.get(id).map(|entry| Arc::clone(&entry.live))
     }
 
+    /// One run of whatever user, for whoever has read its first record: a run is known a moment
+    /// after that is stored.
+    pub async fn get_made(&self, id: &RunId) -> Option<Arc<Live>> {
+        if let Some(live) = self.get(id) {
+            return Some(live);
+        }
+        // Whoever makes one holds this until it is known.
+        let _making = self.0.making().await;
+        self.get(id)
+    }
+
     /// How many runs have not finished.
     #[must_use]
     pub fn active(&self) -> usize {

@@ -7,13 +7,17 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// What is asked for at once: more than a pipe of the usual 16 places takes, each of which holds
-/// up to 32 KiB of what came over a network.
+/// What is asked for at once, and the room of a pipe in which much is on its way: what the kernel
+/// gives everybody (`fs.pipe-max-size`).
 const ASKED_BYTES: usize = 1 << 20;
+
+/// The room of a pipe as it is made: 16 places, each of which holds a page, or up to 32 KiB where the
+/// kernel has memory in larger pieces.
+const USUAL_BYTES: usize = 64 << 10;
 
 /// What is read at once where bytes cannot be moved.
 const READ_BYTES: usize = 4096;
@@ -29,12 +33,13 @@ pub(super) async fn carry(one: &TcpStream, other: &TcpStream) -> io::Result<()> 
 }
 
 async fn carry_to(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
-    let (pipe, mut buffer) = (Pipe::new()?, [0; READ_BYTES]);
+    let (mut pipe, mut buffer) = (Pipe::new()?, [0; READ_BYTES]);
     loop {
         // The pipe is empty here, so that what would block is the connection.
         match from.async_io(Interest::READABLE, || pipe.fill(from, &mut buffer)).await? {
             Got::End => return end(to),
             Got::Held(mut held) => {
+                pipe.grow_for(held);
                 while held > 0 {
                     held -= to.async_io(Interest::WRITABLE, || pipe.empty(to, held)).await?;
                 }
@@ -69,18 +74,28 @@ fn end(to: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Where bytes are on their way. Of the usual size: beyond what the kernel lets one user have in
-/// pipes it makes them smaller, which costs nothing but speed.
+/// Where bytes are on their way. Beyond what the kernel lets one user have in pipes it makes them
+/// smaller, which costs nothing but speed.
 #[derive(Debug)]
 struct Pipe {
     end: OwnedFd,
     start: OwnedFd,
+    has_grown: bool,
 }
 
 impl Pipe {
     fn new() -> io::Result<Self> {
         let (end, start) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Self { end, start })
+        Ok(Self { end, start, has_grown: false })
+    }
+
+    /// Makes more room once so much came that a pipe of the usual size may have been full: each round
+    /// of a large transfer wakes two processes, which costs as much as moving some pages.
+    fn grow_for(&mut self, held: usize) {
+        if held >= USUAL_BYTES && !std::mem::replace(&mut self.has_grown, true) {
+            // Who has as much as the kernel gives goes on with what there is.
+            let _unchanged = fcntl_setpipe_size(&self.start, ASKED_BYTES);
+        }
     }
 
     /// Takes what has come. Moving bytes stops for good where one is marked as urgent, as if there

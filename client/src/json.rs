@@ -97,6 +97,9 @@ pub struct Needs {
     pub kind: String,
     /// The question.
     pub text: String,
+    /// What to choose from, by number from 1; left out where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 impl RunObject {
@@ -115,7 +118,10 @@ impl RunObject {
             exit_code: run.exit_code,
             command: contract.command.iter().map(|word| lossy(word)).collect(),
             agent: contract.agent,
-            session_id: non_empty(contract.session_id),
+            session_id: run
+                .agent
+                .and_then(|agent| non_empty(agent.session_id))
+                .or_else(|| non_empty(contract.session_id)),
             directory: lossy(&contract.root),
             remote: remote.to_owned(),
             snapshot: data_encoding::HEXLOWER.encode(&run.snapshot),
@@ -153,7 +159,8 @@ impl From<wire::Used> for Used {
 
 impl From<wire::InputNeeded> for Needs {
     fn from(need: wire::InputNeeded) -> Self {
-        Self { id: need.id, kind: need.kind, text: need.text }
+        let choices = need.choices.into_iter().map(|choice| choice.label).collect();
+        Self { id: need.id, kind: need.kind, text: need.text, choices }
     }
 }
 
@@ -229,6 +236,7 @@ mod tests {
                 id: "q1".to_owned(),
                 kind: "question".to_owned(),
                 text: "Which one?".to_owned(),
+                ..Default::default()
             }),
             ..view()
         };

@@ -29,6 +29,7 @@ pub mod reconnect;
 pub mod remote;
 pub mod runs;
 
+pub mod agents;
 pub mod bundle;
 pub mod capture;
 pub mod outbox;

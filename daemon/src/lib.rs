@@ -19,6 +19,8 @@ pub mod runs;
 
 pub mod workspace;
 
+mod agents;
+
 pub mod credentials;
 
 pub mod egress;

@@ -73,6 +73,7 @@ impl Daemon {
             view: &View::Copy,
             owner: self.owner,
             egress: None,
+            agent: None,
         })
     }
 

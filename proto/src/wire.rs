@@ -7,6 +7,12 @@
 
 tonic::include_proto!("handoff.v1");
 
+/// What a run waits for that asks a question.
+pub const QUESTION: &str = "question";
+
+/// What a run waits for that wants to do something.
+pub const PERMISSION: &str = "permission";
+
 /// Largest part of a byte stream in one message: large enough that framing costs nothing, far
 /// below the 4 MiB at which gRPC refuses to decode a message.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;

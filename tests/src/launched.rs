@@ -99,7 +99,7 @@ impl<'a> Launched<'a> {
     /// Asks the launcher to start what is described.
     #[must_use]
     pub fn ask(&self) -> String {
-        self.service.ask(DAEMON, format!("{} command\n", self.id).as_bytes())
+        self.service.ask(DAEMON, format!("{} command 1\n", self.id).as_bytes())
     }
 
     /// Waits until the supervisor has gone; returns how the job ended.

@@ -2,12 +2,14 @@
 //!
 //! A missing prerequisite is a panic, never a skip.
 
+pub mod agent;
 pub mod bench;
 pub mod desktop;
 pub mod disk;
 pub mod escape;
 pub mod fenced;
 pub mod launched;
+pub mod model;
 pub mod remote;
 pub mod repository;
 pub mod service;

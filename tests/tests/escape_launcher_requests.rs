@@ -17,7 +17,7 @@ fn only_the_daemons_user_is_answered() {
     assert!(Launched::new(&service, 1, "echo honest").succeeds().contains("honest"));
     let run = Launched::new(&service, 2, "true");
     run.describe();
-    let request = format!("{} command\n", run.id);
+    let request = format!("{} command 1\n", run.id);
     let socket = service.path("run/launcher.sock");
     let error = as_user(54_400, || UnixStream::connect(&socket)).expect_err("closed to others");
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
@@ -39,18 +39,19 @@ fn nothing_but_a_request_is_obeyed_and_the_launcher_goes_on() {
     let run = Launched::new(&service, 1, "echo honest");
     run.describe();
     let id = run.id.as_str().to_owned();
-    let long = format!("{id} command{}\n", " ".repeat(100));
-    let traversal = format!("../{id} command\n");
-    let several = format!("{id} command\n{id} harvest\n");
+    let long = format!("{id} command 1{}\n", " ".repeat(100));
+    let traversal = format!("../{id} command 1\n");
+    let several = format!("{id} command 1\n{id} harvest 1\n");
     let option = "--config /tmp/x\n";
     for said in [
         b"\n".as_slice(),
         b"\0\0\0\0\n",
         b"\xff\xfe\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"aaaaaaaaaa command",
-        b"AAAAAAAAAA command\n",
-        b"aaaaaaaaaa ../../etc\n",
+        b"aaaaaaaaaa command 1",
+        b"aaaaaaaaaa command\n",
+        b"AAAAAAAAAA command 1\n",
+        b"aaaaaaaaaa ../../etc 1\n",
         option.as_bytes(),
         long.as_bytes(),
         traversal.as_bytes(),
@@ -72,7 +73,7 @@ fn nothing_but_a_request_is_obeyed_and_the_launcher_goes_on() {
     let mut answer = String::new();
     silent.read_to_string(&mut answer).expect("an end");
     assert!(answer.contains("read the request"), "{answer}");
-    let unknown = service.ask(DAEMON, b"zzzzzzzzzz command\n");
+    let unknown = service.ask(DAEMON, b"zzzzzzzzzz command 1\n");
     assert!(unknown.contains("open the job directory: No such file"), "{unknown}");
 }
 

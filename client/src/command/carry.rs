@@ -10,7 +10,10 @@ use handoff_proto::manifest::changed_chunks;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
+use crate::agents::Task;
+use crate::capture::account::home;
 use crate::capture::git::Git;
 use crate::capture::repacked::PackMemory;
 use crate::capture::user_git::{UserGit, user_git};
@@ -90,13 +93,21 @@ impl Errand {
         &self,
         command: Vec<OsString>,
         time_limit: Option<TimeLimit>,
+        task: Option<&Task>,
     ) -> anyhow::Result<wire::Contract> {
         let (env, hosts) = (self.env.clone(), self.hosts.clone());
         let flags = Flags { command, time_limit, env, hosts };
         let contract = compose(&self.root, &self.directory, &self.file, &flags, self.git.clone())?;
         // What travels there by a glob travels back by it.
         let (carry_include, carry_exclude) = (bytes(&self.include), bytes(&self.exclude));
-        Ok(wire::Contract { carry_include, carry_exclude, ..contract })
+        let contract = wire::Contract { carry_include, carry_exclude, ..contract };
+        let Some(task) = task else { return Ok(contract) };
+        Ok(wire::Contract {
+            agent: task.kind.name().to_owned(),
+            session_id: Uuid::new_v4().to_string(),
+            agent_terms: Some(task.terms(&home()?)?),
+            ..contract
+        })
     }
 
     /// What a remote has of the repositories in the tree.

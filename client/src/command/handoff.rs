@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use handoff_proto::run::{RunName, State};
 
 use super::carry::{Errand, Secrets};
+use crate::agents::Kind;
 use crate::capture::Capture;
 use crate::cli::UsageError;
 use crate::context::Context;
@@ -105,8 +106,15 @@ struct Sent {
 }
 
 async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Result<Sent> {
+    let task = Kind::of_command(args.agent.as_deref(), &args.command)?
+        .map(|kind| kind.task(&args.command))
+        .transpose()?;
     let errand = Errand::new(context, args.carry)?;
-    let contract = errand.contract(args.command, args.time_limit)?;
+    let contract = errand.contract(args.command, args.time_limit, task.as_ref())?;
+    if let Some(task) = &task {
+        let agent = task.kind.name();
+        context.output.note(format_args!("{agent} begins a new session there"));
+    }
     let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
     let (capture, remote, receipt) = deliver(context, &errand, offer, sending, secrets).await?;

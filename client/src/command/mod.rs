@@ -18,6 +18,9 @@ pub mod undo;
 pub mod export;
 pub mod import;
 
+pub mod answer;
+pub mod say;
+
 pub mod rm;
 pub mod stop;
 
@@ -56,6 +59,14 @@ pub enum Command {
     Pull(pull::Args),
     /// Restore the state before the last pull
     Undo(undo::Args),
+    /// Answer a question that a run asks
+    Answer(answer::AnswerArgs),
+    /// Allow what a run asks for
+    Approve(answer::ApproveArgs),
+    /// Refuse what a run asks for
+    Deny(answer::DenyArgs),
+    /// Say something to a run's agent, or give it its next turn
+    Say(say::Args),
     /// Stop a run
     Stop(stop::Args),
     /// Send what could not be sent
@@ -91,18 +102,6 @@ pub enum Command {
     Attach(Anything),
     /// Not built yet
     #[command(hide = true)]
-    Say(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Answer(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Approve(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Deny(Anything),
-    /// Not built yet
-    #[command(hide = true)]
     Pause(Anything),
     /// Not built yet
     #[command(hide = true)]
@@ -123,10 +122,6 @@ impl Command {
             Self::Report(_) => Some("report"),
             Self::Audit(_) => Some("audit"),
             Self::Attach(_) => Some("attach"),
-            Self::Say(_) => Some("say"),
-            Self::Answer(_) => Some("answer"),
-            Self::Approve(_) => Some("approve"),
-            Self::Deny(_) => Some("deny"),
             Self::Pause(_) => Some("pause"),
             Self::Continue(_) => Some("continue"),
             _ => None,
@@ -168,6 +163,10 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Diff(args) => diff::run(args, context).await,
         Command::Pull(args) => pull::run(args, context).await,
         Command::Undo(args) => undo::run(args, context).await,
+        Command::Answer(args) => answer::answer(args, context).await,
+        Command::Approve(args) => answer::approve(args, context).await,
+        Command::Deny(args) => answer::deny(args, context).await,
+        Command::Say(args) => say::run(args, context).await,
         Command::Stop(args) => stop::run(args, context).await,
         Command::ResumeUpload(args) => resume_upload::run(args, context).await,
         Command::Rm(args) => rm::run(args, context).await,

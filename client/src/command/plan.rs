@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use handoff_proto::wire::Contract;
 
 use super::carry::{self, CarryArgs, Errand};
+use crate::agents::Kind;
 use crate::capture::ChangedSince;
 use crate::capture::repacked::PackMemory;
 use crate::context::Context;
@@ -45,7 +46,9 @@ pub struct Args {
 /// says so.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let errand = Errand::new(context, args.carry)?;
-    let contract = errand.contract(args.command, None)?;
+    let task =
+        Kind::of_command(None, &args.command)?.map(|kind| kind.task(&args.command)).transpose()?;
+    let contract = errand.contract(args.command, None, task.as_ref())?;
     let packs = context.remote_meant().map(|remote| errand.packs(context, remote));
     let made = match Made::new(&errand, &contract, packs.clone(), context).await {
         Err(error) if has_lost(&error) => {

@@ -134,12 +134,16 @@ fn exit_after(event: &Event) -> Option<Exit> {
         Event::Queued { .. }
         | Event::Claimed { .. }
         | Event::Started(_)
-        | Event::InputAnswered(_)
+        | Event::InputAnswered { .. }
         | Event::Continued(_)
         | Event::StopRequested(_)
         | Event::OutputLimited(_)
         | Event::Denied(_)
         | Event::Used(_)
+        | Event::Heard(_)
+        | Event::Said(_)
+        | Event::TurnQueued(_)
+        | Event::Resumed(_)
         | Event::Exited(_)
         | Event::ResultRecorded(_)
         | Event::Unknown(_) => None,

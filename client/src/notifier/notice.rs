@@ -58,13 +58,17 @@ impl Notice {
             | Event::Queued { .. }
             | Event::Claimed { .. }
             | Event::Started(_)
-            | Event::InputAnswered(_)
+            | Event::InputAnswered { .. }
             | Event::Paused(_)
             | Event::Continued(_)
             | Event::StopRequested(_)
             | Event::OutputLimited(_)
             | Event::Denied(_)
             | Event::Used(_)
+            | Event::Heard(_)
+            | Event::Said(_)
+            | Event::TurnQueued(_)
+            | Event::Resumed(_)
             | Event::Exited(_)
             | Event::ResultRecorded(_)
             | Event::Unknown(_) => None,
@@ -221,6 +225,7 @@ mod tests {
             id: id.to_owned(),
             kind: "question".to_owned(),
             text: "which\none?".to_owned(),
+            ..Default::default()
         };
         let asked = at(Event::InputNeeded(need("q1")));
         let waiting = wire::RunView { needs: Some(need("q1")), ..run() };

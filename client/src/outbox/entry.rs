@@ -120,6 +120,7 @@ impl Entry {
                 id: self.id.to_string(),
                 kind: "upload".to_owned(),
                 text: why.clone(),
+                ..Default::default()
             }),
         }
     }

@@ -4,6 +4,8 @@
 
 use toml::{Table, Value};
 
+use crate::agents::Kind;
+
 /// Every key that has an effect, by section.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["address", "names"]),
@@ -18,10 +20,14 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 pub(super) const NAMED: &[(&str, &[&str])] = &[
     ("providers", &["base_url", "credential", "api"]),
     ("git", &["base_url", "credential", "username"]),
+    ("agents", &["command", "provider"]),
 ];
 
+/// The section whose names are ours, too.
+const AGENTS: &str = "agents";
+
 /// Keys that are planned: known, but setting one must not look as if it did something.
-const NOT_BUILT: &[(&str, &[&str])] = &[("store", &["keep"]), ("agents", &[])];
+const NOT_BUILT: &[(&str, &[&str])] = &[("store", &["keep"])];
 
 /// Values that are planned.
 const VALUES_NOT_BUILT: &[(&str, &str, &[&str])] =
@@ -39,9 +45,6 @@ pub(super) enum KeyProblem {
 /// Finds the first key that must not be there.
 pub(super) fn check(table: &Table) -> Result<(), KeyProblem> {
     for (section, content) in table {
-        if not_built(section).is_some_and(|keys| keys.is_empty()) {
-            return Err(KeyProblem::NotBuilt { key: format!("[{section}]") });
-        }
         if let Some(known) = keys_of(NAMED, section) {
             check_named(section, content, known)?;
             continue;
@@ -70,6 +73,11 @@ pub(super) fn check(table: &Table) -> Result<(), KeyProblem> {
 
 fn check_named(section: &str, content: &Value, known: &[&str]) -> Result<(), KeyProblem> {
     for (name, content) in content.as_table().into_iter().flatten() {
+        if section == AGENTS && Kind::from_name(name).is_none() {
+            let known = Kind::ALL.iter().map(|kind| format!("{AGENTS}.{}", kind.name()));
+            let key = format!("{section}.{name}");
+            return Err(KeyProblem::Unknown { nearest: nearest(&key, known), key });
+        }
         let keys = content.as_table().into_iter().flatten().map(|(key, _)| key.as_str());
         if let Some(key) = keys.into_iter().find(|key| !known.contains(key)) {
             let nearest = nearest(key, known.iter().map(ToString::to_string));

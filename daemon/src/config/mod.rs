@@ -52,6 +52,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Git hosts that runs use with a credential of the daemon's, by host.
     pub git: BTreeMap<Host, GitHost>,
+    /// Agents that are driven, by kind.
+    pub agents: BTreeMap<String, Agent>,
 }
 
 /// `[listen]`
@@ -178,6 +180,16 @@ pub struct GitHost {
     pub credential: Option<String>,
     /// Whom the credential is for; most hosts take any name with a token.
     pub username: Option<String>,
+}
+
+/// `[agents.KIND]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agent {
+    /// Its program, as runs find it: a name or a path; by default it is called like its kind.
+    pub command: Option<String>,
+    /// The model API that it uses; by default that of its vendor.
+    pub provider: Option<String>,
 }
 
 /// What a run reaches.

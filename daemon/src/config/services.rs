@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Provider};
+use crate::agents::Kind;
 use crate::egress::{self, Api, Upstream};
 
 /// Model APIs that need no settings but a credential: name, place, what they speak.
@@ -22,6 +23,20 @@ pub(super) fn known_provider(name: &str) -> Option<(&'static str, Api)> {
 }
 
 impl Config {
+    /// The program of an agent, as runs find it.
+    #[must_use]
+    pub(crate) fn agent_program(&self, kind: Kind) -> &str {
+        let set = self.agents.get(kind.name()).and_then(|agent| agent.command.as_deref());
+        set.unwrap_or_else(|| kind.name())
+    }
+
+    /// The name of the model API that an agent uses.
+    #[must_use]
+    pub(crate) fn agent_provider(&self, kind: Kind) -> &str {
+        let set = self.agents.get(kind.name()).and_then(|agent| agent.provider.as_deref());
+        set.unwrap_or_else(|| kind.provider())
+    }
+
     /// What fenced runs may reach by these settings; `credential` finds the file of one by name.
     #[must_use]
     pub fn egress(&self, credential: impl Fn(&str) -> Option<PathBuf>) -> egress::Terms {

@@ -61,7 +61,7 @@ pub fn entry(arguments: &[OsString]) -> Option<ExitCode> {
         return None;
     }
     let done = match line.to_str().map(str::parse) {
-        Some(Ok(Request::Start { run, kind })) => start(&run, kind),
+        Some(Ok(Request::Start { run, kind, number })) => start(&run, kind, number),
         Some(Ok(Request::Probe)) => probe(),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("the request is not text".into()),
@@ -88,14 +88,14 @@ fn probe() -> Result<ExitCode, String> {
 }
 
 /// Becomes the supervisor of a job.
-fn start(run: &RunId, kind: JobKind) -> Result<ExitCode, String> {
+fn start(run: &RunId, kind: JobKind, number: u32) -> Result<ExitCode, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     rustix::thread::set_thread_groups(&[])
         .map_err(|error| failed("give up groups")(error.into()))?;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let Settings { config, state, socket } = Settings::read()?;
     let state = State::open(&state).map_err(failed("open the state directory"))?;
-    let job_dir = state.job(run, kind).map_err(failed("open the job directory"))?;
+    let job_dir = state.job(run, kind, number).map_err(failed("open the job directory"))?;
     let tools = Tools::configured(&config.tools.paths).map_err(|error| error.to_string())?;
     let locks = socket.with_file_name(LOCKS);
     let lease = uids::lease(&locks, run)

@@ -21,8 +21,10 @@ pub enum Request {
     Start {
         /// The run.
         run: RunId,
-        /// Which job of it.
+        /// What its job does.
         kind: JobKind,
+        /// Which one of these.
+        number: u32,
     },
     /// Tell what this machine can do to keep runs in.
     Probe,
@@ -30,13 +32,13 @@ pub enum Request {
 
 /// The line is no request.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("not a request: a run's id and `command` or `harvest`, or `probe`")]
+#[error("not a request: a run's id, `command` or `harvest`, and a number; or `probe`")]
 pub struct RequestError;
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start { run, kind } => write!(f, "{run} {}", kind.name()),
+            Self::Start { run, kind, number } => write!(f, "{run} {} {number}", kind.name()),
             Self::Probe => f.write_str(PROBE),
         }
     }
@@ -51,11 +53,15 @@ impl FromStr for Request {
         }
         let (run, kind) = line.split_once(' ').ok_or(RequestError)?;
         let run = RunId::parse(run).map_err(|_| RequestError)?;
+        let (kind, number) = kind.split_once(' ').ok_or(RequestError)?;
         let kind = [JobKind::Command, JobKind::Harvest]
             .into_iter()
             .find(|known| known.name() == kind)
             .ok_or(RequestError)?;
-        Ok(Self::Start { run, kind })
+        // One way to write each number: what is read is what was meant.
+        let number: u32 = number.parse().map_err(|_| RequestError)?;
+        let start = Self::Start { run, kind, number };
+        if start.to_string() == line { Ok(start) } else { Err(RequestError) }
     }
 }
 
@@ -66,8 +72,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let run = RunId::from_random([7; 10]);
-        let requests = [JobKind::Command, JobKind::Harvest]
-            .map(|kind| Request::Start { run: run.clone(), kind });
+        let requests = [JobKind::Command, JobKind::Harvest].map(|kind| Request::Start {
+            run: run.clone(),
+            kind,
+            number: u32::MAX,
+        });
         for request in requests.into_iter().chain([Request::Probe]) {
             let line = request.to_string();
             assert_eq!(line.parse(), Ok(request));
@@ -83,14 +92,20 @@ mod tests {
             "probe ",
             "abcdefghij",
             "abcdefghij ",
-            "abcdefghij other",
+            "abcdefghij other 1",
+            "abcdefghij command",
             "abcdefghij command ",
-            "abcdefghij  command",
-            "abcdefghi1 command",
-            "abcdefghijk command",
-            "../../../x command",
-            "ABCDEFGHIJ command",
-            "abcdefghij command\0",
+            "abcdefghij command 1 ",
+            "abcdefghij command +1",
+            "abcdefghij command 01",
+            "abcdefghij command -1",
+            "abcdefghij command 4294967296",
+            "abcdefghij  command 1",
+            "abcdefghi1 command 1",
+            "abcdefghijk command 1",
+            "../../../x command 1",
+            "ABCDEFGHIJ command 1",
+            "abcdefghij command 1\0",
             "abcdefghij command harvest",
         ] {
             assert_eq!(line.parse::<Request>(), Err(RequestError), "{line:?}");

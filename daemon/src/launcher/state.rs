@@ -54,10 +54,10 @@ impl State {
     /// # Errors
     ///
     /// Fails if it cannot be opened without following links, or is somebody else's.
-    pub(super) fn job(&self, run: &RunId, kind: JobKind) -> io::Result<JobDir> {
+    pub(super) fn job(&self, run: &RunId, kind: JobKind, number: u32) -> io::Result<JobDir> {
         let rights = Rights::Of(self.user);
         let relative = Layout::of_runs(Path::new("")).join(run.as_str());
-        let relative = Layout::new(relative).job(1, kind);
+        let relative = Layout::new(relative).job(number, kind);
         let directory =
             rights.exercise(|| open_plainly(&self.directory, &relative, ResolveFlags::BENEATH))?;
         if fstat(&directory)?.st_uid != self.user.uid {

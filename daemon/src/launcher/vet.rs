@@ -66,6 +66,8 @@ impl Rules<'_> {
             // The gateway that follows it runs as the daemon's user: it can reach and read what
             // that could anyway.
             egress: _,
+            // What a daemon says to a run, it could have put into its tree.
+            reads: _,
         } = &mut job;
         let limits = &self.config.runs;
         let seconds = limits.time_limit.as_secs();

@@ -12,10 +12,15 @@ use super::{runs::Replies, status::failed};
 use crate::{
     runs::{Live, OutputEnd, Registry},
     supervisor::output,
+    workspace::JobKind,
 };
 
 /// Records read ahead of a slow watcher.
 const READ_AHEAD: usize = 8;
+
+/// A run's jobs write one after the other; a position has the number of the job before this one in
+/// its upper bits. Sixteen bits are more turns, and 48 more bytes, than any run has.
+const JOB_SHIFT: u32 = 48;
 
 /// Records after a position; with `follow` until the command has ended.
 pub(super) fn read(
@@ -25,14 +30,29 @@ pub(super) fn read(
     follow: bool,
 ) -> Replies<wire::OutputRecord> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    let job = live.with(|run| registry.layout(&run.id)).command_job();
+    let layout = live.with(|run| registry.layout(&run.id));
     let (mut end, stopping) = (live.output(), registry.stopping().clone());
+    let live = Arc::clone(live);
+    let of_job = move |before: u64, from: u64| {
+        let number = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
+        output::Reader::new(&layout.job(number, JobKind::Command), output::Position::new(from))
+    };
     registry.tracker().spawn(async move {
-        let mut reader = output::Reader::new(&job, output::Position::new(after));
+        let mut before = after >> JOB_SHIFT;
+        let mut reader = of_job(before, after & ((1 << JOB_SHIFT) - 1));
         loop {
             // Looked at before reading: what is written afterwards is another round's.
             let OutputEnd { closed, .. } = *end.borrow_and_update();
-            if send_available(&mut reader, &sender).await.is_err() || closed || !follow {
+            let newest = u64::from(live.with(|run| run.job)) - 1;
+            if send_available(&mut reader, before << JOB_SHIFT, &sender).await.is_err() {
+                return;
+            }
+            if before < newest {
+                before += 1;
+                reader = of_job(before, 0);
+                continue;
+            }
+            if closed || !follow {
                 return;
             }
             tokio::select! {
@@ -52,6 +72,7 @@ pub(super) fn read(
 /// Sends what the file holds; an error means that nothing more can be sent.
 async fn send_available(
     reader: &mut output::Reader,
+    before: u64,
     sender: &mpsc::Sender<Result<wire::OutputRecord, Status>>,
 ) -> Result<(), ()> {
     loop {
@@ -62,7 +83,7 @@ async fn send_available(
                     output::Stream::Stdout => 1,
                     output::Stream::Stderr => 2,
                 },
-                next: record.next.get(),
+                next: before | record.next.get(),
                 data: Bytes::from(record.bytes),
             }),
             Err(error) => Err(failed(error)),

@@ -12,7 +12,10 @@ use super::{
     identity::{Caller, Identity},
     logs, watch,
 };
-use crate::runs::{Live, Registry, Selector};
+use crate::runs::{AnswerError, Live, Registry, Selector};
+
+/// Longest id of something said: room for a uuid.
+const SAID_ID_MAX: usize = 64;
 
 /// What a paired user may ask about runs.
 #[derive(Clone, Debug)]
@@ -135,6 +138,33 @@ impl wire::runs_server::Runs for RunsService {
         let caller = self.caller(&request).await?;
         let live = self.find(&caller, Some(request.into_inner()))?;
         self.registry.stop(&live, &caller.user).await?;
+        Ok(Response::new(live.with(|run| wire::RunView::from(run))))
+    }
+
+    async fn answer(
+        &self,
+        request: Request<wire::AnswerRequest>,
+    ) -> Result<Response<wire::RunView>, Status> {
+        let caller = self.caller(&request).await?;
+        let wire::AnswerRequest { run, id, what } = request.into_inner();
+        let live = self.find(&caller, run)?;
+        let what = what.ok_or(AnswerError::Nothing)?;
+        self.registry.answer(&live, id, what, &caller.user).await?;
+        Ok(Response::new(live.with(|run| wire::RunView::from(run))))
+    }
+
+    async fn say(
+        &self,
+        request: Request<wire::SayRequest>,
+    ) -> Result<Response<wire::RunView>, Status> {
+        let caller = self.caller(&request).await?;
+        let wire::SayRequest { run, id, text } = request.into_inner();
+        let live = self.find(&caller, run)?;
+        if !(1..=SAID_ID_MAX).contains(&id.len()) {
+            return Err(Status::invalid_argument("what is said has no id"));
+        }
+        let by = caller.user.as_str().to_owned();
+        self.registry.say(&live, wire::Said { id, text, by }).await?;
         Ok(Response::new(live.with(|run| wire::RunView::from(run))))
     }
 

@@ -15,7 +15,10 @@ use tonic::Status;
 use crate::{
     credentials::CredentialError,
     pki::PairingError,
-    runs::{CollectError, CreateError, RemoveError, RoomError, SelectError, StopError},
+    runs::{
+        AnswerError, CollectError, CreateError, RemoveError, RoomError, SayError, SelectError,
+        StopError,
+    },
     store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
     workspace::{CommandMissing, TermsError},
@@ -36,6 +39,22 @@ impl Refusal {
         let message = "runs of this daemon have no network, so no host can be allowed";
         let hint = "leave out --allow-host and [boundary] hosts, or ask the operator to set \
                     [network] default = \"fenced\"";
+        Self(Problem::new(Code::Refused, message).with_hint(hint))
+    }
+
+    /// The run wants an agent that is not driven here.
+    pub(super) fn unknown_agent(name: &str) -> Self {
+        let message = format!("this daemon cannot drive {name:?}");
+        let hint = "leave the agent out to run it as a plain command, or update the daemon";
+        Self(Problem::new(Code::Refused, message).with_hint(hint))
+    }
+
+    /// The agent's model API has no credential.
+    pub(super) fn no_credential(agent: &str, provider: &str) -> Self {
+        let message = format!(
+            "this daemon has no credential for {provider}, which {agent} needs to use a model"
+        );
+        let hint = "the operator adds one with `handoffd credential add`";
         Self(Problem::new(Code::Refused, message).with_hint(hint))
     }
 
@@ -88,7 +107,7 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
     SelectError, CreateError, StopError, CollectError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
-    CredentialError, RoomError,
+    CredentialError, RoomError, AnswerError, SayError,
 }
 
 impl Classify for CredentialError {
@@ -220,6 +239,43 @@ impl Classify for StopError {
     fn classify(&self) -> (Code, &'static str) {
         match self {
             Self::Finished(_) => (Code::Conflict, ""),
+            Self::NotDriven(_) => (Code::Unreachable, ""),
+        }
+    }
+}
+
+impl Classify for AnswerError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::NothingAsked(_) | Self::Other(_) => {
+                (Code::Conflict, "`handoff show` tells what it waits for")
+            }
+            Self::NeedsText(_) => {
+                (Code::Usage, "`handoff answer RUN TEXT`, or `--option N` for one of its choices")
+            }
+            Self::NeedsPermission(_) => {
+                (Code::Usage, "`handoff approve RUN`, or `handoff deny RUN --reason TEXT`")
+            }
+            Self::NoSuchChoice { .. } | Self::OneChoice(_) => {
+                (Code::Usage, "`handoff show` lists the choices")
+            }
+            Self::TooLong { .. } | Self::Nothing => (Code::Usage, ""),
+            Self::NotDriven(_) => (Code::Unreachable, ""),
+        }
+    }
+}
+
+impl Classify for SayError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::NoAgent(_) => {
+                (Code::Usage, "only agents that handoff drives can be told something")
+            }
+            Self::Text(error) => error.classify(),
+            Self::NotNow(..) => (Code::Conflict, "try again in a moment"),
+            Self::NeverStarted(_) => (Code::Conflict, "hand it off again"),
+            Self::Append(error) => error.classify(),
+            Self::Store(error) => error.classify(),
             Self::NotDriven(_) => (Code::Unreachable, ""),
         }
     }

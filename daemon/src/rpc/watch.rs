@@ -35,8 +35,12 @@ pub(super) fn one(
         .tail(Scope::Run(id), Rev::ZERO)
         .take_while(move |item| {
             let go_on = !ended;
-            ended =
-                matches!(item, Ok((_, _, Record { event: Event::Finished { .. }, .. })) | Err(_));
+            ended = match item {
+                // A turn that the watcher has seen to its end was followed by another.
+                Ok((_, _, Record { event: Event::Finished { .. }, seq, .. })) => *seq > after_seq,
+                Ok(_) => false,
+                Err(_) => true,
+            };
             go_on
         })
         .filter_map(move |item| match item {

@@ -4,18 +4,19 @@
 //! lines leaves a log from which the same steps go on. What a job's directory holds decides whether
 //! a process was started: a command is never started twice.
 
+mod agent;
 mod command;
 mod harvest;
 mod prepare;
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use handoff_proto::run::{Event, Exit, Outcome, Recorded, Run, State};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
-    Request,
+    AnswerError, Request,
     admission::{Claims, HeldLease},
     journal::{Journal, RecordError},
     outcome,
@@ -48,6 +49,8 @@ enum DriveError {
     Harvest(#[from] WorkspaceError),
     #[error("cannot follow its job")]
     Supervisor(#[from] supervisor::AttachError),
+    #[error("cannot read what its agent wrote")]
+    Read(#[from] supervisor::output::ReadError),
     #[error("cannot start its harvest")]
     Start(#[from] StartError),
     #[error("cannot make room for another harvest")]
@@ -112,7 +115,8 @@ impl Driver {
     async fn await_claim(&mut self) -> Result<(), DriveError> {
         tokio::select! {
             request = self.requests.recv() => {
-                let Some(Request::Stop { by }) = request else { return Err(DriveError::Stopping) };
+                let Some(request) = request else { return Err(DriveError::Stopping) };
+                let Some(by) = self.stop_or_refuse(request) else { return Ok(()) };
                 self.journal.record(Event::StopRequested(by)).await?;
                 self.cancel("stopped before it started").await
             }
@@ -142,6 +146,22 @@ impl Driver {
         Ok(self.journal.record(event).await?)
     }
 
+    /// Who wants it to end; whatever else is asked of a command that does not run is refused.
+    fn stop_or_refuse(&self, request: Request) -> Option<String> {
+        match request {
+            Request::Stop { by } => Some(by),
+            Request::Answer { reply, .. } => {
+                // Who has gone does not want to know.
+                drop(reply.send(Err(AnswerError::NothingAsked(self.run().name.clone()))));
+                None
+            }
+            Request::Say { reply, .. } => {
+                let _gone = reply.send(false);
+                None
+            }
+        }
+    }
+
     async fn cancel(&mut self, detail: &str) -> Result<(), DriveError> {
         let detail = detail.to_owned();
         Ok(self.journal.record(Event::Finished { outcome: Outcome::Cancelled, detail }).await?)
@@ -166,7 +186,8 @@ impl Driver {
         let run = self.journal.run();
         let unknown = Exit::Lost("nothing is known about its end".to_owned());
         let exit = run.exit.as_ref().unwrap_or(&unknown);
-        let (outcome, mut detail) = outcome::decide(exit, run.stop_requested);
+        let agent = run.contract.agent_terms.as_ref().map(|_| &run.agent);
+        let (outcome, mut detail) = outcome::decide(exit, run.stop_requested, agent);
         let failure = run.harvest.as_ref().map_or("", |harvest| harvest.failure.as_str());
         if !failure.is_empty() {
             let separator = if detail.is_empty() { "" } else { "; " };
@@ -177,15 +198,21 @@ impl Driver {
 
     /// Starts the supervisor of a job that is described, by the launcher where there is one.
     async fn start_job(&self, kind: JobKind) -> Result<(), StartError> {
-        let job = self.layout.job(1, kind);
+        let job = self.job(kind);
         let Some(socket) = self.shared.settings.config.isolation.launcher.clone() else {
             return supervisor::start(&job).await;
         };
-        let request = launcher::Request::Start { run: self.run().id.clone(), kind };
+        let request =
+            launcher::Request::Start { run: self.run().id.clone(), kind, number: self.run().job };
         let asking = tokio::task::spawn_blocking(move || launcher::ask(&socket, &request));
         let asking =
             async { asking.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) };
         supervisor::start_through(&job, asking).await
+    }
+
+    /// The directory of a job of the present turn.
+    fn job(&self, kind: JobKind) -> PathBuf {
+        self.layout.job(self.run().job, kind)
     }
 
     fn user(&self) -> Result<UserName, DriveError> {

@@ -77,6 +77,76 @@ pub enum StopError {
     NotDriven(RunName),
 }
 
+/// An answer was not taken; nothing has changed.
+#[derive(Debug, Error)]
+pub enum AnswerError {
+    /// It asks nothing.
+    #[error("run {0} waits for no answer")]
+    NothingAsked(RunName),
+    /// It asks something else by now.
+    #[error("run {0} waits for another answer by now")]
+    Other(RunName),
+    /// Yes or no is an answer to another kind of question.
+    #[error("run {0} asks a question, which cannot be approved")]
+    NeedsText(RunName),
+    /// A text is an answer to another kind of question.
+    #[error("run {0} asks for permission")]
+    NeedsPermission(RunName),
+    /// There is no such choice.
+    #[error("run {run} offers {} choices, not a number {number}", .offered)]
+    NoSuchChoice {
+        /// The run.
+        run: RunName,
+        /// What was chosen.
+        number: u32,
+        /// How many there are.
+        offered: usize,
+    },
+    /// Several were chosen where one may be.
+    #[error("run {0} asks for one choice")]
+    OneChoice(RunName),
+    /// More text than an agent is given.
+    #[error("text of {bytes} bytes is over the limit of {limit} bytes")]
+    TooLong {
+        /// What was sent.
+        bytes: usize,
+        /// What may be.
+        limit: usize,
+    },
+    /// Nothing was answered at all.
+    #[error("there is no answer in it")]
+    Nothing,
+    /// Its driver is gone; the daemon is stopping or its store failed.
+    #[error("run {0} is not driven right now; restart the daemon")]
+    NotDriven(RunName),
+}
+
+/// Nothing was said to a run's agent.
+#[derive(Debug, Error)]
+pub enum SayError {
+    /// It has no agent that listens.
+    #[error("run {0} has no agent that could be told something")]
+    NoAgent(RunName),
+    /// There is nothing in it, or too much.
+    #[error(transparent)]
+    Text(#[from] AnswerError),
+    /// The agent has not begun, or is just ending.
+    #[error("run {0} is {1} and takes nothing right now")]
+    NotNow(RunName, &'static str),
+    /// Its result has not been kept, so there is nothing to go on with.
+    #[error("run {0} was never started")]
+    NeverStarted(RunName),
+    /// The event could not be recorded.
+    #[error("cannot record what was said")]
+    Append(#[from] AppendError),
+    /// The log cannot be read.
+    #[error("cannot read the run's log")]
+    Store(#[from] StoreError),
+    /// Its driver is gone; the daemon is stopping or its store failed.
+    #[error("run {0} is not driven right now; restart the daemon")]
+    NotDriven(RunName),
+}
+
 /// A run was not removed.
 #[derive(Debug, Error)]
 pub enum RemoveError {

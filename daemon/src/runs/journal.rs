@@ -61,25 +61,37 @@ impl Journal {
     /// When the event is illegal, the run is driven elsewhere or the store stays unavailable; the
     /// published state is then unchanged.
     pub(super) async fn record(&mut self, event: Event) -> Result<(), RecordError> {
-        let record = Record { seq: self.run.last_seq + 1, at_unix_nanos: now_unix_nanos(), event };
+        self.record_all(vec![event]).await
+    }
+
+    /// The same for several events, all of them or none.
+    ///
+    /// # Errors
+    /// As for one.
+    pub(super) async fn record_all(&mut self, events: Vec<Event>) -> Result<(), RecordError> {
+        let at_unix_nanos = now_unix_nanos();
         let mut next = self.run.clone();
-        next.apply(&record)?;
-        self.rev = self.append(&record).await?;
+        let mut batch = Vec::with_capacity(events.len());
+        for event in events {
+            let record = Record { seq: next.last_seq + 1, at_unix_nanos, event };
+            next.apply(&record)?;
+            batch.push(record);
+        }
+        self.rev = self.append(&batch).await?;
         self.run = next;
         self.live.publish(self.run.clone());
         Ok(())
     }
 
-    async fn append(&self, record: &Record) -> Result<Rev, RecordError> {
+    async fn append(&self, batch: &[Record]) -> Result<Rev, RecordError> {
         let mut pause = PAUSE_FIRST;
         let mut attempt = 1;
         loop {
-            let batch = std::slice::from_ref(record);
             match self.log.append(&self.run.id, self.rev, batch).await {
                 Ok(rev) => return Ok(rev),
                 Err(AppendError::Conflict { .. }) => return Err(RecordError::Fenced),
                 Err(AppendError::Ambiguous(_)) => {
-                    if let Some(rev) = self.appended(record).await? {
+                    if let Some(rev) = self.appended(batch).await? {
                         return Ok(rev);
                     }
                 }
@@ -99,13 +111,13 @@ impl Journal {
         }
     }
 
-    /// Whether an ambiguous append of this record took place, and where.
-    async fn appended(&self, record: &Record) -> Result<Option<Rev>, RecordError> {
-        let found =
-            self.log.read(&self.run.id, self.rev, 1).await.map_err(RecordError::Unreadable)?;
-        match found.into_iter().next() {
+    /// Whether an ambiguous append of these records took place, and where it ends.
+    async fn appended(&self, batch: &[Record]) -> Result<Option<Rev>, RecordError> {
+        let found = self.log.read(&self.run.id, self.rev, batch.len()).await;
+        let found = found.map_err(RecordError::Unreadable)?;
+        match found.last() {
             None => Ok(None),
-            Some((rev, stored)) if stored == *record => Ok(Some(rev)),
+            Some((rev, _)) if found.iter().map(|(_, stored)| stored).eq(batch) => Ok(Some(*rev)),
             Some(_) => Err(RecordError::Fenced),
         }
     }

@@ -1,7 +1,11 @@
 //! What the rest of the daemon sees of one run: its published state and a way to ask for things.
 
-use handoff_proto::run::Run;
-use tokio::sync::{mpsc, watch};
+use std::sync::{PoisonError, RwLock};
+
+use handoff_proto::{run::Run, wire};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::AnswerError;
 
 /// How many requests may wait for a driver that is busy preparing.
 const REQUESTS_MAX: usize = 16;
@@ -11,25 +15,42 @@ const REQUESTS_MAX: usize = 16;
 pub struct Live {
     run: watch::Sender<Run>,
     output: watch::Sender<OutputEnd>,
-    requests: mpsc::Sender<Request>,
+    /// Where the driver takes requests; another one for each turn.
+    requests: RwLock<mpsc::Sender<Request>>,
 }
 
-/// How far a run's output reaches.
+/// How a run's output stands; changes whenever there is more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputEnd {
-    /// Position after the last record known.
-    pub position: u64,
     /// Whether nothing more will come.
     pub closed: bool,
 }
 
 /// What may be asked of a driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Request {
     /// End the run.
     Stop {
         /// Who asked.
         by: String,
+    },
+    /// Pass an answer on to the agent.
+    Answer {
+        /// The question that is meant; empty means whatever the run waits for.
+        id: String,
+        /// What is answered.
+        answer: wire::answer_request::What,
+        /// Who answers.
+        by: String,
+        /// Told once it is recorded, or why it is not taken.
+        reply: oneshot::Sender<Result<(), AnswerError>>,
+    },
+    /// Pass on what the user says.
+    Say {
+        /// What.
+        said: wire::Said,
+        /// Told whether it is recorded; if not, the turn is over.
+        reply: oneshot::Sender<bool>,
     },
 }
 
@@ -40,8 +61,8 @@ impl Live {
         let closed = run.is_finished();
         let live = Self {
             run: watch::Sender::new(run),
-            output: watch::Sender::new(OutputEnd { position: 0, closed }),
-            requests,
+            output: watch::Sender::new(OutputEnd { closed }),
+            requests: RwLock::new(requests),
         };
         (live, receiver)
     }
@@ -63,7 +84,7 @@ impl Live {
         self.run.subscribe()
     }
 
-    /// Follows how far the run's output reaches.
+    /// Follows the run's output.
     #[must_use]
     pub fn output(&self) -> watch::Receiver<OutputEnd> {
         self.output.subscribe()
@@ -71,15 +92,34 @@ impl Live {
 
     /// Asks the driver for something; returns false when there is no driver any more.
     pub(super) async fn ask(&self, request: Request) -> bool {
-        self.requests.send(request).await.is_ok()
+        self.requests().send(request).await.is_ok()
+    }
+
+    /// Waits until the driver of a run that has finished has tidied up.
+    pub(super) async fn driven_to_the_end(&self) {
+        self.requests().closed().await;
+    }
+
+    fn requests(&self) -> mpsc::Sender<Request> {
+        self.requests.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets a run that has finished go on; the receiver is its next driver's.
+    pub(super) fn go_on(&self, run: Run) -> mpsc::Receiver<Request> {
+        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
+        *self.requests.write().unwrap_or_else(PoisonError::into_inner) = requests;
+        self.output.send_modify(|end| end.closed = false);
+        self.publish(run);
+        receiver
     }
 
     pub(super) fn publish(&self, run: Run) {
         self.run.send_replace(run);
     }
 
-    pub(super) fn publish_output(&self, position: u64) {
-        self.output.send_modify(|end| end.position = end.position.max(position));
+    /// Tells that there is more output.
+    pub(super) fn publish_output(&self) {
+        self.output.send_modify(|_| ());
     }
 
     pub(super) fn close_output(&self) {

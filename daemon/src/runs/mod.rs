@@ -1,7 +1,7 @@
 //! Runs: which there are, who drives them, what became of them.
 //!
 //! ```text
-//!  rpc ──create, stop, remove──▶ Registry ──offer──▶ queue ──claim──▶ Admission
+//!  rpc ─create, say, stop, remove▶ Registry ──offer──▶ queue ──claim──▶ Admission
 //!   ▲                               │ one Live per run                   │ slot
 //!   │ watch, logs                   ▼                                    ▼
 //!   └────────── published ◀── Journal ◀── record ── driver (one task per run)
@@ -18,9 +18,11 @@ mod outcome;
 mod journal;
 
 mod admission;
+mod answer;
 mod collect;
 mod error;
 mod host_uids;
+mod known_agent;
 mod recovery;
 mod registry;
 mod select;
@@ -29,8 +31,11 @@ mod shared;
 mod driver;
 
 pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
-pub use error::{CreateError, RegistryError, RemoveError, RoomError, StopError};
+pub use error::{
+    AnswerError, CreateError, RegistryError, RemoveError, RoomError, SayError, StopError,
+};
 pub use host_uids::HostUids;
+pub use known_agent::KnownAgent;
 pub use live::{Live, OutputEnd, Request};
 pub use registry::{NewRun, Registry};
 pub use select::{SelectError, Selector};

@@ -210,6 +210,14 @@ impl Shared {
         self.making.lock().await
     }
 
+    /// Has a run's next driver take its claims; none if the run was removed.
+    pub(super) fn take_claims(&self, id: &RunId, claims: mpsc::Sender<Claim>) -> Option<Arc<Live>> {
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = runs.get_mut(id)?;
+        entry.claims = claims;
+        Some(Arc::clone(&entry.live))
+    }
+
     pub(super) fn entries(&self) -> Vec<Entry> {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
         runs.values().cloned().collect()

@@ -1,7 +1,7 @@
 //! Finding the supervisor of a job and following what it tells: the daemon's side. What happened
 //! while nobody was attached is told first, so nothing is ever missed. Starts nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Attached {
     connection: Option<Connection>,
     news: VecDeque<JobEvent>,
     told: Told,
+    /// The names of the pieces of input that the supervisor has.
+    inputs: HashSet<String>,
 }
 
 /// What was told already, so that calling again repeats nothing.
@@ -68,6 +70,7 @@ pub async fn attach(job_dir: &Path) -> Result<Attached, AttachError> {
         connection: None,
         news: VecDeque::new(),
         told: Told::default(),
+        inputs: HashSet::new(),
     };
     attached.call().await?;
     Ok(attached)
@@ -128,6 +131,30 @@ impl Attached {
     /// Fails if the supervisor lives and cannot be told.
     pub async fn kill(&mut self) -> Result<(), AttachError> {
         self.tell(&ToSupervisor::Kill).await
+    }
+
+    /// Writes a piece to the command's standard input, which must be a pipe. It is written once,
+    /// whoever sends how often what has this name; a job that has ended reads nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the supervisor lives and cannot be told; sending the same again is sound.
+    pub async fn input(&mut self, id: &str, text: &str) -> Result<(), AttachError> {
+        if self.inputs.contains(id) {
+            return Ok(());
+        }
+        self.tell(&ToSupervisor::Input { id: id.to_owned(), text: text.to_owned() }).await?;
+        self.inputs.insert(id.to_owned());
+        Ok(())
+    }
+
+    /// Ends the command's standard input behind all that was written to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the supervisor lives and cannot be told.
+    pub async fn end_input(&mut self) -> Result<(), AttachError> {
+        self.tell(&ToSupervisor::InputEnd).await
     }
 
     async fn tell(&mut self, message: &ToSupervisor) -> Result<(), AttachError> {
@@ -192,6 +219,7 @@ impl Attached {
     }
 
     fn hear_state(&mut self, state: State) {
+        self.inputs.extend(state.inputs);
         if let Phase::Running { isolation } = &state.phase {
             self.hear_started(isolation.clone());
         }

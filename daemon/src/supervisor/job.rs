@@ -41,6 +41,26 @@ pub struct Job {
     /// a subvolume of btrfs, the kernel keeps the bytes in it within the limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writable: Option<PathBuf>,
+    /// What the command reads; steps before it read nothing.
+    #[serde(default, skip_serializing_if = "Reads::is_nothing")]
+    pub reads: Reads,
+}
+
+/// What a command finds on its standard input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What is sent to it through [`Attached`](super::Attached).
+    Pipe,
+}
+
+impl Reads {
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
 }
 
 /// Describes one command of a job.

@@ -12,8 +12,11 @@ use super::job::JobExit;
 use super::output::Position;
 use crate::egress::Summary;
 
-/// Longest line: the isolation of a run, and what it was denied, with room to spare.
-const LINE_LEN_MAX: usize = 256 * 1024;
+/// Longest line: a piece of input, which is at most [`INPUT_LEN_MAX`], with every byte escaped.
+const LINE_LEN_MAX: usize = 6 * INPUT_LEN_MAX + 4096;
+
+/// Longest piece of input, in bytes: more than anybody types, and a bound on memory.
+const INPUT_LEN_MAX: usize = 1 << 20;
 
 /// What a daemon asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,10 @@ pub(super) enum ToSupervisor {
     Stop { grace_ms: u64 },
     /// Kill everything now.
     Kill,
+    /// Write this to the command's standard input, unless something of the same name was.
+    Input { id: String, text: String },
+    /// Nothing more is written to it.
+    InputEnd,
     /// A request of a newer version.
     #[serde(other)]
     Unknown,
@@ -59,6 +66,9 @@ pub(super) struct State {
     pub(super) output_limited: bool,
     #[serde(default, skip_serializing_if = "Summary::is_empty")]
     pub(super) egress: Summary,
+    /// The names of the pieces of input that were taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) inputs: Vec<String>,
 }
 
 /// How far a job is.
@@ -140,6 +150,11 @@ mod tests {
         check(&ToSupervisor::Attach, r#"{"type":"attach"}"#);
         check(&ToSupervisor::Stop { grace_ms: 5 }, r#"{"type":"stop","grace_ms":5}"#);
         check(&ToSupervisor::Kill, r#"{"type":"kill"}"#);
+        check(
+            &ToSupervisor::Input { id: "a".into(), text: "{}\n".into() },
+            r#"{"type":"input","id":"a","text":"{}\n"}"#,
+        );
+        check(&ToSupervisor::InputEnd, r#"{"type":"input_end"}"#);
     }
 
     #[test]
@@ -149,10 +164,15 @@ mod tests {
             output_end: Position::new(7),
             output_limited: false,
             egress: Summary::default(),
+            inputs: Vec::new(),
         };
         check(
-            &FromSupervisor::Hello { state },
+            &FromSupervisor::Hello { state: state.clone() },
             r#"{"type":"hello","state":{"phase":{"name":"setting_up","step":"npm ci"},"output_end":7,"output_limited":false}}"#,
+        );
+        check(
+            &FromSupervisor::Hello { state: State { inputs: vec!["a".into()], ..state } },
+            r#"{"type":"hello","state":{"phase":{"name":"setting_up","step":"npm ci"},"output_end":7,"output_limited":false,"inputs":["a"]}}"#,
         );
         check(
             &FromSupervisor::Started { isolation: Isolation::default() },

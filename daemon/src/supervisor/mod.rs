@@ -3,14 +3,14 @@
 //! A *job* is a directory. The daemon describes it ([`create`]) and starts its supervisor
 //! ([`start`]); from then on the supervisor alone runs the job's steps, keeps their output
 //! ([`output`]), ends them when their time is over, and writes down how it ended. A daemon attaches
-//! ([`attach`]) to hear what happens and to stop it, as often and from as many processes as it
+//! ([`attach`]) to hear what happens, to give it input and to stop it, as often and from as many processes as it
 //! likes; whether one is attached makes no difference to the job.
 //!
 //! ```text
 //!             daemon                             job directory            supervisor
 //! create ───────────────────────────────▶ job.json ──────────────────▶ reads
 //! start ── supervise ─ supervise-detached ── lock, spawned ◀────────── holds, makes once
-//! attach ◀────────── events, stop, kill ── supervisor.sock ─────────▶ serves
+//! attach ◀─── events, input, stop, kill ── supervisor.sock ─────────▶ serves
 //! output::Reader ◀──────────────────────── output ◀─────────────────── appends
 //! Remains ◀─────────────────────────────── started.json, exit.json ◀── writes durably
 //! ```
@@ -46,7 +46,7 @@ pub use self::attach::{Attached, JobEvent, attach, started};
 pub use self::connection::AttachError;
 pub use self::disk_limits::DiskLimits;
 pub use self::disk_quota::{Starter, disk_layer};
-pub use self::job::{Ended, Job, JobExit, KILL_GRACE, KILL_GRACE_MS, OutputTotals, Step};
+pub use self::job::{Ended, Job, JobExit, KILL_GRACE, KILL_GRACE_MS, OutputTotals, Reads, Step};
 pub use self::process::entry;
 pub use self::remains::Remains;
 pub use self::start::{

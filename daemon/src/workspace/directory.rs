@@ -93,6 +93,7 @@ fn unbind(writable: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::JobKind;
 
     #[test]
     fn what_an_earlier_attempt_left_is_gone_and_jobs_stay() {
@@ -102,10 +103,10 @@ mod tests {
             layout.create(bound).expect("made");
             assert!(layout.writable().read_dir().expect("list").next().is_none());
             fs::create_dir_all(layout.workspace().join("left")).expect("directory");
-            fs::create_dir_all(layout.command_job()).expect("directory");
+            fs::create_dir_all(layout.job(1, JobKind::Command)).expect("directory");
         }
         layout.create(Bound::Watch).expect("made");
-        assert!(layout.command_job().is_dir() && !layout.workspace().exists());
+        assert!(layout.job(1, JobKind::Command).is_dir() && !layout.workspace().exists());
         layout.remove().expect("removed");
         assert!(!layout.run().exists());
         layout.remove().expect("gone already is fine");

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use handoff_proto::path::AbsolutePath;
 
+use super::spec::AgentStart;
 use super::terms::Terms;
 use super::tools::Tools;
 use crate::egress::{self, Policy};
@@ -36,6 +37,7 @@ pub(super) fn environment(
     tools: &Tools,
     git_config: Option<&AbsolutePath>,
     egress: Option<&Policy>,
+    agent: Option<&AgentStart>,
 ) -> Vec<(OsString, OsString)> {
     let account = &terms.account;
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
@@ -65,6 +67,9 @@ pub(super) fn environment(
     set(&mut variables, "SHELL", shell(&account.shell));
     if let Some(path) = git_config {
         set(&mut variables, "GIT_CONFIG_GLOBAL", path.as_os_path());
+    }
+    for (name, value) in agent.iter().flat_map(|agent| &agent.variables) {
+        set(&mut variables, name, value);
     }
     variables
 }
@@ -135,12 +140,13 @@ mod tests {
             })
             .collect();
         let terms = Terms::parse(&contract).expect("terms");
-        let mut text: Vec<(String, String)> = environment(&terms, &Tools::default(), None, None)
-            .into_iter()
-            .map(|(name, value)| {
-                (name.into_string().expect("text"), value.into_string().expect("text"))
-            })
-            .collect();
+        let mut text: Vec<(String, String)> =
+            environment(&terms, &Tools::default(), None, None, None)
+                .into_iter()
+                .map(|(name, value)| {
+                    (name.into_string().expect("text"), value.into_string().expect("text"))
+                })
+                .collect();
         text.sort();
         text
     }

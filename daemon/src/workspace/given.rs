@@ -51,9 +51,8 @@ pub fn give<'a>(
 /// When an owner cannot be changed.
 pub fn take_back(layout: &Layout, owner: Owner) -> Result<(), WorkspaceError> {
     match owner {
-        Owner::Given(_) => {
-            take(&[layout.workspace(), layout.home()]).map_err(WorkspaceError::Owner)
-        }
+        Owner::Given(_) => take(&[layout.workspace(), layout.home(), layout.agent()])
+            .map_err(WorkspaceError::Owner),
         Owner::Own(_) | Owner::Daemon => Ok(()),
     }
 }

@@ -33,11 +33,26 @@ pub fn make_home(terms: &Terms, layout: &Layout, owner: Owner) -> Result<(), Wor
     fill(terms, &home, owner).map_err(WorkspaceError::make(home))
 }
 
-fn fill(terms: &Terms, home: &Path, owner: Owner) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(home)?;
-    if let Some(uid) = owner.of_new() {
-        std::os::unix::fs::chown(home, Some(uid), Some(uid))?;
+/// Makes the directory of a run's agent, empty.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub fn make_agent_directory(layout: &Layout, owner: Owner) -> Result<(), WorkspaceError> {
+    let agent = layout.agent();
+    private_directory(&agent, owner).map_err(WorkspaceError::make(agent))
+}
+
+fn private_directory(path: &Path, owner: Owner) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)?;
+    match owner.of_new() {
+        Some(uid) => std::os::unix::fs::chown(path, Some(uid), Some(uid)),
+        None => Ok(()),
     }
+}
+
+fn fill(terms: &Terms, home: &Path, owner: Owner) -> io::Result<()> {
+    private_directory(home, owner)?;
     let beneath = Beneath::open(home, owner)?;
     let mut config = terms.git_config.clone();
     if !terms.git_excludes.is_empty() {

@@ -13,10 +13,11 @@ use super::base::{Base, Rules};
 ///     workspace/        the tree, where it is a copy of its own
 ///     changes/          else what the run changed in the shared one
 ///     home/             the run's home directory
+///     agent/            what its agent keeps, if it has one
 ///   base/               what the harvest compares with, while there is one
 ///   rules/              what decided about being carried
-///   jobs/<turn>-command/
-///   jobs/<turn>-harvest/
+///   jobs/<number>-command/
+///   jobs/<number>-harvest/
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -103,22 +104,16 @@ impl Layout {
         self.run.join("jobs")
     }
 
-    /// The directory of a turn's job.
+    /// What the run's agent keeps: its settings and sessions.
     #[must_use]
-    pub fn job(&self, turn: u32, kind: JobKind) -> PathBuf {
-        self.jobs().join(format!("{turn}-{}", kind.name()))
+    pub fn agent(&self) -> PathBuf {
+        self.writable().join("agent")
     }
 
-    /// The job that runs the command of the first turn.
+    /// The directory of a job by its number, from 1.
     #[must_use]
-    pub fn command_job(&self) -> PathBuf {
-        self.job(1, JobKind::Command)
-    }
-
-    /// The job that harvests the first turn.
-    #[must_use]
-    pub fn harvest_job(&self) -> PathBuf {
-        self.job(1, JobKind::Harvest)
+    pub fn job(&self, number: u32, kind: JobKind) -> PathBuf {
+        self.jobs().join(format!("{number}-{}", kind.name()))
     }
 }
 

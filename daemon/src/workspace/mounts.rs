@@ -44,6 +44,8 @@ pub(super) fn mounts(
         mount(&layout.workspace(), &terms.root, Access::ReadWrite),
     ];
     mounts.extend(caches.iter().cloned());
+    let agent = terms.agent_directory.as_ref();
+    mounts.extend(agent.map(|at| mount(&layout.agent(), at, Access::ReadWrite)));
     for tool in tools.mounts(&terms.account.home) {
         if !is_in_the_way(&tool.target, terms, caches) {
             mounts.push(tool);

@@ -1,5 +1,6 @@
 //! The sandbox policy of one step of a run.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,17 @@ pub struct PolicyInput<'a> {
     pub owner: Owner,
     /// What it may reach, if its network is fenced.
     pub egress: Option<&'a Policy>,
+    /// How its agent is started, if it has one that is driven.
+    pub agent: Option<&'a AgentStart>,
+}
+
+/// How an agent is started instead of the contract's command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentStart {
+    /// The program and its arguments.
+    pub argv: Vec<OsString>,
+    /// Variables that it needs, whatever the client says.
+    pub variables: Vec<(OsString, OsString)>,
 }
 
 /// What a policy is for.
@@ -98,7 +110,10 @@ pub enum PolicyError {
 pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyError> {
     let terms = input.terms;
     let (argv, name) = match purpose {
-        Purpose::Command => (terms.command.clone(), "command".to_owned()),
+        Purpose::Command => {
+            let agent = input.agent.map(|agent| &agent.argv);
+            (agent.unwrap_or(&terms.command).clone(), "command".to_owned())
+        }
         Purpose::Setup(index) => {
             let text = terms.setup.get(index).ok_or(PolicyError::NoSuchStep(index))?;
             (vec!["/bin/sh".into(), "-c".into(), text.clone()], format!("setup-{index}"))
@@ -111,7 +126,7 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
     Ok(Spec {
         name: format!("{}-{name}", input.run),
         argv,
-        env: environment(terms, input.tools, git_config.as_ref(), input.egress),
+        env: environment(terms, input.tools, git_config.as_ref(), input.egress, input.agent),
         cwd: terms.directory.as_os_path().to_owned(),
         account: account(terms),
         host_uid: input.owner.host_uid(),

@@ -46,6 +46,9 @@ const GLOBS_MAX: usize = 256;
 /// Bytes of one of them: as long as a path.
 const GLOB_MAX: usize = 4096;
 
+/// A model's name, a session's id and the like.
+const AGENT_SETTING_MAX: usize = 256;
+
 /// Content of a generated git file.
 const GIT_FILE_MAX: usize = 1 << 20;
 
@@ -94,6 +97,8 @@ pub struct Terms {
     pub hosts: Vec<Rule>,
     /// URLs of the repository's remotes.
     pub git_remotes: Vec<String>,
+    /// The directory of the run's agent, if it has one that is driven.
+    pub agent_directory: Option<AbsolutePath>,
 }
 
 /// Who the command believes to be.
@@ -128,6 +133,8 @@ impl Terms {
             .collect::<Result<_, _>>()?;
         let account = account(contract.account.as_ref().ok_or(TermsError::NoAccount)?)?;
         let caches = caches(&contract.caches, &root, &account.home)?;
+        let agent = contract.agent_terms.as_ref().filter(|_| !contract.agent.is_empty());
+        let agent_directory = agent.map(|terms| agent_directory(terms, &root, &account.home));
         if contract.umask > 0o777 {
             return Err(TermsError::Umask(contract.umask));
         }
@@ -150,6 +157,7 @@ impl Terms {
             carry_exclude: globs(&contract.carry_exclude)?,
             hosts: contract.hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>()?,
             git_remotes: contract.git_remotes.clone(),
+            agent_directory: agent_directory.transpose()?,
             root,
             directory,
             path_in_tree,
@@ -182,6 +190,12 @@ fn check_sizes(contract: &Contract) -> Result<(), TermsError> {
         at_most("globs of what is carried", globs.len(), GLOBS_MAX)?;
         let longest = globs.iter().map(Vec::len).max().unwrap_or_default();
         at_most("bytes in one glob", longest, GLOB_MAX)?;
+    }
+    if let Some(agent) = &contract.agent_terms {
+        at_most("bytes in what the agent is told", agent.prompt.len(), TEXT_MAX)?;
+        for text in [&agent.model, &agent.permissions, &contract.session_id] {
+            at_most("bytes in a setting of the agent", text.len(), AGENT_SETTING_MAX)?;
+        }
     }
     at_most("bytes of git settings", contract.git_config.len(), GIT_FILE_MAX)?;
     at_most("bytes of git ignore rules", contract.git_excludes.len(), GIT_FILE_MAX)?;
@@ -264,6 +278,20 @@ fn caches(
         }
     }
     Ok(caches)
+}
+
+/// Where the agent keeps its settings and sessions: a directory of its own, which hides nothing.
+fn agent_directory(
+    terms: &wire::AgentTerms,
+    root: &AbsolutePath,
+    home: &AbsolutePath,
+) -> Result<AbsolutePath, TermsError> {
+    const WHAT: &str = "directory of the agent";
+    let directory = usable(WHAT, &terms.directory)?;
+    if let Some(hidden) = [root, home].into_iter().find(|path| path.starts_with(&directory)) {
+        return Err(TermsError::HidingAgent { directory, hidden: hidden.clone() });
+    }
+    Ok(directory)
 }
 
 fn variable(variable: &wire::EnvironmentVariable) -> Result<(OsString, OsString), TermsError> {

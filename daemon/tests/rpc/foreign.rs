@@ -5,11 +5,11 @@ use handoff_proto::{
     chunk::ChunkId,
     problem::Problem,
     wire::{
-        AddCredentialRequest, ChunkIds, ChunksRequest, CollectRequest, CredentialsRequest,
-        DoctorRequest, InfoRequest, InviteRequest, ListRequest, LogsRequest, ManifestRequest,
-        Receipt, RemoveCredentialRequest, RevokeRequest, RunSelector, StopRequest, UsageRequest,
-        UsersRequest, WatchAllRequest, WatchRequest, admin_client::AdminClient, handoff_reply,
-        runs_client::RunsClient,
+        AddCredentialRequest, AnswerRequest, Approved, ChunkIds, ChunksRequest, CollectRequest,
+        CredentialsRequest, DoctorRequest, InfoRequest, InviteRequest, ListRequest, LogsRequest,
+        ManifestRequest, Receipt, RemoveCredentialRequest, RevokeRequest, RunSelector, SayRequest,
+        StopRequest, UsageRequest, UsersRequest, WatchAllRequest, WatchRequest,
+        admin_client::AdminClient, answer_request, handoff_reply, runs_client::RunsClient,
     },
 };
 use tonic::{Response, Status, transport::Channel};
@@ -80,6 +80,22 @@ async fn attempt(method: &str, bob: &Runs, ada: &Ada) {
         "Stop" => {
             for pair in &pairs {
                 same(pair, async |run| bob().stop(run).await).await;
+            }
+        }
+        "Answer" => {
+            for pair in &pairs {
+                let what = Some(answer_request::What::Approved(Approved {}));
+                let ask = async |run| {
+                    let id = String::new();
+                    bob().answer(AnswerRequest { run: Some(run), id, what: what.clone() }).await
+                };
+                same(pair, ask).await;
+            }
+        }
+        "Say" => {
+            for pair in &pairs {
+                let said = |run| SayRequest { run: Some(run), id: "1".into(), text: "hi".into() };
+                same(pair, async |run| bob().say(said(run)).await).await;
             }
         }
         "Remove" => {

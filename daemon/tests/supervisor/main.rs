@@ -5,6 +5,7 @@ mod death;
 mod disk;
 mod ending;
 mod gateway;
+mod input;
 mod job;
 mod output;
 mod scene;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handoff_daemon::supervisor::output::{Position, Reader, Stream};
 use handoff_daemon::supervisor::{
-    AttachError, Attached, Job, JobEvent, JobExit, Remains, Step, attach, create, start_with,
+    AttachError, Attached, Job, JobEvent, JobExit, Reads, Remains, Step, attach, create, start_with,
 };
 use handoff_sandbox::{Access, Account, Limits, Mount, Network, Spec};
 use rustix::process::Pid;
@@ -106,6 +106,7 @@ impl Scene {
             kill_grace_ms: 300,
             disk: None,
             writable: None,
+            reads: Reads::Nothing,
         }
     }
 

@@ -57,8 +57,15 @@ pub enum Event {
     Started(wire::Isolation),
     /// The command waits for a human.
     InputNeeded(wire::InputNeeded),
-    /// The human has answered the question of that id.
-    InputAnswered(String),
+    /// The human has answered, or the question is void.
+    InputAnswered {
+        /// The question's id.
+        id: String,
+        /// What was answered; none where the agent went on without.
+        answer: Option<wire::answer::What>,
+        /// Who answered.
+        by: String,
+    },
     /// The user paused it.
     Paused(String),
     /// The user let it go on.
@@ -71,6 +78,14 @@ pub enum Event {
     Denied(wire::Denied),
     /// What an API was used for by the run so far.
     Used(wire::Used),
+    /// What the agent told on its stream.
+    Heard(Heard),
+    /// The human said something to the agent while it was at work.
+    Said(wire::Said),
+    /// The finished run goes on with another turn.
+    TurnQueued(wire::TurnQueued),
+    /// The agent was interrupted, for this reason, and goes on by its own resume.
+    Resumed(String),
     /// The command ended.
     Exited(Exit),
     /// The turn's result is durable, or there is none and it is known why.
@@ -84,6 +99,15 @@ pub enum Event {
     },
     /// An event of a newer version: counted, not understood.
     Unknown(Box<wire::RunRecord>),
+}
+
+/// What an agent told on its stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// Position in the output of the job behind the line that told it.
+    pub position: u64,
+    /// What it told.
+    pub what: wire::heard::What,
 }
 
 /// What the harvest brought.
@@ -158,17 +182,38 @@ impl Event {
             Self::Claimed { .. } => "claimed",
             Self::Started(_) => "started",
             Self::InputNeeded(_) => "input_needed",
-            Self::InputAnswered(_) => "input_answered",
+            Self::InputAnswered { .. } => "input_answered",
             Self::Paused(_) => "paused",
             Self::Continued(_) => "continued",
             Self::StopRequested(_) => "stop_requested",
             Self::OutputLimited(_) => "output_limited",
             Self::Denied(_) => "denied",
             Self::Used(_) => "used",
+            Self::Heard(heard) => heard.name(),
+            Self::Said(_) => "said",
+            Self::TurnQueued(_) => "turn_queued",
+            Self::Resumed(_) => "resumed",
             Self::Exited(_) => "exited",
             Self::ResultRecorded(_) => "result_recorded",
             Self::Finished { .. } => "finished",
             Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl Heard {
+    /// Its name in messages: what was told counts, not that it was heard.
+    fn name(&self) -> &'static str {
+        use wire::heard::What;
+        match self.what {
+            What::Ready(_) => "agent_ready",
+            What::Text(_) => "agent_text",
+            What::ToolStarted(_) => "tool_started",
+            What::ToolEnded(_) => "tool_ended",
+            What::Plan(_) => "agent_plan",
+            What::Usage(_) => "agent_usage",
+            What::Retrying(_) => "agent_retrying",
+            What::TurnEnded(_) => "turn_ended",
         }
     }
 }
@@ -212,7 +257,10 @@ impl From<Record> for wire::RunRecord {
                 Wire::Started(wire::Started { isolation: Some(isolation) })
             }
             Event::InputNeeded(need) => Wire::InputNeeded(need),
-            Event::InputAnswered(id) => Wire::InputAnswered(wire::InputAnswered { id }),
+            Event::InputAnswered { id, answer, by } => {
+                let answer = answer.map(|what| wire::Answer { what: Some(what) });
+                Wire::InputAnswered(wire::InputAnswered { id, answer, by })
+            }
             Event::Paused(by) => Wire::Paused(wire::Paused { by }),
             Event::Continued(by) => Wire::Continued(wire::Continued { by }),
             Event::StopRequested(by) => Wire::StopRequested(wire::StopRequested { by }),
@@ -221,6 +269,12 @@ impl From<Record> for wire::RunRecord {
             }
             Event::Denied(denied) => Wire::Denied(denied),
             Event::Used(used) => Wire::Used(used),
+            Event::Heard(Heard { position, what }) => {
+                Wire::Heard(wire::Heard { position, what: Some(what) })
+            }
+            Event::Said(said) => Wire::Said(said),
+            Event::TurnQueued(turn) => Wire::TurnQueued(turn),
+            Event::Resumed(why) => Wire::Resumed(wire::Resumed { why }),
             Event::Exited(exit) => Wire::Exited(wire::Exited { how: Some(exit.into()) }),
             Event::ResultRecorded(record) => Wire::ResultRecorded(wire::ResultRecorded {
                 result: record.result.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
@@ -293,13 +347,23 @@ impl TryFrom<wire::RunRecord> for Record {
             },
             Some(Wire::Started(started)) => Event::Started(started.isolation.unwrap_or_default()),
             Some(Wire::InputNeeded(need)) => Event::InputNeeded(need),
-            Some(Wire::InputAnswered(answered)) => Event::InputAnswered(answered.id),
+            Some(Wire::InputAnswered(wire::InputAnswered { id, answer, by })) => {
+                Event::InputAnswered { id, answer: answer.and_then(|answer| answer.what), by }
+            }
             Some(Wire::Paused(paused)) => Event::Paused(paused.by),
             Some(Wire::Continued(continued)) => Event::Continued(continued.by),
             Some(Wire::StopRequested(stop)) => Event::StopRequested(stop.by),
             Some(Wire::OutputLimited(limited)) => Event::OutputLimited(limited.limit_bytes),
             Some(Wire::Denied(denied)) => Event::Denied(denied),
             Some(Wire::Used(used)) => Event::Used(used),
+            Some(Wire::Heard(wire::Heard { position, what: Some(what) })) => {
+                Event::Heard(Heard { position, what })
+            }
+            // It told something that only a newer version knows.
+            Some(Wire::Heard(wire::Heard { what: None, .. })) => Event::Unknown(Box::new(wire)),
+            Some(Wire::Said(said)) => Event::Said(said),
+            Some(Wire::TurnQueued(turn)) => Event::TurnQueued(turn),
+            Some(Wire::Resumed(resumed)) => Event::Resumed(resumed.why),
             Some(Wire::Exited(exited)) => {
                 Event::Exited(exited.how.ok_or_else(|| missing("way of exit"))?.into())
             }

@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use thiserror::Error;
 
 use super::{
-    Contract, Ending, Event, Exit, HarvestRecord, Record, Recorded, RunId, RunName, State,
+    AgentAccount, Contract, Ending, Event, Exit, HarvestRecord, Record, Recorded, RunId, RunName,
+    State,
 };
 use crate::{manifest::SnapshotId, wire};
 
@@ -50,6 +51,10 @@ pub struct Run {
     pub denied: Vec<wire::Denied>,
     /// What it used of APIs, the newest account of each, of the first [`USED_MAX`].
     pub used: Vec<wire::Used>,
+    /// The number of the job that runs its command, from 1: each turn, and each resume, is another.
+    pub job: u32,
+    /// What is known of its agent, if it has one.
+    pub agent: AgentAccount,
     /// When it was queued, in nanoseconds since the Unix epoch.
     pub created_at_unix_nanos: i64,
     /// The last record applied.
@@ -123,6 +128,8 @@ impl Run {
             output_limited: false,
             denied: Vec::new(),
             used: Vec::new(),
+            job: 1,
+            agent: AgentAccount::new(contract),
             created_at_unix_nanos: first.at_unix_nanos,
             last_seq: 1,
         })
@@ -157,7 +164,45 @@ impl Run {
                 State::Running
             }
             (State::Running, Event::InputNeeded(need)) => State::NeedsInput(need.clone()),
-            (State::NeedsInput(need), Event::InputAnswered(id)) if need.id == *id => State::Running,
+            (State::NeedsInput(need), Event::InputAnswered { id, answer, .. })
+                if need.id == *id =>
+            {
+                self.agent.answered(id, answer.as_ref());
+                State::Running
+            }
+            (
+                state @ (State::Running | State::NeedsInput(_) | State::Paused),
+                Event::Heard(heard),
+            ) => {
+                let state = state.clone();
+                self.agent.heard(heard);
+                state
+            }
+            (
+                state @ (State::Running | State::NeedsInput(_) | State::Paused),
+                Event::Said(said),
+            ) => {
+                let state = state.clone();
+                self.agent.said(said);
+                state
+            }
+            (
+                State::Preparing | State::Running | State::NeedsInput(_) | State::Paused,
+                Event::Resumed(_),
+            ) => {
+                self.job += 1;
+                self.agent.resumed();
+                State::Preparing
+            }
+            (State::Finished(_), Event::TurnQueued(turn)) => {
+                self.job += 1;
+                self.agent.queued(turn);
+                self.exit = None;
+                self.harvest = None;
+                self.stop_requested = false;
+                self.output_limited = false;
+                State::Queued
+            }
             (State::Running, Event::Paused(_)) => State::Paused,
             (State::Paused, Event::Continued(_)) => State::Running,
             (

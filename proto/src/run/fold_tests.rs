@@ -5,7 +5,7 @@ use proptest::{collection::vec, option, prelude::*, sample::Index};
 use super::*;
 use crate::{
     manifest::{ResultId, SnapshotId},
-    wire,
+    wire::{self, heard::What},
 };
 
 fn queued() -> Record {
@@ -31,7 +31,35 @@ fn queued() -> Record {
 }
 
 fn need() -> wire::InputNeeded {
-    wire::InputNeeded { id: "q1".into(), kind: "question".into(), text: "which?".into() }
+    let choice = |label: &str| wire::Choice { label: label.into(), description: String::new() };
+    wire::InputNeeded {
+        id: "q1".into(),
+        kind: "question".into(),
+        text: "which?".into(),
+        choices: vec![choice("this"), choice("that")],
+        several: false,
+    }
+}
+
+fn answered(id: &str) -> Event {
+    let answer = Some(wire::answer::What::Text("this".into()));
+    Event::InputAnswered { id: id.into(), answer, by: "ada".into() }
+}
+
+fn heard(position: u64, what: What) -> Event {
+    Event::Heard(Heard { position, what })
+}
+
+fn ready() -> What {
+    What::Ready(wire::AgentReady {
+        version: "1".into(),
+        session_id: "s".into(),
+        ..Default::default()
+    })
+}
+
+fn another_turn() -> Event {
+    Event::TurnQueued(wire::TurnQueued { text: "go on".into(), by: "ada".into(), id: "2".into() })
 }
 
 fn harvest() -> HarvestRecord {
@@ -53,8 +81,14 @@ fn events() -> Vec<Event> {
         Event::Claimed { worker: "w".into(), epoch: 2, host_uid: None },
         Event::Started(wire::Isolation::default()),
         Event::InputNeeded(need()),
-        Event::InputAnswered("q1".into()),
-        Event::InputAnswered("other".into()),
+        answered("q1"),
+        answered("other"),
+        heard(3, ready()),
+        heard(9, What::Text("hello".into())),
+        heard(5, What::TurnEnded(wire::TurnEnded::default())),
+        Event::Said(wire::Said { id: "1".into(), text: "and tests".into(), by: "ada".into() }),
+        another_turn(),
+        Event::Resumed("machine went down".into()),
         Event::Paused("ada".into()),
         Event::Continued("ada".into()),
         Event::StopRequested("ada".into()),
@@ -121,6 +155,63 @@ fn an_event_of_a_newer_version_is_counted_and_ignored() {
     let mut run = Run::open(&queued()).unwrap();
     run.apply(&record).unwrap();
     assert_eq!((run.state.name(), run.last_seq), ("queued", 2));
+}
+
+fn running(events: &[Event]) -> Run {
+    let start = [
+        Event::Claimed { worker: "w".into(), epoch: 1, host_uid: None },
+        Event::Started(wire::Isolation::default()),
+    ];
+    fold(&[&start[..], events].concat()).unwrap()
+}
+
+#[test]
+fn a_question_is_answered_once() {
+    let run = running(&[Event::InputNeeded(need()), answered("q1")]);
+    assert_eq!(run.state.name(), "running");
+    let this = Some(wire::answer::What::Text("this".into()));
+    assert_eq!(run.agent.answers, [("q1".to_owned(), this)].into());
+    let again = Record { seq: run.last_seq + 1, at_unix_nanos: 7, event: answered("q1") };
+    run.clone().apply(&again).unwrap_err();
+    let mut waiting = running(&[Event::InputNeeded(need())]);
+    waiting.apply(&Record { seq: 5, at_unix_nanos: 7, event: answered("other") }).unwrap_err();
+}
+
+#[test]
+fn an_agent_that_was_interrupted_goes_on_in_another_job() {
+    let said = wire::Said { id: "1".into(), text: "and tests".into(), by: "ada".into() };
+    let run = running(&[
+        heard(3, ready()),
+        heard(9, What::Text("hello".into())),
+        Event::Said(said.clone()),
+        Event::InputNeeded(need()),
+    ]);
+    assert_eq!((run.job, run.agent.heard, run.agent.said.as_slice()), (1, 9, &[said][..]));
+    let mut resumed = run;
+    let why = Event::Resumed("machine went down".into());
+    resumed.apply(&Record { seq: resumed.last_seq + 1, at_unix_nanos: 7, event: why }).unwrap();
+    assert_eq!(resumed.state.name(), "preparing");
+    let agent = &resumed.agent;
+    assert_eq!((resumed.job, agent.heard, agent.resumes, agent.said.len()), (2, 0, 1, 0));
+    assert!(agent.has_begun);
+    assert_eq!((agent.session_id.as_str(), agent.text.as_str()), ("s", "hello"));
+}
+
+#[test]
+fn a_finished_run_goes_on_with_another_turn() {
+    let run = running(&[
+        heard(3, ready()),
+        Event::StopRequested("ada".into()),
+        Event::Exited(Exit::Signal(15)),
+        Event::ResultRecorded(harvest()),
+        Event::Finished { outcome: Outcome::Cancelled, detail: String::new() },
+        another_turn(),
+    ]);
+    assert_eq!((run.state.name(), run.job, run.stop_requested), ("queued", 2, false));
+    assert_eq!((run.exit.as_ref(), run.harvest.as_ref()), (None, None));
+    assert_eq!(run.agent.prompt, "go on");
+    let view = wire::RunView::from(&run);
+    assert!(view.outcome.is_empty() && view.result.is_empty(), "{view:?}");
 }
 
 /// The stored form with bytes replaced, or cut off where there is none to replace it with.
@@ -205,7 +296,9 @@ proptest! {
             match run.apply(&record) {
                 Ok(()) => {
                     prop_assert_eq!(run.last_seq, before.last_seq + 1);
-                    prop_assert!(!before.is_finished(), "nothing happens after the end");
+                    let goes_on = matches!(record.event, Event::TurnQueued(_));
+                    prop_assert!(!before.is_finished() || goes_on, "nothing else after the end");
+                    prop_assert!(run.job >= before.job, "no job is run twice");
                 }
                 Err(error) => {
                     prop_assert_eq!(&run, &before);

@@ -56,7 +56,26 @@ impl From<&Run> for wire::RunView {
             result_notes: harvest.map(|h| h.notes.clone()).unwrap_or_default(),
             denied: run.denied.clone(),
             used: run.used.clone(),
+            agent: agent(run),
             files_removed: harvest.map(|h| h.files_removed).unwrap_or_default(),
         }
     }
+}
+
+/// What is known of the agent; none where the command is a plain one.
+fn agent(run: &Run) -> Option<wire::AgentView> {
+    if run.contract.agent.is_empty() {
+        return None;
+    }
+    let account = &run.agent;
+    let ready = account.ready.clone().unwrap_or_default();
+    Some(wire::AgentView {
+        session_id: account.session_id.clone(),
+        version: ready.version,
+        model: ready.model,
+        permissions: ready.permissions,
+        plan: account.plan.clone(),
+        usage: Some(account.usage),
+        text: account.text.clone(),
+    })
 }

@@ -18,6 +18,9 @@ pub struct Args {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the whole program's help")]
     pub carry: CarryArgs,
+    /// Drive COMMAND as this agent, or as `none`; by default its name tells
+    #[arg(long, value_name = "KIND")]
+    pub agent: Option<String>,
     /// End the command after this time, such as 90s, 30m or 2h
     #[arg(long, value_name = "TIME")]
     pub time_limit: Option<TimeLimit>,
@@ -45,8 +48,6 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct NotBuiltArgs {
     #[arg(long, hide = true)]
-    agent: Option<OsString>,
-    #[arg(long, hide = true)]
     session: Option<OsString>,
     #[arg(long, hide = true)]
     fork: bool,
@@ -65,12 +66,13 @@ pub struct NotBuiltArgs {
 }
 
 /// Every flag of [`NotBuiltArgs`], by its id.
-const NOT_BUILT: [&str; 9] =
-    ["agent", "session", "fork", "max_turns", "max_cost", "verify", "attempts", "tty", "stdin"];
+const NOT_BUILT: [&str; 8] =
+    ["session", "fork", "max_turns", "max_cost", "verify", "attempts", "tty", "stdin"];
 
 /// Every other flag that only handing off knows, by its id.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "name",
+    "agent",
     "include",
     "exclude",
     "env",

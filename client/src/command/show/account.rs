@@ -46,6 +46,9 @@ pub(super) fn of(run: &wire::RunView, remote: &str, now_unix_nanos: i64) -> Stri
     account.line("branch", &run.branch);
     if let Some(need) = &run.needs {
         account.line(&need.kind, &need.text);
+        for (number, choice) in (1..).zip(&need.choices) {
+            account.line("choice", &choice_line(number, choice));
+        }
     }
     for next in next(run) {
         account.line("next", &next);
@@ -102,8 +105,20 @@ fn result(run: &wire::RunView) -> String {
     )
 }
 
+fn choice_line(number: u32, choice: &wire::Choice) -> String {
+    match choice.description.as_str() {
+        "" => format!("{number}: {}", choice.label),
+        description => format!("{number}: {} ({description})", choice.label),
+    }
+}
+
 fn next(run: &wire::RunView) -> Vec<String> {
+    let kind = run.needs.as_ref().map(|need| need.kind.as_str());
     let commands: &[&str] = match (run.state.as_str(), run.result.is_empty()) {
+        ("needs_input", _) if kind == Some(wire::PERMISSION) => {
+            &["approve", "deny", "logs", "stop"]
+        }
+        ("needs_input", _) if kind == Some(wire::QUESTION) => &["answer", "logs", "stop"],
         ("finished", false) => &["pull", "diff", "logs"],
         ("finished", true) => &["logs"],
         ("needs_input" | "paused", _) => &["logs", "stop"],
@@ -186,6 +201,7 @@ next         handoff logs make-abcd
                 id: "q".to_owned(),
                 kind: "question".to_owned(),
                 text: "which\none?".to_owned(),
+                ..Default::default()
             }),
             ..run()
         };
@@ -194,6 +210,7 @@ next         handoff logs make-abcd
             "state        needs_input\n",
             "running for  1m\n",
             "question     which one?\n",
+            "next         handoff answer make-abcd\n",
             "next         handoff stop make-abcd\n",
         ] {
             assert!(account.contains(line), "{account}");

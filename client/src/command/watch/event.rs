@@ -1,10 +1,13 @@
 //! An event as a line for humans and as an object for programs. Pure.
 
+mod heard;
+
 use handoff_proto::run::{Event, Exit};
+use handoff_proto::wire::answer;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::json::{Denied, Used};
+use crate::json::{Denied, Needs, Used};
 use crate::wording::{self, command_line, one_line};
 
 /// Longest text of an event that is shown, in characters.
@@ -41,12 +44,18 @@ fn fields(event: &Event) -> Value {
             let layer = |layer: &handoff_proto::wire::IsolationLayer| json!({ "name": layer.name, "state": layer.state, "detail": layer.detail });
             json!({ "isolation": isolation.layers.iter().map(layer).collect::<Vec<_>>() })
         }
-        Event::InputNeeded(need) => json!({ "id": need.id, "kind": need.kind, "text": need.text }),
-        Event::InputAnswered(id) => json!({ "id": id }),
+        Event::InputNeeded(need) => json!(Needs::from(need.clone())),
+        Event::InputAnswered { id, answer, by } => {
+            json!({ "id": id, "answer": answer.as_ref().map(answered), "by": by })
+        }
         Event::Paused(by) | Event::Continued(by) | Event::StopRequested(by) => json!({ "by": by }),
         Event::OutputLimited(bytes) => json!({ "limit_bytes": bytes }),
         Event::Denied(denied) => json!(Denied::from(denied.clone())),
         Event::Used(used) => json!(Used::from(used.clone())),
+        Event::Heard(heard) => heard::fields(&heard.what),
+        Event::Said(said) => json!({ "text": said.text, "by": said.by }),
+        Event::TurnQueued(turn) => json!({ "text": turn.text, "by": turn.by }),
+        Event::Resumed(why) => json!({ "why": why }),
         Event::Exited(Exit::Code(code)) => json!({ "exit_code": code }),
         Event::Exited(Exit::Signal(signal)) => json!({ "signal": signal }),
         Event::Exited(Exit::TimedOut(seconds)) => json!({ "timed_out_seconds": seconds }),
@@ -83,13 +92,20 @@ pub(super) fn line(event: Option<&Event>) -> String {
         Event::Claimed { worker, .. } => format!("prepared by {worker}"),
         Event::Started(_) => "started".to_owned(),
         Event::InputNeeded(need) => format!("needs input: {}", need.text),
-        Event::InputAnswered(_) => "got an answer".to_owned(),
+        Event::InputAnswered { answer: None, .. } => "needs no answer any more".to_owned(),
+        Event::InputAnswered { answer: Some(answer), by, .. } => {
+            format!("{by} answered: {}", answered(answer))
+        }
         Event::Paused(by) => format!("paused by {by}"),
         Event::Continued(by) => format!("continued by {by}"),
         Event::StopRequested(by) => format!("{by} asked for its end"),
         Event::OutputLimited(bytes) => format!("output beyond {bytes} bytes is not kept"),
         Event::Denied(denied) => format!("denied: {}", wording::denied(denied)),
         Event::Used(used) => wording::used(used),
+        Event::Heard(heard) => heard::line(&heard.what),
+        Event::Said(said) => format!("{} said: {}", said.by, said.text),
+        Event::TurnQueued(turn) => format!("{} gave it another turn: {}", turn.by, turn.text),
+        Event::Resumed(why) => format!("resumed: {why}"),
         Event::Exited(exit) => ended(exit),
         Event::ResultRecorded(harvest) if !harvest.failure.is_empty() => {
             format!("no result: {}", harvest.failure)
@@ -110,6 +126,15 @@ pub(super) fn line(event: Option<&Event>) -> String {
         Event::Unknown(_) => return line(None),
     };
     one_line(&text, TEXT_MAX)
+}
+
+fn answered(answer: &answer::What) -> String {
+    match answer {
+        answer::What::Approved(_) => "yes".to_owned(),
+        answer::What::Denied(why) if why.is_empty() => "no".to_owned(),
+        answer::What::Denied(why) => format!("no: {why}"),
+        answer::What::Text(text) => text.clone(),
+    }
 }
 
 fn ended(exit: &Exit) -> String {

@@ -251,6 +251,8 @@ serve_contents_only! {
     watch(wire::WatchRequest) -> Self::WatchStream;
     watch_all(wire::WatchAllRequest) -> Self::WatchAllStream;
     logs(wire::LogsRequest) -> Self::LogsStream;
+    answer(wire::AnswerRequest) -> wire::RunView;
+    say(wire::SayRequest) -> wire::RunView;
     stop(RunSelector) -> wire::RunView;
     remove(RunSelector) -> wire::RemoveReply;
     info(wire::InfoRequest) -> wire::InfoReply;

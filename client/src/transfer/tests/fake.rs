@@ -205,6 +205,8 @@ serve_handoff_only! {
     watch(wire::WatchRequest) -> Self::WatchStream;
     watch_all(wire::WatchAllRequest) -> Self::WatchAllStream;
     logs(wire::LogsRequest) -> Self::LogsStream;
+    answer(wire::AnswerRequest) -> wire::RunView;
+    say(wire::SayRequest) -> wire::RunView;
     stop(wire::RunSelector) -> wire::RunView;
     remove(wire::RunSelector) -> wire::RemoveReply;
     manifest(wire::ManifestRequest) -> Self::ManifestStream;

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use handoff_sandbox::{Account, LayerName, Overlay};
 
 use super::*;
+use crate::supervisor::Reads;
 
 const USER: HostUser = HostUser { uid: 990, gid: 991 };
 
@@ -42,6 +43,7 @@ fn job() -> Job {
         kill_grace_ms: 1000,
         egress: None,
         disk: Some(disk()),
+        reads: Reads::Nothing,
         writable: Some(in_run("writable")),
     }
 }

@@ -74,7 +74,9 @@ pub(super) fn check(
     registry.check_room(0)?;
     let contract =
         offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
-    workspace::find_command(&contract, None, &registry.settings().tools)?;
+    check_agent(registry, &contract)?;
+    let started = registry.as_started(&contract);
+    workspace::find_command(&started, None, &registry.settings().tools)?;
     let network = &registry.settings().config.network;
     if network.access == NetworkAccess::None && !contract.hosts.is_empty() {
         return Err(Refusal::no_network().into());
@@ -87,6 +89,18 @@ pub(super) fn check(
         delta,
         contract,
     })
+}
+
+/// Refuses an agent that is not driven here, or could not use a model.
+fn check_agent(registry: &Registry, contract: &Contract) -> Result<(), Status> {
+    if contract.agent.is_empty() {
+        return Ok(());
+    }
+    let agent = registry.agent(contract).ok_or_else(|| Refusal::unknown_agent(&contract.agent))?;
+    match agent.lacks {
+        Some(provider) => Err(Refusal::no_credential(&contract.agent, &provider).into()),
+        None => Ok(()),
+    }
 }
 
 fn snapshot_id(bytes: &[u8]) -> Result<SnapshotId, Status> {
@@ -129,7 +143,8 @@ impl Accepted {
         if snapshot.root.as_bytes() != self.contract.root {
             return Err(Status::invalid_argument("contract and manifest name different roots"));
         }
-        workspace::find_command(&self.contract, Some(snapshot), &registry.settings().tools)?;
+        let started = registry.as_started(&self.contract);
+        workspace::find_command(&started, Some(snapshot), &registry.settings().tools)?;
         let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
         Ok(registry.check_room(upload.saturating_add(tree))?)
     }

@@ -19,6 +19,9 @@ const ENROLL_BYTES: u64 = 32 << 10;
 /// An offer: arguments and variables may take as much as the kernel passes to a program, 2 MiB.
 const OFFER_BYTES: u64 = 4 << 20;
 
+/// An answer, or something said, which is at most 128 KiB.
+const SAID_BYTES: u64 = 160 << 10;
+
 /// What one call may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -60,6 +63,7 @@ pub(super) fn of(path: &str) -> Limits {
             stream(Work::Heavy)
         }
         "/handoff.v1.Runs/Manifest" => message(SMALL_BYTES, Work::Heavy),
+        "/handoff.v1.Runs/Answer" | "/handoff.v1.Runs/Say" => message(SAID_BYTES, Work::Light),
         "/handoff.v1.Runs/Check" => message(OFFER_BYTES, Work::Light),
         "/handoff.v1.Enrollment/Enroll" => message(ENROLL_BYTES, Work::Light),
         _ => message(SMALL_BYTES, Work::Light),

@@ -10,12 +10,17 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::{DriveError, Driver};
+use super::{DriveError, Driver, agent::Given};
 use crate::{
+    agents::Kind,
     egress::{Denial, Summary, Usage},
     runs::Request,
     supervisor::{self, AttachError, Attached, Ended, JobEvent, JobExit, KILL_GRACE, Remains},
+    workspace::JobKind,
 };
+
+/// How often an agent is resumed in one turn.
+const RESUMES_MAX: u32 = 3;
 
 /// How often what a command uses is recorded while it goes on: an agent calls its model every few
 /// seconds, for hours.
@@ -24,7 +29,7 @@ const USED_EVERY: Duration = Duration::from_secs(30);
 impl Driver {
     /// Joins a command that was started before, perhaps by an earlier daemon.
     pub(super) async fn rejoin_command(&mut self) -> Result<(), DriveError> {
-        match supervisor::attach(&self.layout.command_job()).await {
+        match supervisor::attach(&self.job(JobKind::Command)).await {
             Ok(attached) => self.follow(attached).await,
             Err(AttachError::NotRunning(remains)) => self.record_remains(remains).await,
             Err(error) => Err(error.into()),
@@ -38,11 +43,22 @@ impl Driver {
             attached.stop(KILL_GRACE).await?;
         }
         let mut used_told = Instant::now();
+        let mut dialogue = self.dialogue();
         loop {
             select! {
                 event = attached.next_event() => match event? {
-                    JobEvent::Started(isolation) => self.started(&isolation).await?,
-                    JobEvent::Output(end) => self.journal.live().publish_output(end.get()),
+                    JobEvent::Started(isolation) => {
+                        self.started(&isolation).await?;
+                        if let Some(dialogue) = &mut dialogue {
+                            self.begin(dialogue, &mut attached).await?;
+                        }
+                    }
+                    JobEvent::Output(_) => {
+                        self.journal.live().publish_output();
+                        if let Some(dialogue) = &mut dialogue {
+                            self.listen(dialogue, Some(&mut attached)).await?;
+                        }
+                    }
                     JobEvent::OutputLimited => self.limited().await?,
                     JobEvent::Egress(summary) => {
                         self.denied(&summary).await?;
@@ -55,13 +71,21 @@ impl Driver {
                     JobEvent::Vanished => return self.record_remains(Remains::Vanished).await,
                 },
                 request = self.requests.recv() => {
-                    let Some(Request::Stop { by }) = request else {
-                        return Err(DriveError::Stopping);
-                    };
-                    if !self.run().stop_requested {
-                        self.journal.record(Event::StopRequested(by)).await?;
+                    match request.ok_or(DriveError::Stopping)? {
+                        Request::Stop { by } => {
+                            if !self.run().stop_requested {
+                                self.journal.record(Event::StopRequested(by)).await?;
+                            }
+                            attached.stop(KILL_GRACE).await?;
+                        }
+                        Request::Answer { id, answer, by, reply } => {
+                            let given = Given { id, answer, by, reply };
+                            self.answer(dialogue.as_mut(), &mut attached, given).await?;
+                        }
+                        Request::Say { said, reply } => {
+                            self.say(dialogue.as_mut(), &mut attached, said, reply).await?;
+                        }
                     }
-                    attached.stop(KILL_GRACE).await?;
                 }
             }
         }
@@ -109,8 +133,11 @@ impl Driver {
 
     /// Records what a job's directory tells about a supervisor that is no longer there.
     pub(super) async fn record_remains(&mut self, remains: Remains) -> Result<(), DriveError> {
-        if let Some(isolation) = supervisor::started(&self.layout.command_job()).await? {
+        if let Some(isolation) = supervisor::started(&self.job(JobKind::Command)).await? {
             self.started(&isolation).await?;
+        }
+        if let Some(mut dialogue) = self.dialogue() {
+            self.listen(&mut dialogue, None).await?;
         }
         let why = match remains {
             Remains::Exited(exit) => return self.exited(*exit).await,
@@ -119,7 +146,21 @@ impl Driver {
                 "its supervisor vanished: the machine went down or the process was killed"
             }
         };
-        Ok(self.journal.record(Event::Exited(Exit::Lost(why.to_owned()))).await?)
+        let event = if self.may_resume() {
+            Event::Resumed(why.to_owned())
+        } else {
+            Event::Exited(Exit::Lost(why.to_owned()))
+        };
+        Ok(self.journal.record(event).await?)
+    }
+
+    /// Whether an agent that was interrupted goes on by itself. One that takes its machine down each
+    /// time does not for ever.
+    fn may_resume(&self) -> bool {
+        let run = self.run();
+        Kind::from_name(&run.contract.agent).is_some()
+            && !run.stop_requested
+            && run.agent.resumes < RESUMES_MAX
     }
 
     async fn exited(&mut self, exit: JobExit) -> Result<(), DriveError> {
@@ -128,7 +169,7 @@ impl Driver {
         }
         self.denied(&exit.egress).await?;
         self.used(&exit.egress).await?;
-        self.journal.live().publish_output(exit.output.end.get());
+        self.journal.live().publish_output();
         Ok(self.journal.record(Event::Exited(how(exit.ended))).await?)
     }
 }

@@ -15,7 +15,7 @@ use super::{DriveError, Driver};
 use crate::{
     harvest::{self, HarvestOutcome, IngestLimits},
     supervisor::{
-        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE_MS, Remains,
+        self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE_MS, Reads, Remains,
         StartError, Step,
         output::{Position, Reader, Stream},
     },
@@ -61,7 +61,7 @@ impl Driver {
 
     /// Runs the harvest job, or joins that of an earlier daemon, and takes in what it brought.
     async fn harvested(&self) -> Result<Result<HarvestRecord, Failure>, DriveError> {
-        let job = self.layout.harvest_job();
+        let job = self.job(JobKind::Harvest);
         for _ in 0..ATTEMPTS_MAX {
             let exit = match supervisor::attach(&job).await {
                 Ok(attached) => last_word(attached).await?,
@@ -138,6 +138,7 @@ impl Driver {
                 view: &view,
                 owner: Owner::of(&run),
                 egress: None,
+                agent: None,
             })?;
             Ok::<_, PolicyError>((spec, workspace::real_layout(&layout)?.writable()))
         });
@@ -154,6 +155,7 @@ impl Driver {
             disk: None,
             // Full, it could not be removed, and its supervisor may have gone without a last act.
             writable: Some(writable),
+            reads: Reads::Nothing,
         })
     }
 

@@ -1,19 +1,25 @@
 //! From a claimed run to a started command: the tree, the home, the sandbox's policy, the job.
 
-use std::sync::Arc;
+use std::{ffi::OsString, sync::Arc};
 
 use handoff_proto::run::{Event, Exit, Run};
 use thiserror::Error;
 
 use super::{DriveError, Driver};
 use crate::{
+    agents::{Beginning, Kind},
     config::NetworkAccess,
     credentials::Credentials,
     egress::{self, Policy, Wish},
-    runs::{Request, RoomError, host_uids::NoneFree, shared::Shared},
+    runs::{RoomError, RunSettings, host_uids::NoneFree, shared::Shared},
     store::UserName,
-    supervisor::{self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Remains, StartError, Step},
-    workspace::{self, Bound, JobKind, Layout, Owner, PolicyInput, Purpose, Terms, WorkspaceError},
+    supervisor::{
+        self, AttachError, DiskLimits, Job, KILL_GRACE_MS, Reads, Remains, StartError, Step,
+    },
+    workspace::{
+        self, AgentStart, Bound, JobKind, Layout, Owner, PolicyInput, Purpose, Terms, View,
+        WorkspaceError,
+    },
 };
 
 /// The run could not be prepared; it is refused with this step.
@@ -39,7 +45,7 @@ impl Driver {
     /// Prepares the run and starts its command, or joins the command that an earlier daemon
     /// started without living to record it.
     pub(super) async fn prepare_and_start(&mut self) -> Result<(), DriveError> {
-        match supervisor::attach(&self.layout.command_job()).await {
+        match supervisor::attach(&self.job(JobKind::Command)).await {
             Ok(attached) => return self.follow(attached).await,
             Err(AttachError::NotRunning(Remains::NeverSpawned)) => {}
             Err(AttachError::NotRunning(remains)) => return self.record_remains(remains).await,
@@ -47,8 +53,10 @@ impl Driver {
         }
         let user = self.user()?;
         let started = self.prepare(user).await;
-        while let Ok(Request::Stop { by }) = self.requests.try_recv() {
-            if !self.run().stop_requested {
+        while let Ok(request) = self.requests.try_recv() {
+            if let Some(by) = self.stop_or_refuse(request)
+                && !self.run().stop_requested
+            {
                 self.journal.record(Event::StopRequested(by)).await?;
             }
         }
@@ -72,12 +80,12 @@ impl Driver {
     async fn prepare(&self, user: UserName) -> Result<(), PrepareError> {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
         let layout = self.layout.clone();
-        let job = self
+        let described = self
             .shared
             .tracker
             .spawn_blocking(move || prepare(&shared, &run, &user, &layout))
             .await??;
-        Ok(supervisor::create(&self.layout.command_job(), &job).await?)
+        Ok(supervisor::create(&self.job(JobKind::Command), &described).await?)
     }
 
     async fn refuse(&mut self, error: PrepareError) -> Result<(), DriveError> {
@@ -101,13 +109,14 @@ fn prepare(
     settings.host_uids.check(run.host_uid)?;
     shared.check_room(0)?;
     let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from)?;
-    // What an earlier attempt left is removed by what follows.
-    workspace::take_back(layout, owner)?;
-    let starts_as_root =
-        rustix::process::geteuid().is_root() || settings.config.isolation.launcher.is_some();
-    layout.create(if starts_as_root { Bound::Quota } else { Bound::Watch })?;
-    let view = shared.fresh_view(run, user, layout)?;
-    workspace::make_home(&terms, layout, owner)?;
+    // Later jobs go on where the one before them has stopped.
+    let is_first = run.job == 1;
+    let view = if is_first {
+        fresh(shared, run, user, layout, &terms)?
+    } else {
+        shared.view(run, user, layout)?
+    };
+    let agent = agent_start(settings, run);
     let egress = egress(shared, run, &terms);
     let input = PolicyInput {
         config: &settings.config,
@@ -120,16 +129,19 @@ fn prepare(
         view: &view,
         owner,
         egress: egress.as_ref(),
+        agent: agent.as_ref(),
     };
     let mut steps = Vec::new();
-    for (index, text) in run.contract.setup.iter().enumerate() {
+    for (index, text) in run.contract.setup.iter().enumerate().filter(|_| is_first) {
         let spec = workspace::spec(&input, Purpose::Setup(index))?;
         steps.push(Step { name: text.clone(), spec });
     }
     let spec = workspace::spec(&input, Purpose::Command)?;
     steps.push(Step { name: "command".to_owned(), spec });
-    // Last: the daemon cannot look at it any more.
-    workspace::give(layout, steps.iter().map(|step| &step.spec), owner)?;
+    if is_first {
+        // Last: the daemon cannot look at it any more.
+        workspace::give(layout, steps.iter().map(|step| &step.spec), owner)?;
+    }
     let limit = settings.config.runs.time_limit.as_secs();
     Ok(Job {
         steps,
@@ -146,6 +158,49 @@ fn prepare(
             settings.config.store.reserve_bytes,
         )),
         writable: Some(workspace::real_layout(layout)?.writable()),
+        reads: if agent.is_some() { Reads::Pipe } else { Reads::Nothing },
+    })
+}
+
+/// Makes the tree and the home of a run from scratch.
+fn fresh(
+    shared: &Shared,
+    run: &Run,
+    user: &UserName,
+    layout: &Layout,
+    terms: &Terms,
+) -> Result<View, PrepareError> {
+    let owner = Owner::of(run);
+    // What an earlier attempt left is removed by what follows.
+    workspace::take_back(layout, owner)?;
+    let launcher = &shared.settings.config.isolation.launcher;
+    let starts_as_root = rustix::process::geteuid().is_root() || launcher.is_some();
+    layout.create(if starts_as_root { Bound::Quota } else { Bound::Watch })?;
+    let view = shared.fresh_view(run, user, layout)?;
+    workspace::make_home(terms, layout, owner)?;
+    if terms.agent_directory.is_some() {
+        workspace::make_agent_directory(layout, owner)?;
+    }
+    Ok(view)
+}
+
+/// How the run's agent is started, if it has one that is driven.
+fn agent_start(settings: &RunSettings, run: &Run) -> Option<AgentStart> {
+    let kind = Kind::from_name(&run.contract.agent)?;
+    let terms = run.contract.agent_terms.as_ref()?;
+    let beginning = Beginning {
+        name: run.id.as_str(),
+        terms,
+        account: &run.agent,
+        interrupted: run.agent.resumes > 0,
+    };
+    let program = settings.config.agent_program(kind);
+    let arguments = kind.arguments(&beginning).into_iter().map(OsString::from);
+    let directory = String::from_utf8_lossy(&terms.directory);
+    let variables = kind.variables(&directory).into_iter();
+    Some(AgentStart {
+        argv: [program.into()].into_iter().chain(arguments).collect(),
+        variables: variables.map(|(name, value)| (name.into(), value.into())).collect(),
     })
 }
 

@@ -135,7 +135,10 @@ impl Client {
         while let Some(request) = self.incoming.next()? {
             match request {
                 ToSupervisor::Attach => self.greet(state())?,
-                ToSupervisor::Stop { .. } | ToSupervisor::Kill => requests.push(request),
+                ToSupervisor::Stop { .. }
+                | ToSupervisor::Kill
+                | ToSupervisor::Input { .. }
+                | ToSupervisor::InputEnd => requests.push(request),
                 ToSupervisor::Unknown => {}
             }
         }
@@ -189,6 +192,7 @@ mod tests {
             output_end: Position::START,
             egress: crate::egress::Summary::default(),
             output_limited: false,
+            inputs: Vec::new(),
         }
     }
 

@@ -102,7 +102,9 @@ impl Front {
     }
 
     /// Tells those attached what is new, and returns what they ask for.
-    pub(super) fn serve(&mut self) -> Vec<ToSupervisor> {
+    ///
+    /// `inputs` are the names of the pieces of input that were taken.
+    pub(super) fn serve(&mut self, inputs: impl Fn() -> Vec<String>) -> Vec<ToSupervisor> {
         let OutputTotals { end, dropped_bytes, .. } = self.output.totals();
         self.clients.tell_output(end);
         if dropped_bytes > 0 && !std::mem::replace(&mut self.output_limited, true) {
@@ -117,6 +119,7 @@ impl Front {
             output_end: end,
             output_limited: *output_limited,
             egress: egress.clone(),
+            inputs: inputs(),
         })
     }
 
@@ -156,7 +159,7 @@ impl Front {
             if let Err(error) = poll(&mut fds, Some(&timeout)) {
                 complain("wait", &error);
             }
-            drop(self.serve());
+            drop(self.serve(Vec::new));
         }
     }
 

@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::complain;
 use crate::egress::{Gateway, Notice};
+use crate::supervisor::job::Reads;
 use crate::supervisor::output::{RECORD_LEN_MAX, Stream};
 
 /// How long to wait for the last writer after everything was killed. It is gone in no time; this
@@ -44,17 +45,27 @@ enum Got {
 }
 
 impl LiveStep {
-    /// Starts a step with nothing to read and pipes to write to.
-    pub(super) fn start(spec: &Spec) -> Result<Self, SpawnError> {
+    /// Starts a step with pipes to write to, and returns our end of what it reads, if it reads
+    /// anything.
+    pub(super) fn start(spec: &Spec, reads: Reads) -> Result<(Self, Option<File>), SpawnError> {
         let system = |what| move |source| SpawnError::System { what, source };
         let (stdout, their_stdout) =
             Pipe::open(Stream::Stdout, spec).map_err(system("make a pipe"))?;
         let (stderr, their_stderr) =
             Pipe::open(Stream::Stderr, spec).map_err(system("make a pipe"))?;
-        let stdin = File::open("/dev/null").map_err(system("open /dev/null"))?;
-        let stdio = Stdio { stdin: stdin.into(), stdout: their_stdout, stderr: their_stderr };
+        let (input, stdin) = match reads {
+            Reads::Nothing => {
+                let null = File::open("/dev/null").map_err(system("open /dev/null"))?;
+                (None, null.into())
+            }
+            Reads::Pipe => {
+                let (theirs, ours) = pipe(End::Write, spec).map_err(system("make a pipe"))?;
+                (Some(ours.into()), theirs)
+            }
+        };
+        let stdio = Stdio { stdin, stdout: their_stdout, stderr: their_stderr };
         let running = handoff_sandbox::spawn(spec, stdio)?;
-        Ok(Self { running, gateway: None, stdout, stderr })
+        Ok((Self { running, gateway: None, stdout, stderr }, input))
     }
 
     /// Lists what to poll; the reports come first.
@@ -116,14 +127,7 @@ impl LiveStep {
 impl Pipe {
     /// Makes a pipe and returns its other end, too.
     fn open(stream: Stream, spec: &Spec) -> io::Result<(Self, OwnedFd)> {
-        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
-        fcntl_setfl(&ours, OFlags::NONBLOCK)?;
-        // Of an ordinary user's supervisor, the sandbox gives the pipe away.
-        let is_root = rustix::process::geteuid().is_root();
-        if let Some(uid) = spec.host_uid.filter(|_| is_root) {
-            // Or else the command could not open /dev/stdout, which is this pipe.
-            fchown(&theirs, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))?;
-        }
+        let (ours, theirs) = pipe(End::Read, spec)?;
         Ok((Self { stream, file: Some(ours.into()) }, theirs))
     }
 
@@ -154,4 +158,28 @@ impl Pipe {
             return Got::NothingYet;
         }
     }
+}
+
+/// Which end of a pipe is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Read,
+    Write,
+}
+
+/// Makes a pipe; the first end is the one for reading. Ours never blocks.
+fn pipe(ours: End, spec: &Spec) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (ours, theirs) = match ours {
+        End::Read => (&reading, &writing),
+        End::Write => (&writing, &reading),
+    };
+    fcntl_setfl(ours, OFlags::NONBLOCK)?;
+    // Of an ordinary user's supervisor, the sandbox gives the pipe away.
+    let is_root = rustix::process::geteuid().is_root();
+    if let Some(uid) = spec.host_uid.filter(|_| is_root) {
+        // Or else the command could not open /dev/stdout, which is this pipe.
+        fchown(theirs, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))?;
+    }
+    Ok((reading, writing))
 }

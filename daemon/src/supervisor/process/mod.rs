@@ -16,6 +16,7 @@ mod front;
 mod clients;
 mod disk;
 mod ending;
+mod input;
 mod live_step;
 mod verdict;
 

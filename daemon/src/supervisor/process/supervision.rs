@@ -14,12 +14,13 @@ use super::complain;
 use super::disk::{DiskWatch, lift};
 use super::ending::{Act, Ending};
 use super::front::Front;
+use super::input::Input;
 use super::live_step::LiveStep;
 use super::start_up::Hold;
 use super::verdict::{Close, of_command, of_setup};
 use crate::egress::{Gateway, Policy};
 use crate::supervisor::disk_limits::Breach;
-use crate::supervisor::job::{Ended, Job, JobExit, Step};
+use crate::supervisor::job::{Ended, Job, JobExit, Reads, Step};
 use crate::supervisor::message::{Phase, ToSupervisor};
 
 /// Runs a job to its end.
@@ -27,6 +28,7 @@ pub(super) fn run(hold: Hold) {
     let Hold { job_dir, mut job, output, listener, lock } = hold;
     let mut supervision = Supervision {
         front: Front::new(job_dir, output, listener),
+        input: Input::default(),
         buffer: Vec::new(),
         egress: job.egress.take().unwrap_or_default(),
         disk: None,
@@ -41,6 +43,7 @@ pub(super) fn run(hold: Hold) {
 
 struct Supervision {
     front: Front,
+    input: Input,
     /// What is read from a pipe on its way to the output.
     buffer: Vec<u8>,
     /// What steps with a fenced network may reach.
@@ -88,13 +91,13 @@ impl Supervision {
         let setup_deadline = after(job.setup_limit());
         for step in setup {
             let mut ending = Ending::new(setup_deadline, job.kill_grace());
-            let close = self.run_step(step, Role::Setup, &mut ending);
+            let close = self.run_step(step, Role::Setup, Reads::Nothing, &mut ending);
             if let Some(ended) = of_setup(&step.name, ending.cause(), close, self.reached()) {
                 return ended;
             }
         }
         let mut ending = Ending::new(after(job.time_limit()), job.kill_grace());
-        let close = self.run_step(command, Role::Command, &mut ending);
+        let close = self.run_step(command, Role::Command, job.reads, &mut ending);
         let limit_seconds = job.time_limit_seconds.unwrap_or_default();
         of_command(ending.cause(), limit_seconds, close, self.oom_kills, self.reached())
     }
@@ -104,7 +107,7 @@ impl Supervision {
     }
 
     /// Runs one step until nothing of it is left.
-    fn run_step(&mut self, step: &Step, role: Role, ending: &mut Ending) -> Close {
+    fn run_step(&mut self, step: &Step, role: Role, reads: Reads, ending: &mut Ending) -> Close {
         self.front.enter(Phase::SettingUp { step: step.name.clone() });
         if !self.await_disk(ending) {
             return Close::Ended(SandboxEnded::WithoutReport);
@@ -113,8 +116,11 @@ impl Supervision {
             Ok(spec) => spec,
             Err(refusal) => return Close::Ended(SandboxEnded::Refused(refusal)),
         };
-        let mut live = match LiveStep::start(&spec) {
-            Ok(live) => live,
+        let mut live = match LiveStep::start(&spec, reads) {
+            Ok((live, input)) => {
+                input.into_iter().for_each(|pipe| self.input.connect(pipe));
+                live
+            }
             Err(SpawnError::Refused(refusal)) => {
                 return Close::Ended(SandboxEnded::Refused(refusal));
             }
@@ -130,6 +136,7 @@ impl Supervision {
             }
             live.read(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
             live.attend(|notice| self.front.hear(notice));
+            self.input.write();
             match self.demanded(ending) {
                 None => {}
                 Some(Act::Ask) => {
@@ -191,7 +198,7 @@ impl Supervision {
     fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         let disk = self.disk.as_ref().map(DiskWatch::poll_fd);
         let disk = disk.map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN));
-        self.front.poll_fds().chain(disk)
+        self.front.poll_fds().chain(disk).chain(self.input.poll_fd())
     }
 
     /// Takes what the sandbox reports; the end of the step is returned.
@@ -237,12 +244,21 @@ impl Supervision {
     fn demanded(&mut self, ending: &mut Ending) -> Option<Act> {
         let breach = self.disk.as_ref().and_then(DiskWatch::breach);
         let mut demanded = breach.and_then(|breach| ending.exceed(breach));
-        for request in self.front.serve() {
+        let Self { front, input, .. } = self;
+        for request in front.serve(|| input.taken()) {
             demanded = demanded.max(match request {
                 ToSupervisor::Stop { grace_ms } => {
                     ending.stop(Instant::now(), Duration::from_millis(grace_ms))
                 }
                 ToSupervisor::Kill => ending.kill(),
+                ToSupervisor::Input { id, text } => {
+                    input.take(id, text.as_bytes());
+                    None
+                }
+                ToSupervisor::InputEnd => {
+                    input.end();
+                    None
+                }
                 ToSupervisor::Attach | ToSupervisor::Unknown => None,
             });
         }

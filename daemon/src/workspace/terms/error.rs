@@ -54,6 +54,14 @@ pub enum TermsError {
         /// What it would hide.
         hidden: AbsolutePath,
     },
+    /// The agent's directory would hide the tree or the home.
+    #[error("directory of the agent `{directory}` would hide `{hidden}`: move it elsewhere")]
+    HidingAgent {
+        /// The directory.
+        directory: AbsolutePath,
+        /// What it would hide.
+        hidden: AbsolutePath,
+    },
     /// A character that would be read as something else.
     #[error("contract's {what} `{text}` holds a character that cannot stand there")]
     Character {

@@ -1,0 +1,160 @@
+//! Agents, from the laptop's side: what a command line asks of one.
+//!
+//! The daemon drives an agent; here it is only told what for. Reads no session yet: each handoff
+//! begins a new one.
+
+mod claude;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use handoff_proto::path::{AbsolutePath, PathError};
+use handoff_proto::wire;
+
+use crate::cli::UsageError;
+
+/// The word that keeps an agent's program a plain command.
+const NONE: &str = "none";
+
+/// A kind of agent that is handed off as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Claude Code.
+    Claude,
+}
+
+/// What an agent is handed off for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The agent.
+    pub kind: Kind,
+    /// What it is told.
+    pub prompt: String,
+    /// The model, if one is asked for.
+    pub model: String,
+    /// How much it may do without asking, in its own words, if that is said.
+    pub permissions: String,
+}
+
+/// The agent's directory cannot be the same in the sandbox.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep the directory of {agent}, {}", path.display())]
+pub struct DirectoryError {
+    agent: &'static str,
+    path: std::path::PathBuf,
+    source: PathError,
+}
+
+impl Kind {
+    const ALL: [Self; 1] = [Self::Claude];
+
+    /// What the daemon calls it, and its program is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+        }
+    }
+
+    /// The agent that a command is, by what was asked for or by the program's name; none for a plain
+    /// command.
+    ///
+    /// # Errors
+    ///
+    /// Where an agent is asked for that is not known.
+    pub fn of_command(
+        asked: Option<&str>,
+        command: &[OsString],
+    ) -> Result<Option<Self>, UsageError> {
+        let named = |name: &str| Self::ALL.into_iter().find(|kind| kind.name() == name);
+        match asked {
+            None => {
+                let program = command.first().map(Path::new).and_then(Path::file_name);
+                Ok(program.and_then(OsStr::to_str).and_then(named))
+            }
+            Some(NONE) => Ok(None),
+            Some(name) => named(name).map(Some).ok_or_else(|| {
+                let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
+                UsageError {
+                    message: format!("there is no agent {name:?}"),
+                    hint: Some(format!(
+                        "known are {}; `{NONE}` runs a plain command",
+                        known.join(", ")
+                    )),
+                }
+            }),
+        }
+    }
+
+    /// What the command's words ask of the agent.
+    ///
+    /// # Errors
+    ///
+    /// Where they say nothing to it, or hold an option that means nothing here.
+    pub fn task(self, command: &[OsString]) -> Result<Task, UsageError> {
+        let words = command.iter().skip(1).map(|word| {
+            word.to_str().map(str::to_owned).ok_or_else(|| UsageError {
+                message: format!("{word:?} is no text that an agent could read"),
+                hint: None,
+            })
+        });
+        let words: Vec<String> = words.collect::<Result<_, _>>()?;
+        match self {
+            Self::Claude => claude::task(words),
+        }
+    }
+
+    /// Where it keeps its settings and sessions.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be the same path in the sandbox.
+    pub fn directory(self, home: &AbsolutePath) -> Result<AbsolutePath, DirectoryError> {
+        let path = match self {
+            Self::Claude => claude::directory(home),
+        };
+        AbsolutePath::parse(path.as_os_str().as_encoded_bytes()).map_err(|source| DirectoryError {
+            agent: self.name(),
+            path,
+            source,
+        })
+    }
+}
+
+impl Task {
+    /// What the contract says about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kind::directory`].
+    pub fn terms(&self, home: &AbsolutePath) -> Result<wire::AgentTerms, DirectoryError> {
+        Ok(wire::AgentTerms {
+            directory: self.kind.directory(home)?.as_bytes().to_vec(),
+            prompt: self.prompt.clone(),
+            model: self.model.clone(),
+            permissions: self.permissions.clone(),
+            is_new: true,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn an_agent_is_known_by_its_programs_name_unless_said_otherwise() {
+        let of = |asked, command| Kind::of_command(asked, &words(command)).unwrap();
+        assert_eq!(of(None, "claude x"), Some(Kind::Claude));
+        assert_eq!(of(None, "/opt/bin/claude x"), Some(Kind::Claude));
+        assert_eq!(of(None, "claude-wrapper x"), None);
+        assert_eq!(of(None, "make claude"), None);
+        assert_eq!(of(Some("none"), "claude x"), None);
+        assert_eq!(of(Some("claude"), "my-claude x"), Some(Kind::Claude));
+        assert!(Kind::of_command(Some("clyde"), &words("claude")).is_err());
+    }
+}

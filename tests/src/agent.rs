@@ -1,0 +1,152 @@
+//! A user whose daemon drives real agents, which talk to a scripted model.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    model::{Model, Turn},
+    world::{World, said},
+};
+
+/// The credential of every test; nothing else of this machine has these bytes.
+pub const SECRET: &str = "sk-ant-c4n4ry-7d793037a0760186";
+
+/// How long a test waits for a run to get somewhere.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Driven {
+    /// The user.
+    pub world: World,
+    /// The model API.
+    pub model: Model,
+    /// What is handed off.
+    pub project: PathBuf,
+}
+
+/// The directory with the programs of real agents.
+///
+/// # Panics
+///
+/// Where they are not installed.
+#[must_use]
+pub fn programs() -> PathBuf {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/agents/bin");
+    let programs = programs.canonicalize().unwrap_or_default();
+    assert!(
+        programs.join("claude").exists(),
+        "tests/install-agents installs what this test drives"
+    );
+    programs
+}
+
+impl Driven {
+    /// A daemon that has a credential for the model API.
+    #[must_use]
+    pub fn with(script: Vec<Turn>) -> Self {
+        let driven = Self::without_credential(script);
+        driven.keep_credential();
+        driven
+    }
+
+    /// The same without the credential.
+    #[must_use]
+    pub fn without_credential(script: Vec<Turn>) -> Self {
+        let (world, model) = (World::new(), Model::serve(script));
+        let config = format!(
+            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{}\"\n",
+            programs(),
+            model.url()
+        );
+        let state = world.local_daemon();
+        world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
+        world.ok(&world.home(), "chmod", ["700".as_ref(), state.as_os_str()]);
+        world.write(&state.join("handoffd.toml"), config);
+        let project = world.directory("app");
+        world.git(&project, &["init", "-q"]);
+        world.write(&project.join("notes"), "one\n");
+        world.git(&project, &["add", "."]);
+        world.git(&project, &["commit", "-qm", "first"]);
+        // Starts the daemon.
+        world.handoff(&project, ["-f", "-n", "first", "--", "true"]).ok();
+        Self { world, model, project }
+    }
+
+    /// Gives the daemon a credential for the model API.
+    pub fn keep_credential(&self) {
+        let mut add = Command::new("sh");
+        add.args(["-c", r#"printf '%s\n' "$SECRET" | exec "$@""#, "sh"]);
+        add.arg(self.world.bin().join("handoffd")).args(["credential", "add", "anthropic"]);
+        add.env_clear().env("SECRET", SECRET).env("PATH", "/usr/bin:/bin");
+        add.env("HOME", self.world.home()).env("HANDOFFD_STATE", self.world.local_daemon());
+        drop(said(&mut add).ok());
+    }
+
+    /// Hands claude off under a name, with these words behind it; returns the run's id.
+    pub fn claude(&self, name: &str, words: &[&str]) -> String {
+        let words = [&["-n", name, "claude"][..], words].concat();
+        self.world.hand_off(&self.project, words)
+    }
+
+    /// The run object.
+    #[must_use]
+    pub fn show(&self, run: &str) -> Value {
+        self.world.show(&self.project, run)
+    }
+
+    /// Waits until a run has finished; returns the run object.
+    #[must_use]
+    pub fn finished(&self, run: &str) -> Value {
+        self.world.finished(&self.project, run)
+    }
+
+    /// Waits until a run waits for its owner, with something else than this id; returns for what.
+    #[track_caller]
+    #[must_use]
+    pub fn needs(&self, run: &str, not: &Value) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.show(run);
+            if shown["state"] == "needs_input" && shown["needs"]["id"] != *not {
+                return shown["needs"].clone();
+            }
+            assert!(Instant::now() < until && shown["state"] != "finished", "{shown:#}");
+            drop(self.world.handoff(&self.project, ["watch", run]));
+        }
+    }
+
+    /// The events of a run so far, one object each.
+    #[must_use]
+    pub fn events(&self, run: &str) -> Vec<Value> {
+        let said = self.world.handoff(&self.project, ["watch", run, "--json"]);
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
+    }
+}
+
+/// The supervisor of a job.
+///
+/// # Panics
+///
+/// Where there is none.
+#[must_use]
+pub fn supervisor(job: &Path) -> rustix::process::Pid {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let found = processes.filter_map(|entry| {
+        let pid = rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let is_it = words.contains(&&b"supervise-detached"[..])
+            && words.contains(&job.as_os_str().as_encoded_bytes());
+        // Its child looks the same until it executes another program.
+        let leads = || rustix::process::getsid(Some(pid)).is_ok_and(|session| session == pid);
+        (is_it && leads()).then_some(pid)
+    });
+    found.last().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
+}

@@ -1,0 +1,209 @@
+//! A model API that answers by a script: what real agents talk to in tests.
+//!
+//! Speaks Anthropic's Messages, streamed and not. Each request that offers tools is a turn of the
+//! agent and takes the next answer of the script; others are side calls, such as for titles. When
+//! the script is over, agents are told so and stop.
+
+mod anthropic;
+mod script;
+
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, TcpListener},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Frame, Incoming},
+    header::{CONTENT_TYPE, HeaderMap},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+pub use script::{Hold, Turn};
+
+/// How long a test waits for a request.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+type Body = BoxBody<Bytes, Infallible>;
+
+/// A running server; it ends with the process.
+#[derive(Clone, Debug)]
+pub struct Model {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its path with the query.
+    pub path: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; null where that is no JSON.
+    pub body: Value,
+    /// Whether it took an answer of the script, or found that over.
+    pub is_turn: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    script: Mutex<Vec<Turn>>,
+    asked: Mutex<Vec<Asked>>,
+    news: Condvar,
+}
+
+impl Model {
+    /// Serves this script on a free port of 127.0.0.1.
+    #[must_use]
+    pub fn serve(script: Vec<Turn>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("non-blocking");
+        let port = listener.local_addr().expect("address").port();
+        let shared = Arc::new(Shared { script: Mutex::new(script), ..Shared::default() });
+        let serving = shared.clone();
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("runtime").block_on(accept(listener, serving));
+        };
+        drop(thread::Builder::new().name("model".to_owned()).spawn(run).expect("thread"));
+        Self { port, shared }
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Adds to the script.
+    pub fn then(&self, turns: impl IntoIterator<Item = Turn>) {
+        self.shared.script.lock().expect("script").extend(turns);
+    }
+
+    /// Replaces the script.
+    pub fn set(&self, script: Vec<Turn>) {
+        *self.shared.script.lock().expect("script") = script;
+    }
+
+    /// Everything that was asked so far.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Asked> {
+        self.shared.asked.lock().expect("requests").clone()
+    }
+
+    /// The turns among that.
+    #[must_use]
+    pub fn turns(&self) -> Vec<Asked> {
+        self.asked().into_iter().filter(|asked| asked.is_turn).collect()
+    }
+
+    /// Waits until there were so many turns; returns the last of them.
+    ///
+    /// # Panics
+    ///
+    /// After two minutes.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_turn(&self, count: usize) -> Asked {
+        let of_turn = |asked: &&Asked| asked.is_turn;
+        let is_enough = |asked: &[Asked]| asked.iter().filter(of_turn).count() >= count;
+        let asked = self.shared.wait(&format!("turn {count}"), is_enough);
+        asked.iter().filter(of_turn).nth(count - 1).expect("counted").clone()
+    }
+
+    /// Waits until somebody asks for this path.
+    ///
+    /// # Panics
+    ///
+    /// After two minutes.
+    #[track_caller]
+    pub fn wait_for_path(&self, path: &str) {
+        self.shared.wait(path, |asked| asked.iter().any(|one| one.path == path));
+    }
+}
+
+impl Shared {
+    /// Waits until what was asked is enough.
+    #[track_caller]
+    fn wait(&self, what: &str, is_enough: impl Fn(&[Asked]) -> bool) -> Vec<Asked> {
+        let asked = self.asked.lock().expect("requests");
+        let waited = self.news.wait_timeout_while(asked, PATIENCE, |asked| !is_enough(asked));
+        let (asked, timeout) = waited.expect("requests");
+        assert!(!timeout.timed_out(), "no {what}: {asked:#?}");
+        asked.clone()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("listener");
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.expect("accept");
+        let shared = shared.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| respond(shared.clone(), request));
+            // An agent that goes away in the middle is no concern of the server's.
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        });
+    }
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let path = parts.uri.to_string();
+    let is_call = parts.uri.path().ends_with("/messages");
+    let is_turn = is_call && body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+    let turn = match is_turn {
+        true => script::next(&mut shared.script.lock().expect("script"), &bytes),
+        false => Turn::text("a side call"),
+    };
+    let asked = Asked { path, headers: parts.headers, body: body.clone(), is_turn };
+    shared.asked.lock().expect("requests").push(asked);
+    shared.news.notify_all();
+    if !is_call {
+        let counted = parts.uri.path().ends_with("/count_tokens");
+        let answer = if counted { json!({ "input_tokens": 100 }) } else { Value::Null };
+        let status = if counted { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        return Ok(whole(status, &answer));
+    }
+    if let Some(held) = &turn.held {
+        held.wait().await;
+    }
+    if let Some((status, error)) = &turn.failure {
+        return Ok(whole(*status, error));
+    }
+    Ok(match body["stream"].as_bool() {
+        Some(true) => streamed(anthropic::events(&body, &turn)),
+        Some(false) | None => whole(StatusCode::OK, &anthropic::message(&body, &turn)),
+    })
+}
+
+fn whole(status: StatusCode, answer: &Value) -> Response<Body> {
+    let mut response = Response::new(Full::from(answer.to_string()).boxed());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, "application/json".parse().expect("a value"));
+    response
+}
+
+fn streamed(events: Vec<Value>) -> Response<Body> {
+    let frames = events.into_iter().map(|event| {
+        let kind = event["type"].as_str().unwrap_or_default();
+        Ok(Frame::data(Bytes::from(format!("event: {kind}\ndata: {event}\n\n"))))
+    });
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(tokio_stream::iter(frames))));
+    response.headers_mut().insert(CONTENT_TYPE, "text/event-stream".parse().expect("a value"));
+    response
+}

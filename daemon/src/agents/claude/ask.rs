@@ -10,6 +10,10 @@ use super::record::Wish;
 use super::tools;
 use crate::agents::cut::{LINE_CHARS_MAX, TEXT_CHARS_MAX, beginning};
 
+/// Questions of one request, and choices of one question; Claude Code has four of each.
+const QUESTIONS_MAX: usize = 16;
+const CHOICES_MAX: usize = 16;
+
 /// What the agent is told of a no without a reason.
 const NO: &str = "The user does not want that.";
 
@@ -44,7 +48,8 @@ impl Asked {
             "AskUserQuestion" => wish.input["questions"].as_array().map(Vec::as_slice),
             _ => None,
         };
-        let questions = questions.unwrap_or_default().iter().map(Question::read).collect();
+        let questions = questions.unwrap_or_default().iter();
+        let questions = questions.take(QUESTIONS_MAX).map(Question::read).collect();
         Self {
             id: id.to_owned(),
             wish,
@@ -135,7 +140,7 @@ impl Question {
         };
         Self {
             text: text(&question["question"]),
-            choices: options.iter().map(choice).collect(),
+            choices: options.iter().take(CHOICES_MAX).map(choice).collect(),
             several: question["multiSelect"].as_bool().unwrap_or_default(),
         }
     }

@@ -28,6 +28,12 @@ pub(super) use self::start::{arguments, variables};
 const GO_ON: &str = "You were interrupted: the machine that you run on was restarted. What was under \
                      way then may be half done. Look at where things stand, and go on.";
 
+/// Requests that wait for an answer at a time; a few sub-agents ask at once.
+const ASKED_MAX: usize = 64;
+
+/// Items of the todo list that are told.
+const TASKS_MAX: usize = 100;
+
 /// A conversation with one process.
 #[derive(Debug)]
 pub(super) struct Claude {
@@ -98,15 +104,20 @@ impl Claude {
                 let parts = message.content.into_parts();
                 parts.into_iter().flat_map(|part| self.hear_part(part, false)).collect()
             }
-            Record::ControlRequest { request_id, request: Request::CanUseTool(wish) } => {
+            Record::ControlRequest { request_id, request: Request::CanUseTool(wish) }
+                if self.asked.len() < ASKED_MAX =>
+            {
                 let asked = Asked::new(&request_id, *wish);
                 let first = asked.next();
                 self.asked.insert(request_id, asked);
                 first.into_iter().map(Act::Ask).collect()
             }
-            Record::ControlRequest { request_id, request: Request::Other(subtype) } => {
+            Record::ControlRequest { request_id, request } => {
                 // Without an answer it would wait for ever.
-                let error = format!("{subtype:?} is not supported");
+                let error = match request {
+                    Request::Other(subtype) => format!("{subtype:?} is not supported"),
+                    Request::CanUseTool(_) => "too much is asked at once".to_owned(),
+                };
                 vec![send(
                     &format!("refuse:{request_id}"),
                     &json!({
@@ -164,6 +175,7 @@ impl Claude {
                     milliseconds: 0,
                     detail,
                 }))];
+                let made = made.filter(|_| self.tasks.len() < TASKS_MAX);
                 if let Some((number, subject)) = tools::task_number(&text).zip(made) {
                     let item = wire::PlanItem { text: subject, state: "pending".into() };
                     self.tasks.insert(number, item);
@@ -183,6 +195,7 @@ impl Claude {
                 let Some(todos) = input["todos"].as_array() else { return false };
                 self.tasks = todos
                     .iter()
+                    .take(TASKS_MAX)
                     .zip(1..)
                     .map(|(todo, number)| (number, tools::todo(todo)))
                     .collect();
@@ -190,7 +203,8 @@ impl Claude {
             }
             "TaskCreate" => {
                 // Its number comes with the tool's result.
-                self.tasks_made.extend(text("subject").map(|subject| (id.to_owned(), subject)));
+                let subject = text("subject").filter(|_| self.tasks_made.len() < TASKS_MAX);
+                self.tasks_made.extend(subject.map(|subject| (id.to_owned(), subject)));
                 false
             }
             "TaskUpdate" => {

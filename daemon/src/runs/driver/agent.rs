@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use handoff_proto::{
     run::{Event, Heard, State},
-    wire,
+    wire::{self, heard::What},
 };
 use tokio::sync::oneshot;
 
@@ -25,6 +25,13 @@ use crate::{
 /// Longest line that is understood, in bytes: agents put whole files into one.
 const LINE_LEN_MAX: usize = 64 << 20;
 
+/// Events of one job that are recorded of an agent: more than days of work; what tells how the turn
+/// ends is recorded all the same.
+const HEARD_MAX: usize = 100_000;
+
+/// Events in one append, so that it never exceeds what the log takes: each is some 16 KiB at most.
+const BATCH_MAX: usize = 16;
+
 /// Things said to one job of an agent, at most: a bound on the log.
 const SAID_MAX: usize = 1000;
 
@@ -36,6 +43,8 @@ pub(super) struct Dialogue {
     line: Vec<u8>,
     /// How much of the standard output was heard, in bytes.
     heard: u64,
+    /// How many events there were.
+    events: usize,
     /// What is to be asked, one after the other.
     questions: VecDeque<wire::InputNeeded>,
     /// Whether the turn is over, so that nothing is said to it any more.
@@ -60,6 +69,7 @@ impl Driver {
             reader: Reader::new(&self.job(JobKind::Command), Position::START),
             line: Vec::new(),
             heard: 0,
+            events: 0,
             questions: VecDeque::new(),
             is_over: false,
             has_begun: false,
@@ -182,10 +192,12 @@ impl Driver {
             let is_news = dialogue.heard > self.run().agent.heard;
             for act in acts.drain(..) {
                 match act {
-                    Act::Tell(what) if is_news => {
-                        news.push(Event::Heard(Heard { position: dialogue.heard, what }));
+                    Act::Tell(what) => {
+                        dialogue.events += 1;
+                        if is_news && let Some(what) = recorded(dialogue.events, what) {
+                            news.push(Event::Heard(Heard { position: dialogue.heard, what }));
+                        }
                     }
-                    Act::Tell(_) => {}
                     Act::Send { id, line } => lines.push((id, line)),
                     Act::Ask(question) => dialogue.questions.push_back(question),
                     Act::Void(id) => {
@@ -198,8 +210,9 @@ impl Driver {
                     Act::End => dialogue.is_over = true,
                 }
             }
-            if !news.is_empty() {
-                self.journal.record_all(news).await?;
+            while !news.is_empty() {
+                let rest = news.split_off(news.len().min(BATCH_MAX));
+                self.journal.record_all(std::mem::replace(&mut news, rest)).await?;
             }
             if let Some(attached) = &mut attached {
                 for (id, line) in lines {
@@ -226,6 +239,19 @@ impl Driver {
             Some(attached) if dialogue.is_over => Ok(attached.end_input().await?),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// What is recorded of the event of this number.
+fn recorded(number: usize, what: What) -> Option<What> {
+    match what {
+        What::Ready(_) | What::Usage(_) | What::TurnEnded(_) => Some(what),
+        _ if number < HEARD_MAX => Some(what),
+        _ if number == HEARD_MAX => {
+            let text = format!("(what follows the first {HEARD_MAX} events is in the logs only)");
+            Some(What::Text(text))
+        }
+        _ => None,
     }
 }
 

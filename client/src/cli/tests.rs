@@ -117,7 +117,7 @@ fn usage_errors_suggest_what_was_meant() {
 #[test]
 fn flags_without_an_effect_are_refused_by_name() {
     for (line, flag) in [
-        ("--agent claude make", "--agent"),
+        ("--session 7 make", "--session"),
         ("--max-cost 3 make", "--max-cost"),
         ("--tty make", "--tty"),
         ("--stdin make", "--stdin"),

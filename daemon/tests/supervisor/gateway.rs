@@ -20,7 +20,7 @@ const ASK: &str = r"ask() { unset line; exec 3<>/dev/tcp/127.1.0.1/3128 &&
 /// A job that asks so many times, each time as soon as it is let go.
 fn asking(scene: &Scene, times: usize) -> Job {
     let script = format!(
-        "{ASK} for i in $(seq {times}); do until [ -e go-$i ]; do read _ </dev/null; done; ask $i; done"
+        "trap '' PIPE; {ASK} for i in $(seq {times}); do until [ -e go-$i ]; do read _ </dev/null; done; ask $i; done"
     );
     let mut job = scene.job("");
     job.egress = Some(Policy::default());

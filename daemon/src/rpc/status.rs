@@ -16,8 +16,8 @@ use crate::{
     credentials::CredentialError,
     pki::PairingError,
     runs::{
-        AnswerError, CollectError, CreateError, RemoveError, RoomError, SayError, SelectError,
-        StopError,
+        AgentError, AnswerError, CollectError, CreateError, RemoveError, RoomError, SayError,
+        SelectError, StopError,
     },
     store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
@@ -39,22 +39,6 @@ impl Refusal {
         let message = "runs of this daemon have no network, so no host can be allowed";
         let hint = "leave out --allow-host and [boundary] hosts, or ask the operator to set \
                     [network] default = \"fenced\"";
-        Self(Problem::new(Code::Refused, message).with_hint(hint))
-    }
-
-    /// The run wants an agent that is not driven here.
-    pub(super) fn unknown_agent(name: &str) -> Self {
-        let message = format!("this daemon cannot drive {name:?}");
-        let hint = "leave the agent out to run it as a plain command, or update the daemon";
-        Self(Problem::new(Code::Refused, message).with_hint(hint))
-    }
-
-    /// The agent's model API has no credential.
-    pub(super) fn no_credential(agent: &str, provider: &str) -> Self {
-        let message = format!(
-            "this daemon has no credential for {provider}, which {agent} needs to use a model"
-        );
-        let hint = "the operator adds one with `handoffd credential add`";
         Self(Problem::new(Code::Refused, message).with_hint(hint))
     }
 
@@ -107,7 +91,7 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
     SelectError, CreateError, StopError, CollectError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
-    CredentialError, RoomError, AnswerError, SayError,
+    CredentialError, RoomError, AgentError, AnswerError, SayError,
 }
 
 impl Classify for CredentialError {
@@ -241,6 +225,18 @@ impl Classify for StopError {
             Self::Finished(_) => (Code::Conflict, ""),
             Self::NotDriven(_) => (Code::Unreachable, ""),
         }
+    }
+}
+
+impl Classify for AgentError {
+    fn classify(&self) -> (Code, &'static str) {
+        let hint = match self {
+            Self::Unknown(_) => {
+                "leave the agent out to run it as a plain command, or update the daemon"
+            }
+            Self::NoCredential { .. } => "the operator adds one with `handoffd credential add`",
+        };
+        (Code::Refused, hint)
     }
 }
 

@@ -77,6 +77,22 @@ pub enum StopError {
     NotDriven(RunName),
 }
 
+/// An agent cannot be driven here.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// No agent of that kind is.
+    #[error("this daemon cannot drive {0:?}")]
+    Unknown(String),
+    /// The model API that it uses wants a credential.
+    #[error("this daemon has no credential for {provider}, which {agent} needs to use a model")]
+    NoCredential {
+        /// The agent.
+        agent: String,
+        /// The model API.
+        provider: String,
+    },
+}
+
 /// An answer was not taken; nothing has changed.
 #[derive(Debug, Error)]
 pub enum AnswerError {

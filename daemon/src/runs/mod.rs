@@ -18,24 +18,25 @@ mod outcome;
 mod journal;
 
 mod admission;
+mod agent;
 mod answer;
 mod collect;
 mod error;
 mod host_uids;
-mod known_agent;
 mod recovery;
 mod registry;
 mod select;
 mod shared;
+mod talk;
 
 mod driver;
 
 pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
 pub use error::{
-    AnswerError, CreateError, RegistryError, RemoveError, RoomError, SayError, StopError,
+    AgentError, AnswerError, CreateError, RegistryError, RemoveError, RoomError, SayError,
+    StopError,
 };
 pub use host_uids::HostUids;
-pub use known_agent::KnownAgent;
 pub use live::{Live, OutputEnd, Request};
 pub use registry::{NewRun, Registry};
 pub use select::{SelectError, Selector};

@@ -3,8 +3,8 @@
 //! A *job* is a directory. The daemon describes it ([`create`]) and starts its supervisor
 //! ([`start`]); from then on the supervisor alone runs the job's steps, keeps their output
 //! ([`output`]), ends them when their time is over, and writes down how it ended. A daemon attaches
-//! ([`attach`]) to hear what happens, to give it input and to stop it, as often and from as many processes as it
-//! likes; whether one is attached makes no difference to the job.
+//! ([`attach`]) to hear what happens, to give it input and to stop it, as often and from as many
+//! processes as it likes; whether one is attached makes no difference to the job.
 //!
 //! ```text
 //!             daemon                             job directory            supervisor

@@ -74,7 +74,7 @@ pub(super) fn check(
     registry.check_room(0)?;
     let contract =
         offer.contract.ok_or_else(|| Status::invalid_argument("offer has no contract"))?;
-    check_agent(registry, &contract)?;
+    registry.check_agent(&contract)?;
     let started = registry.as_started(&contract);
     workspace::find_command(&started, None, &registry.settings().tools)?;
     let network = &registry.settings().config.network;
@@ -89,18 +89,6 @@ pub(super) fn check(
         delta,
         contract,
     })
-}
-
-/// Refuses an agent that is not driven here, or could not use a model.
-fn check_agent(registry: &Registry, contract: &Contract) -> Result<(), Status> {
-    if contract.agent.is_empty() {
-        return Ok(());
-    }
-    let agent = registry.agent(contract).ok_or_else(|| Refusal::unknown_agent(&contract.agent))?;
-    match agent.lacks {
-        Some(provider) => Err(Refusal::no_credential(&contract.agent, &provider).into()),
-        None => Ok(()),
-    }
 }
 
 fn snapshot_id(bytes: &[u8]) -> Result<SnapshotId, Status> {

@@ -5,6 +5,7 @@ use std::error::Error;
 use handoff_proto::problem;
 use handoff_proto::tree::WalkError;
 
+use crate::agents::AgentError;
 use crate::bundle::{ExportError, ImportError};
 use crate::capture::{CaptureError, ReadError};
 use crate::command::import;
@@ -143,6 +144,9 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     if let Some(error) = as_error::<CaptureError>(cause) {
         return Some((of_capture(error), error.hint()));
     }
+    if let Some(error) = cause.downcast_ref::<AgentError>() {
+        return Some((of_agent(error), error.hint()));
+    }
     if let Some(error) = cause.downcast_ref::<ImportError>() {
         return Some((of_import(error), import::hint(error)));
     }
@@ -230,7 +234,15 @@ fn of_capture(error: &CaptureError) -> Exit {
         | CaptureError::Repository(_)
         | CaptureError::Layout(_)
         | CaptureError::Read { .. }
+        | CaptureError::Session(_)
         | CaptureError::Manifest { .. } => Exit::Failed,
+    }
+}
+
+fn of_agent(error: &AgentError) -> Exit {
+    match error {
+        AgentError::Read { .. } | AgentError::Settings { .. } => Exit::Failed,
+        AgentError::NoSession { .. } => Exit::NotFound,
     }
 }
 
@@ -254,6 +266,7 @@ fn of_outbox(error: &OutboxError) -> Exit {
         | OutboxError::NoRoom { .. }
         | OutboxError::Git(_)
         | OutboxError::Interrupted => Exit::Failed,
+        OutboxError::Session { source, .. } => of_agent(source),
         OutboxError::Busy { .. }
         | OutboxError::StillSending { .. }
         | OutboxError::OtherDaemon { .. }

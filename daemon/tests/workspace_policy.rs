@@ -82,7 +82,7 @@ impl Daemon {
     }
 
     fn harvest(&self) -> Spec {
-        self.with(job_spec).expect("policy")
+        self.with(|input| job_spec(input, None)).expect("policy")
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{
 /// The credential of every test; nothing else of this machine has these bytes.
 pub const SECRET: &str = "sk-ant-c4n4ry-7d793037a0760186";
 
+/// The key that the laptop's own agent uses.
+pub const LOCAL_KEY: &str = "sk-ant-of-the-laptop";
+
 /// How long a test waits for a run to get somewhere.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -86,6 +89,41 @@ impl Driven {
         add.env_clear().env("SECRET", SECRET).env("PATH", "/usr/bin:/bin");
         add.env("HOME", self.world.home()).env("HANDOFFD_STATE", self.world.local_daemon());
         drop(said(&mut add).ok());
+    }
+
+    /// Claude Code as its user starts it on the laptop, with a key of the laptop's own.
+    #[must_use]
+    pub fn local_claude(&self) -> Command {
+        let mut claude = Command::new(programs().join("claude"));
+        claude.env_clear().current_dir(&self.project);
+        for (name, value) in self.local_environment() {
+            claude.env(name, value);
+        }
+        claude
+    }
+
+    /// What Claude Code has in its environment on the laptop.
+    #[must_use]
+    pub fn local_environment(&self) -> Vec<(&'static str, String)> {
+        let text = |path: PathBuf| path.into_os_string().into_string().expect("text");
+        let path = format!("{}:{}:/usr/bin:/bin", text(self.world.bin()), text(programs()));
+        vec![
+            ("HOME", text(self.world.home())),
+            ("TMPDIR", text(self.world.path().join("tmp"))),
+            ("PATH", path),
+            ("ANTHROPIC_API_KEY", LOCAL_KEY.to_owned()),
+            ("ANTHROPIC_BASE_URL", self.model.url()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
+            ("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1".to_owned()),
+            ("DISABLE_AUTOUPDATER", "1".to_owned()),
+        ]
+    }
+
+    /// One turn of Claude Code on the laptop, which may edit; returns what it says.
+    pub fn local_turn(&self, words: &[&str]) -> String {
+        let mut claude = self.local_claude();
+        claude.args(["-p", "--permission-mode", "acceptEdits"]).args(words);
+        said(&mut claude).ok()
     }
 
     /// Hands claude off under a name, with these words behind it; returns the run's id.

@@ -1,17 +1,23 @@
-//! Agents, from the laptop's side: what a command line asks of one.
-//!
-//! The daemon drives an agent; here it is only told what for. Reads no session yet: each handoff
-//! begins a new one.
+//! Agents, from the laptop's side: what a command line asks of one, which session goes on, and what
+//! of it travels. The daemon drives an agent; here it is only told what for.
 
 mod claude;
+mod export;
+mod going;
+mod import;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use handoff_proto::path::{AbsolutePath, PathError};
-use handoff_proto::wire;
+use handoff_proto::path::{AbsolutePath, PathError, TreePath};
 
 use crate::cli::UsageError;
+
+use self::import::Part;
+
+pub use self::export::{AgentError, Export, ExportContent, ExportFile, Found, Stays};
+pub use self::going::Going;
+pub use self::import::{Import, ImportError, ImportMode, Imported};
 
 /// The word that keeps an agent's program a plain command.
 const NONE: &str = "none";
@@ -56,6 +62,12 @@ impl Kind {
         }
     }
 
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The agent that a command is, by what was asked for or by the program's name; none for a plain
     /// command.
     ///
@@ -66,14 +78,13 @@ impl Kind {
         asked: Option<&str>,
         command: &[OsString],
     ) -> Result<Option<Self>, UsageError> {
-        let named = |name: &str| Self::ALL.into_iter().find(|kind| kind.name() == name);
         match asked {
             None => {
                 let program = command.first().map(Path::new).and_then(Path::file_name);
-                Ok(program.and_then(OsStr::to_str).and_then(named))
+                Ok(program.and_then(OsStr::to_str).and_then(Self::from_name))
             }
             Some(NONE) => Ok(None),
-            Some(name) => named(name).map(Some).ok_or_else(|| {
+            Some(name) => Self::from_name(name).map(Some).ok_or_else(|| {
                 let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
                 UsageError {
                     message: format!("there is no agent {name:?}"),
@@ -121,20 +132,85 @@ impl Kind {
     }
 }
 
-impl Task {
-    /// What the contract says about it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Kind::directory`].
-    pub fn terms(&self, home: &AbsolutePath) -> Result<wire::AgentTerms, DirectoryError> {
-        Ok(wire::AgentTerms {
-            directory: self.kind.directory(home)?.as_bytes().to_vec(),
-            prompt: self.prompt.clone(),
-            model: self.model.clone(),
-            permissions: self.permissions.clone(),
-            is_new: true,
+impl Kind {
+    /// The newest session of a directory.
+    fn newest(
+        self,
+        agent: &AbsolutePath,
+        directory: &AbsolutePath,
+    ) -> Result<Option<Found>, AgentError> {
+        match self {
+            Self::Claude => claude::newest(agent, directory),
+        }
+    }
+
+    /// The session of that id.
+    fn session(self, agent: &AbsolutePath, id: &str) -> Result<Found, AgentError> {
+        let found = match self {
+            Self::Claude => claude::of_id(agent, id)?,
+        };
+        found.ok_or_else(|| AgentError::NoSession {
+            agent: self.name(),
+            id: id.to_owned(),
+            directory: agent.as_os_path().to_owned(),
         })
+    }
+
+    /// What a file of a returned session is to it; none for what is not brought back.
+    fn part(self, path: &TreePath, id: &str) -> Option<Part> {
+        match self {
+            Self::Claude => claude::part(path, id),
+        }
+    }
+
+    /// The path of a session's file if the session is called `to`.
+    fn renamed(self, path: &TreePath, from: &str, to: &str) -> TreePath {
+        match self {
+            Self::Claude => claude::renamed(path, from, to),
+        }
+    }
+
+    /// The transcript of a session that is called `to`.
+    fn rewritten(self, transcript: &[u8], _from: &str, _to: &str) -> Vec<u8> {
+        match self {
+            // Its name is all that counts.
+            Self::Claude => transcript.to_vec(),
+        }
+    }
+
+    /// Whether a line that a run added to a transcript decides nothing here.
+    fn is_harmless(self, line: &[u8]) -> bool {
+        match self {
+            Self::Claude => claude::is_harmless(line),
+        }
+    }
+
+    /// What a fork that a run's conversation becomes is called.
+    fn fork_id(self, id: &str, run: &str, number: usize) -> String {
+        match self {
+            Self::Claude => claude::fork_id(id, run, number),
+        }
+    }
+
+    /// What goes on with a session.
+    fn resume(self, id: &str) -> Vec<String> {
+        match self {
+            Self::Claude => ["claude", "--resume", id].map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// What travels with a tree whose command starts in `directory`: a session, under that id, and
+    /// what is set up for every one.
+    fn export(
+        self,
+        agent: &AbsolutePath,
+        directory: &AbsolutePath,
+        session: Option<&Found>,
+        id: &str,
+    ) -> Result<Export, AgentError> {
+        match self {
+            Self::Claude => claude::export(agent, directory, session, id),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileExt as _;
 
 use handoff_proto::chunk::{ChunkId, ChunkIdSet, ChunkRef};
+use handoff_proto::manifest::Entry;
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::FileError;
 
@@ -60,6 +61,13 @@ impl Capture {
         self.chunks_by(Check::Hashes, wanted)
     }
 
+    /// What is carried at this place: the entries, then the files of the session.
+    fn carried(&self, at: usize) -> Option<&Entry> {
+        let entries = &self.manifest.entries;
+        let files = self.manifest.session.as_ref().map_or(&[][..], |session| &session.files);
+        entries.get(at).or_else(|| files.get(at.checked_sub(entries.len())?))
+    }
+
     fn chunks_by(&self, check: Check, wanted: ChunkIdSet) -> Chunks<'_> {
         Chunks {
             capture: self,
@@ -115,7 +123,7 @@ impl Chunks<'_> {
     /// Where the content has changed since it was captured.
     pub fn next_chunk(&mut self) -> Result<Option<(ChunkId, &[u8])>, ChangedSince> {
         while !self.wanted.is_empty()
-            && let Some(entry) = self.capture.manifest.entries.get(self.entry)
+            && let Some(entry) = self.capture.carried(self.entry)
         {
             let Some(&chunk) = entry.chunks().get(self.chunk) else {
                 self.entry += 1;
@@ -134,8 +142,8 @@ impl Chunks<'_> {
     }
 
     fn read(&mut self, chunk: ChunkRef, offset: u64) -> Result<(), ChangedSince> {
-        let Capture { manifest, sources, directory, stamps, .. } = self.capture;
-        let path = &manifest.entries[self.entry].path;
+        let Capture { sources, directory, stamps, .. } = self.capture;
+        let Some(Entry { path, .. }) = self.capture.carried(self.entry) else { return Ok(()) };
         let changed = |source| ChangedSince { path: path.clone(), source, unnoticed: false };
         let content = match &mut self.open {
             Some(content) => content,

@@ -7,7 +7,9 @@ use handoff_proto::manifest::ManifestError;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::tree::WalkError;
 
-use super::{ATTEMPTS, LayoutError, LockError, ReadError, RepositoryError, Unsupported};
+use super::{
+    ATTEMPTS, LayoutError, LockError, ReadError, RepositoryError, SessionError, Unsupported,
+};
 
 /// The tree cannot be captured.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,9 @@ pub enum CaptureError {
     /// A git directory cannot be carried.
     #[error("cannot capture a repository")]
     Layout(#[source] LayoutError),
+    /// An agent's files cannot be read.
+    #[error("cannot capture the session")]
+    Session(#[source] SessionError),
     /// A file cannot be read.
     #[error("cannot capture {root}")]
     Read {

@@ -22,15 +22,17 @@ mod layout;
 mod lock;
 mod read;
 mod repository;
+mod session;
 mod source;
 mod stat_cache;
 mod unsupported;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
-use handoff_proto::manifest::{Limits, Repository, SnapshotId, SnapshotManifest, VERSION};
+use handoff_proto::manifest::{Limits, Repository, SnapshotId, SnapshotManifest, version_of};
 use handoff_proto::path::{AbsolutePath, TreePath};
 use handoff_proto::tree::{
     Dropped, FileError, GitDirectories, LeftOut, Origin, Tracked, Walk, WalkError, WalkOptions,
@@ -44,7 +46,10 @@ pub use self::layout::LayoutError;
 pub use self::lock::LockError;
 pub use self::read::{ReadError, Reading};
 pub use self::repository::RepositoryError;
+pub use self::session::SessionError;
 pub use self::unsupported::Unsupported;
+
+use crate::agents::Export;
 
 use self::layout::{Found, Layout};
 use self::read::ReadTree;
@@ -75,6 +80,8 @@ pub struct Options {
     /// What the remote has of the repositories from earlier snapshots; packs that were only packed
     /// anew since then are not carried again.
     pub packs: Option<repacked::PackMemory>,
+    /// What of an agent travels with the tree.
+    pub agent: Option<Arc<Export>>,
 }
 
 impl Options {
@@ -89,6 +96,7 @@ impl Options {
             ignore_case: false,
             stat_cache: None,
             packs: None,
+            agent: None,
         }
     }
 }
@@ -111,6 +119,7 @@ pub struct Capture {
     /// Why each entry of the manifest is carried, in the same order.
     pub origins: Vec<Origin>,
     directory: Directory,
+    /// Of each entry, and then of each file of the session.
     sources: Vec<source::Source>,
     /// What each file was when its content was read; none where it may have changed since without
     /// being stamped anew.
@@ -201,7 +210,7 @@ fn attempt(
     };
     let Layout { items, git_dirs, redacted } = layout;
     let items = repacked::exchange(items, &directory, options.packs.as_ref());
-    let ReadTree { entries, sources, origins, stamps, new_cost } =
+    let ReadTree { entries, mut sources, origins, mut stamps, new_cost } =
         match read::read_all(&directory, items, cache, began, on_read) {
             Ok(tree) => tree,
             Err(error) if error.is_stale() => return moved(),
@@ -212,8 +221,15 @@ fn attempt(
     }
     let indexes: Vec<SeenIndex> = repositories.iter().map(|found| found.seen.index).collect();
     let repositories = repositories.into_iter().zip(git_dirs);
+    let session = options.agent.as_deref().map(session::read).transpose();
+    let session = session.map_err(CaptureError::Session)?.map(|read| {
+        // They come after those of the tree, in the same order.
+        stamps.resize(stamps.len() + read.sources.len(), None);
+        sources.extend(read.sources);
+        read.session
+    });
     let manifest = SnapshotManifest {
-        version: VERSION,
+        version: version_of(session.as_ref()),
         root: root.clone(),
         root_mode: root_meta.permissions(),
         root_mtime: root_meta.mtime,
@@ -225,6 +241,7 @@ fn attempt(
                 state: found.seen.state,
             })
             .collect(),
+        session,
     };
     let encoded = manifest
         .encode_checked(&Limits::DEFAULT)

@@ -315,7 +315,7 @@ fn cuts(path: &TreePath) -> &'static Cuts {
     if is_index && path.has_git_component() { &Cuts::GIT_INDEX } else { &Cuts::FILE }
 }
 
-fn chunk(
+pub(super) fn chunk(
     content: impl io::Read,
     cuts: &Cuts,
     before: &[ChunkRef],

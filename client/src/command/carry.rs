@@ -10,9 +10,8 @@ use handoff_proto::manifest::changed_chunks;
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
-use crate::agents::Task;
+use crate::agents::{Going, Kind, Task};
 use crate::capture::account::home;
 use crate::capture::git::Git;
 use crate::capture::repacked::PackMemory;
@@ -57,6 +56,8 @@ pub struct Errand {
     file: ContractFile,
     git: UserGit,
     stat_cache: PathBuf,
+    /// The agent's session that goes on with the tree.
+    going: Option<Going>,
 }
 
 impl Errand {
@@ -81,7 +82,31 @@ impl Errand {
             file,
             git,
             stat_cache: context.settings.places.stat_caches(),
+            going: None,
         })
+    }
+
+    /// Takes a session of an agent along: that of this id, else the newest of this directory, else a
+    /// new one.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such session, or the agent's files cannot be read.
+    pub fn take_along(
+        &mut self,
+        kind: Kind,
+        session: Option<&str>,
+        forks: bool,
+    ) -> anyhow::Result<&Going> {
+        let agent = kind.directory(&home()?)?;
+        let going = Going::choose(kind, &agent, &self.directory, session, forks)?;
+        Ok(self.going.insert(going))
+    }
+
+    /// The agent's session that goes on with the tree.
+    #[must_use]
+    pub fn going(&self) -> Option<&Going> {
+        self.going.as_ref()
     }
 
     /// The contract of a run of this command.
@@ -101,11 +126,11 @@ impl Errand {
         // What travels there by a glob travels back by it.
         let (carry_include, carry_exclude) = (bytes(&self.include), bytes(&self.exclude));
         let contract = wire::Contract { carry_include, carry_exclude, ..contract };
-        let Some(task) = task else { return Ok(contract) };
+        let Some((task, going)) = task.zip(self.going.as_ref()) else { return Ok(contract) };
         Ok(wire::Contract {
-            agent: task.kind.name().to_owned(),
-            session_id: Uuid::new_v4().to_string(),
-            agent_terms: Some(task.terms(&home()?)?),
+            agent: going.kind.name().to_owned(),
+            session_id: going.id.clone(),
+            agent_terms: Some(going.terms(task)),
             ..contract
         })
     }
@@ -177,6 +202,7 @@ impl Errand {
             ignore_case: self.git.ignore_case,
             stat_cache: Some(self.stat_cache.clone()),
             packs,
+            agent: self.going.as_ref().map(|going| Arc::clone(&going.export)),
         };
         let progress = output.progress("reading", 0);
         let captured = tokio::task::spawn_blocking(move || {

@@ -76,6 +76,13 @@ fn check(args: &Args, format: Format) -> Result<(), UsageError> {
         );
     }
     let word = args.command.first().map(OsString::as_os_str).unwrap_or_default();
+    if args.session.is_some() || args.fork {
+        let is_agent = Kind::of_command(args.agent.as_deref(), &args.command)?.is_some();
+        if !is_agent {
+            let hint = "`handoff --session ID claude \"PROMPT\"`";
+            return refused("only an agent has sessions".to_owned(), hint);
+        }
+    }
     match &args.resembles {
         Some(subcommand) if !is_on_path(word) => {
             let word = word.to_string_lossy();
@@ -109,12 +116,12 @@ async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Resul
     let task = Kind::of_command(args.agent.as_deref(), &args.command)?
         .map(|kind| kind.task(&args.command))
         .transpose()?;
-    let errand = Errand::new(context, args.carry)?;
-    let contract = errand.contract(args.command, args.time_limit, task.as_ref())?;
+    let mut errand = Errand::new(context, args.carry)?;
     if let Some(task) = &task {
-        let agent = task.kind.name();
-        context.output.note(format_args!("{agent} begins a new session there"));
+        let going = errand.take_along(task.kind, args.session.as_deref(), args.fork)?;
+        summary::going(going).iter().for_each(|line| context.output.note(line));
     }
+    let contract = errand.contract(args.command, args.time_limit, task.as_ref())?;
     let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
     let (capture, remote, receipt) = deliver(context, &errand, offer, sending, secrets).await?;

@@ -45,9 +45,12 @@ pub struct Args {
 /// Whatever keeps the plan from being made, but for the remote: if that cannot be reached, the plan
 /// says so.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let errand = Errand::new(context, args.carry)?;
+    let mut errand = Errand::new(context, args.carry)?;
     let task =
         Kind::of_command(None, &args.command)?.map(|kind| kind.task(&args.command)).transpose()?;
+    if let Some(task) = &task {
+        errand.take_along(task.kind, None, false)?;
+    }
     let contract = errand.contract(args.command, None, task.as_ref())?;
     let packs = context.remote_meant().map(|remote| errand.packs(context, remote));
     let made = match Made::new(&errand, &contract, packs.clone(), context).await {

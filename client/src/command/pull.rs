@@ -1,6 +1,7 @@
 //! `handoff pull`: brings a run's results back.
 
 mod consent;
+mod conversation;
 pub(super) mod ending;
 
 use std::collections::{BTreeMap, HashMap};
@@ -50,8 +51,8 @@ pub struct Args {
     /// Merge three-way where both sides changed, marking conflicts
     #[arg(long)]
     pub merge: bool,
-    /// Resume the conversation afterwards
-    #[arg(long, hide = true)]
+    /// Go on with the conversation in the agent's own user interface at once
+    #[arg(long)]
     pub resume: bool,
     /// Accept changes that run code on this machine
     #[arg(long)]
@@ -74,10 +75,8 @@ enum Destination {
 ///
 /// Whatever kept them from being brought back; nothing has changed then.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    for (given, flag) in [(args.merge, "--merge"), (args.resume, "--resume")] {
-        if given {
-            return Err(NotBuilt::flag(flag).into());
-        }
+    if args.merge {
+        return Err(NotBuilt::flag("--merge").into());
     }
     ending::of(pull(args, context).await, context)
 }
@@ -95,11 +94,22 @@ async fn pull(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let pull = Pull::open(context, remote, returned, args.yes)?;
     let report = pull.to(destination).await?;
+    let conversation = conversation::bring_back(context, &pull.remote, &pull.returned).await;
+    let report = Report { conversation: conversation?, ..report };
     match context.output.format() {
         Format::Json => context.output.json(&report)?,
         Format::Text => report.lines().iter().for_each(|line| context.output.note(line)),
     }
-    Ok(Exit::Done)
+    match report.conversation {
+        Some(conversation) if args.resume => {
+            // The next pull of this tree need not wait until the agent is left.
+            let directory = pull.directory();
+            drop(pull);
+            conversation::resume(&conversation, &directory)
+        }
+        None if args.resume => Err(Ending::NoConversation(report.name).into()),
+        Some(_) | None => Ok(Exit::Done),
+    }
 }
 
 impl Destination {
@@ -148,6 +158,15 @@ impl<'a> Pull<'a> {
             result: returned.result_id.to_string(),
         };
         Ok(Self { context, remote, returned, consent, source, root, journal })
+    }
+
+    /// Where the command started.
+    fn directory(&self) -> PathBuf {
+        let contract = self.returned.run.contract.as_ref();
+        let directory = contract.and_then(|contract| AbsolutePath::parse(&contract.directory).ok());
+        let directory =
+            directory.filter(|directory| directory.starts_with(&self.returned.base.root));
+        directory.map_or_else(|| self.root.path().to_owned(), |at| at.as_os_path().to_owned())
     }
 
     async fn to(&self, destination: Destination) -> anyhow::Result<Report> {
@@ -228,7 +247,7 @@ impl<'a> Pull<'a> {
         let changes = tree_changes(base, result);
         self.tell("the run changed", &tree_lines(&changes));
         consent::ask(&findings, self.consent, &self.context.output)?;
-        let wanted = result.chunks().map(|chunk| (chunk.id, chunk.size)).collect();
+        let wanted = result.tree_chunks().map(|chunk| (chunk.id, chunk.size)).collect();
         let chunks = self.fetch(wanted, local).await?;
         let placed = tokio::task::block_in_place(|| {
             let manifests = Manifests { base, local, result };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
 
+use crate::agents::AgentError;
 use crate::capture::{CaptureError, ChangedSince, GitError};
 
 /// An entry cannot be kept, read or sent.
@@ -45,6 +46,14 @@ pub enum OutboxError {
         needed: u64,
         /// Bytes that are free.
         free: u64,
+    },
+    /// The session that goes along cannot be found again.
+    #[error("cannot read the session of run {name} again")]
+    Session {
+        /// The run's name.
+        name: String,
+        /// Why.
+        source: AgentError,
     },
     /// Another process is sending it.
     #[error("run {name} is being sent by another process")]
@@ -120,6 +129,7 @@ impl OutboxError {
                 path.parent().unwrap_or(path).display()
             )),
             Self::NoRoom { .. } => Some("free some space".to_owned()),
+            Self::Session { source, .. } => source.hint(),
             Self::Selection { .. } => Some("`handoff ls --all` lists them".to_owned()),
             Self::Read { .. }
             | Self::Write { .. }

@@ -11,7 +11,8 @@ use super::entry::Entry;
 use super::error::OutboxError;
 use super::held::Held;
 use super::spool::{Spool, SpoolReader};
-use crate::capture::{self, Capture, ChangedSince, capture};
+use crate::agents::Going;
+use crate::capture::{self, Capture, ChangedSince, Options, capture};
 use crate::output::Output;
 use crate::remote::Remote;
 use crate::runs::capture_options;
@@ -77,7 +78,8 @@ impl Kept {
         let uses = |entry: &&manifest::Entry| {
             entry.chunks().iter().any(|chunk| chunks.contains(&chunk.id))
         };
-        let path = self.manifest.entries.iter().find(uses)?.path.clone();
+        let session = self.manifest.session.iter().flat_map(|session| &session.files);
+        let path = self.manifest.entries.iter().chain(session).find(uses)?.path.clone();
         Some(ChangedSince { path, source, unnoticed: false })
     }
 }
@@ -88,8 +90,12 @@ async fn read_again(entry: &Entry, output: &Output) -> anyhow::Result<Arc<Captur
     output.note(format_args!("reading the tree of run {name} again"));
     let (root, include, exclude) =
         (entry.root.clone(), entry.include.clone(), entry.exclude.clone());
+    let contract = entry.offer.contract.clone();
     let captured = tokio::task::spawn_blocking(move || {
-        let options = capture_options(&root, &include, &exclude)?;
+        let agent = Going::of_contract(&contract)
+            .map_err(|source| OutboxError::Session { name: name.clone(), source })?
+            .map(Arc::new);
+        let options = Options { agent, ..capture_options(&root, &include, &exclude)? };
         capture(&options, &|_| {})
             .map_err(|source| OutboxError::Capture { name, source: Box::new(source) })
     });

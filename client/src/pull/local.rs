@@ -133,6 +133,7 @@ mod tests {
             root_mtime: Timestamp::default(),
             entries,
             repositories: Vec::new(),
+            session: None,
         }
     }
 

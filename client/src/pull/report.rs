@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::elsewhere::Placed;
 use super::plan::{LeftOut, Plan, TreeChange};
 use super::review::Finding;
+use crate::agents::Imported;
 
 /// Paths that are listed before the rest is only counted.
 const PATHS_SHOWN_MAX: usize = 20;
@@ -39,6 +40,8 @@ pub struct Report {
     pub left_out: Vec<String>,
     /// Why the result was not put in place; empty if it was.
     pub because: Vec<String>,
+    /// What became of the conversation; null for a plain command.
+    pub conversation: Option<Imported>,
 }
 
 /// Where a result went.
@@ -137,6 +140,7 @@ impl Report {
             ],
         };
         lines.extend(self.left_out.iter().map(|what| format!("not brought back: {what}")));
+        lines.extend(self.conversation.iter().flat_map(Imported::lines));
         lines
     }
 }

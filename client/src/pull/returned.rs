@@ -177,6 +177,7 @@ mod tests {
             entries: Vec::new(),
             repositories: Vec::new(),
             new_repositories: Vec::new(),
+            session: None,
         };
         check_base(&result, ours, "fix").unwrap();
         let refused = check_base(&result, other, "fix").unwrap_err().to_string();

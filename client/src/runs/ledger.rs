@@ -310,6 +310,7 @@ mod tests {
             root_mtime: Timestamp::default(),
             entries: Vec::new(),
             repositories: Vec::new(),
+            session: None,
         }
     }
 

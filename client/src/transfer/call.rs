@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use handoff_proto::chunk::{ChunkId, ChunkIdSet};
 use handoff_proto::frames::{frames, pack_manifest};
-use handoff_proto::manifest::{Entry, SnapshotManifest};
+use handoff_proto::manifest::SnapshotManifest;
 use handoff_proto::problem::Code;
 use handoff_proto::run::RunId;
 use handoff_proto::wire::handoff_reply::Part as Reply;
@@ -163,7 +163,7 @@ impl Call<'_> {
             name: offer.name.clone(),
             snapshot: self.parcel.id().as_bytes().to_vec(),
             manifest_bytes: encoded.len() as u64,
-            content_bytes: manifest.entries.iter().map(Entry::size).sum(),
+            content_bytes: manifest.content_bytes(),
             entries: manifest.entries.len() as u64,
             contract: Some(offer.contract.clone()),
             manifest_base: self
@@ -218,7 +218,7 @@ impl Call<'_> {
 
     fn check(&self, receipt: wire::Receipt) -> Result<Receipt, TransferError> {
         let manifest = self.parcel.manifest();
-        let content: u64 = manifest.entries.iter().map(Entry::size).sum();
+        let content = manifest.content_bytes();
         let differs = |what: &str| TransferError::Receipt {
             remote: self.remote.name().to_owned(),
             what: what.to_owned(),

@@ -99,6 +99,13 @@ impl Kind {
         }
     }
 
+    /// The directories beneath its own in which it keeps sessions.
+    pub(crate) const fn session_directories(self) -> &'static [&'static str] {
+        match self {
+            Self::Claude => &["file-history", "plans", "projects", "tasks"],
+        }
+    }
+
     /// The program's arguments.
     pub(crate) fn arguments(self, beginning: &Beginning<'_>) -> Vec<String> {
         match self {

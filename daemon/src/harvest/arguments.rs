@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use handoff_proto::path::TreePath;
+use handoff_proto::path::{AbsolutePath, TreePath};
 
 /// The argument that makes the executable a harvester.
 pub(super) const SUBCOMMAND: &str = "harvest";
@@ -13,6 +13,7 @@ const TREE: &str = "--tree";
 const BASE: &str = "--base";
 const SCRATCH: &str = "--scratch";
 const MOUNT_POINT: &str = "--mount-point";
+const SESSION: &str = "--session";
 
 /// Where a harvester finds things, as its jail shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,21 @@ pub(super) struct Arguments {
     pub(super) scratch: PathBuf,
     /// Places in the tree on which the run saw something else.
     pub(super) mount_points: Vec<TreePath>,
+    /// What the run's agent keeps, and what the agent is, if there is one.
+    pub(super) session: Option<SessionArguments>,
+}
+
+/// Where a harvester finds what an agent keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SessionArguments {
+    /// The kind of agent.
+    pub(super) agent: String,
+    /// The session's id.
+    pub(super) id: String,
+    /// Where the run's processes saw the agent's directory.
+    pub(super) directory: AbsolutePath,
+    /// Where it is now.
+    pub(super) place: PathBuf,
 }
 
 impl Arguments {
@@ -36,6 +52,11 @@ impl Arguments {
         }
         for point in &self.mount_points {
             words.extend([OsString::from(MOUNT_POINT), point.as_os_path().into()]);
+        }
+        if let Some(session) = &self.session {
+            words.push(SESSION.into());
+            words.extend([OsString::from(&session.agent), OsString::from(&session.id)]);
+            words.extend([session.directory.as_os_path().into(), (&session.place).into()]);
         }
         words
     }
@@ -51,6 +72,14 @@ impl Arguments {
                 BASE => arguments.base = value.into(),
                 SCRATCH => arguments.scratch = value.into(),
                 MOUNT_POINT => arguments.mount_points.push(tree_path(&value)?),
+                SESSION => {
+                    arguments.session = Some(SessionArguments {
+                        agent: value.into_string().ok()?,
+                        id: words.next()?.into_string().ok()?,
+                        directory: AbsolutePath::parse(words.next()?.as_bytes()).ok()?,
+                        place: words.next()?.into(),
+                    });
+                }
                 _ => return None,
             }
         }
@@ -74,6 +103,12 @@ mod tests {
             base: "/base".into(),
             scratch: "/scratch".into(),
             mount_points: vec!["node_modules".parse().expect("path")],
+            session: Some(SessionArguments {
+                agent: "claude".into(),
+                id: "1-2".into(),
+                directory: "/home/a b/.claude".parse().expect("path"),
+                place: "/session".into(),
+            }),
         };
         assert_eq!(Arguments::read(arguments.write()), Some(arguments));
     }
@@ -87,6 +122,8 @@ mod tests {
             "--tree /t --base /b --scratch",
             "--tree /t --base /b --scratch /s --else x",
             "--tree /t --base /b --scratch /s --mount-point ../x",
+            "--tree /t --base /b --scratch /s --session claude 1-2 /a",
+            "--tree /t --base /b --scratch /s --session claude 1-2 a /b",
         ] {
             assert_eq!(Arguments::read(words(text)), None, "{text}");
         }

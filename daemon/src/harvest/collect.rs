@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use handoff_proto::chunk::{ChunkId, ChunkRef, chunk_reader};
 use handoff_proto::manifest::{
     Entry, IndexEntry, Limits, ManifestError, ObjectFormat, Repository, RepositoryResult,
-    ResultManifest, SnapshotManifest, VERSION,
+    ResultManifest, SnapshotManifest, version_of,
 };
 use handoff_proto::path::TreePath;
 use handoff_proto::tree::{Tracked, WalkError, WalkRepository};
@@ -18,6 +18,7 @@ use super::content;
 use super::git::{self, CleanRepository, GitDirectory, GitError};
 use super::listing::{self, Rules};
 use super::note::{Note, reason};
+use super::session::{self, SessionPlace};
 use crate::workspace::Base;
 
 /// In how many new repositories git is asked what is tracked; in others only the rules count.
@@ -34,6 +35,8 @@ pub struct Request {
     pub scratch: PathBuf,
     /// Places in the tree on which the run saw something else.
     pub mount_points: Vec<TreePath>,
+    /// Where its agent's session is, if it has one.
+    pub session: Option<SessionPlace>,
 }
 
 /// A result that has not been written yet.
@@ -45,6 +48,8 @@ pub struct Collection {
     pub notes: Vec<Note>,
     /// The tree.
     pub(super) root: OwnedFd,
+    /// The directory with the files of the session, if there is one.
+    pub(super) session_root: Option<OwnedFd>,
     /// The pack of each repository that has one, by its place in the manifest.
     pub(super) packs: BTreeMap<usize, PathBuf>,
     /// The chunks that the snapshot holds.
@@ -98,17 +103,21 @@ pub fn collect(request: &Request) -> Result<Collection, CollectError> {
     content::fill(&listing.root, &mut listing.entries, &mut notes);
     let new_repositories = new_repositories(&base, &listing.repositories);
     let (results, packs) = repositories.states(listing.root.as_fd(), &listing.entries, &mut notes);
+    let session = request.session.as_ref().and_then(|place| session::collect(place, &mut notes));
+    let (session, session_root) =
+        session.map_or((None, None), |found| (Some(found.session), Some(found.root)));
     let manifest = ResultManifest {
-        version: VERSION,
+        version: version_of(session.as_ref()),
         base: base.id(),
         root: base.root.clone(),
         entries: listing.entries,
         repositories: results,
         new_repositories,
+        session,
     };
     manifest.validate(&Limits::DEFAULT).map_err(CollectError::Result)?;
     let known = base.chunks().map(|chunk| chunk.id).collect();
-    Ok(Collection { manifest, notes, root: listing.root, packs, known })
+    Ok(Collection { manifest, notes, root: listing.root, session_root, packs, known })
 }
 
 fn read_base(base: &Base) -> Result<SnapshotManifest, CollectError> {

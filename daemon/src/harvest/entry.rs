@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::arguments::{Arguments, SUBCOMMAND};
 use super::collect::{Request, collect};
 use super::note::reason;
+use super::session::SessionPlace;
 use super::write::write;
 use crate::workspace::Base;
 
@@ -33,6 +34,12 @@ pub fn entry(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> 
         base: Base::new(arguments.base),
         scratch: arguments.scratch,
         mount_points: arguments.mount_points,
+        session: arguments.session.map(|session| SessionPlace {
+            agent: session.agent,
+            id: session.id,
+            directory: session.directory,
+            place: session.place,
+        }),
     };
     Some(match harvest(&request) {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,10 +6,10 @@ use std::io::BufRead;
 use handoff_proto::bundle::{BundleError, BundleLimits, Item, Reader};
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use handoff_proto::manifest::{
-    ChangeKind, Entry, Head, Limits, ManifestError, ResultId, ResultManifest, SnapshotManifest,
-    differences,
+    ChangeKind, Entry, Head, Limits, ManifestError, ResultId, ResultManifest, Session,
+    SnapshotManifest, differences,
 };
-use handoff_proto::path::TreePath;
+use handoff_proto::path::{AbsolutePath, TreePath};
 use thiserror::Error;
 
 use crate::store::{BlobError, BlobStore, UserName};
@@ -27,7 +27,7 @@ impl IngestLimits {
     /// The limits of a run that started from `base` and may use `disk_bytes` in addition.
     #[must_use]
     pub fn of_run(base: &SnapshotManifest, disk_bytes: u64) -> Self {
-        let content = base.entries.iter().map(Entry::size).fold(disk_bytes, u64::saturating_add);
+        let content = base.content_bytes().saturating_add(disk_bytes);
         let default = Limits::DEFAULT;
         let manifest =
             Limits { content_bytes_max: content.min(default.content_bytes_max), ..default };
@@ -35,6 +35,17 @@ impl IngestLimits {
         let bundle_bytes_max = manifest.content_bytes_max.saturating_add(manifest_bytes);
         Self { manifest, bundle_bytes_max }
     }
+}
+
+/// The session that a result may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedSession {
+    /// The kind of agent.
+    pub agent: String,
+    /// The session's id.
+    pub id: String,
+    /// The agent's directory in the run's sandbox.
+    pub directory: AbsolutePath,
 }
 
 /// A result that is stored.
@@ -98,6 +109,7 @@ pub fn ingest(
     blobs: &dyn BlobStore,
     user: &UserName,
     base: &SnapshotManifest,
+    session: Option<&ExpectedSession>,
     limits: &IngestLimits,
 ) -> Result<HarvestOutcome, HarvestError> {
     let manifest_max = u64::try_from(limits.manifest.manifest_bytes_max).unwrap_or(u64::MAX);
@@ -109,6 +121,7 @@ pub fn ingest(
     };
     let manifest = ResultManifest::decode(&encoded, &limits.manifest)?;
     check_origin(&manifest, base)?;
+    check_session(manifest.session.as_ref(), session)?;
     reader.expect(new_chunks(&manifest, base)?)?;
     let mut writer = blobs.writer(user);
     while let Some(item) = reader.next_item()? {
@@ -153,6 +166,19 @@ fn check_origin(manifest: &ResultManifest, base: &SnapshotManifest) -> Result<()
         Some(path) => Err(refuse(Some(path))),
         None => Ok(()),
     }
+}
+
+/// What it says of a session must be of the run's own.
+fn check_session(
+    session: Option<&Session>,
+    expected: Option<&ExpectedSession>,
+) -> Result<(), HarvestError> {
+    let Some(session) = session else { return Ok(()) };
+    let is_expected = expected.is_some_and(|expected| {
+        (&session.agent, &session.id, &session.directory)
+            == (&expected.agent, &expected.id, &expected.directory)
+    });
+    if is_expected { Ok(()) } else { Err(HarvestError::Foreign("session")) }
 }
 
 /// The chunks that the bundle must hold: those that the snapshot does not.

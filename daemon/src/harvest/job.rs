@@ -7,11 +7,15 @@ use std::path::PathBuf;
 
 use handoff_sandbox::{Access, Account, INIT_PATH, Limits, Mount, Network, Spec};
 
-use super::arguments::{Arguments, SUBCOMMAND};
+use super::arguments::{Arguments, SUBCOMMAND, SessionArguments};
+use super::ingest::ExpectedSession;
 use crate::workspace::{self, Base, PolicyError, PolicyInput, Rules, Terms};
 
 /// Where the jail shows what there is of the snapshot.
 const BASE: &str = "/harvest-base";
+
+/// Where the jail shows what the run's agent keeps.
+const SESSION: &str = "/harvest-session";
 
 /// The jail's home, empty and in memory, in which git directories of ours and packs are made.
 const SCRATCH: &str = "/harvest-scratch";
@@ -28,7 +32,10 @@ pub(crate) const TIME_LIMIT_SECONDS: u64 = 3600;
 ///
 /// When the user's ignore rules cannot be written for the harvester, or the settings name an unknown
 /// layer.
-pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
+pub fn job_spec(
+    input: &PolicyInput<'_>,
+    session: Option<&ExpectedSession>,
+) -> Result<Spec, PolicyError> {
     let terms = input.terms;
     let layout = workspace::real_layout(input.layout)?;
     write_rules(&layout.rules(), terms)?;
@@ -40,6 +47,12 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
         base: base.as_os_path().to_owned(),
         scratch: scratch.as_os_path().to_owned(),
         mount_points: workspace::targets_in_tree(&step_mounts, &terms.root),
+        session: session.map(|session| SessionArguments {
+            agent: session.agent.clone(),
+            id: session.id.clone(),
+            directory: session.directory.clone(),
+            place: workspace::free_path(SESSION, terms).as_os_path().to_owned(),
+        }),
     };
     let read_only = |source: PathBuf, target: &PathBuf| Mount {
         source,
@@ -53,6 +66,8 @@ pub fn job_spec(input: &PolicyInput<'_>) -> Result<Spec, PolicyError> {
             &Base::new(&arguments.base).rules().directory().to_owned(),
         ),
     ];
+    let session = arguments.session.as_ref();
+    mounts.extend(session.map(|session| read_only(layout.agent(), &session.place)));
     let overlay = workspace::overlay(input, Access::ReadOnly)?;
     if overlay.is_none() {
         mounts.push(read_only(layout.workspace(), &arguments.tree));

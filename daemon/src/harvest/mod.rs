@@ -22,6 +22,7 @@ mod content;
 mod git;
 mod listing;
 mod note;
+mod session;
 mod write;
 
 mod ingest;
@@ -29,8 +30,9 @@ mod job;
 
 pub use collect::{CollectError, Collection, Request, collect};
 pub use entry::entry;
-pub use ingest::{HarvestError, HarvestOutcome, IngestLimits, ingest};
+pub use ingest::{ExpectedSession, HarvestError, HarvestOutcome, IngestLimits, ingest};
 pub use job::job_spec;
 pub(crate) use job::{PROCESSES, TIME_LIMIT_SECONDS};
 pub use note::notes;
+pub use session::SessionPlace;
 pub use write::{WriteError, write};

@@ -70,6 +70,14 @@ pub fn write(collection: &Collection, output: impl Write) -> Result<(), WriteErr
                 .map_err(|error| error.in_file(entry.path.to_string()))?;
         }
     }
+    let session = collection.manifest.session.iter().flat_map(|session| &session.files);
+    for (entry, root) in session.zip(collection.session_root.iter().cycle()) {
+        if is_any_new(entry.chunks(), &written) {
+            let (file, _) = tree::open_regular(root, &entry.path)?;
+            copy(file, entry.chunks(), &mut written, &mut writer)
+                .map_err(|error| error.in_file(entry.path.to_string()))?;
+        }
+    }
     for (place, path) in &collection.packs {
         let chunks = &collection.manifest.repositories[*place].pack;
         let name = || path.display().to_string();

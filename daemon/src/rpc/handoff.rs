@@ -291,7 +291,7 @@ impl Session {
             snapshot: run.snapshot.as_bytes().to_vec(),
             seq: 1,
             entries: snapshot.entries.len() as u64,
-            content_bytes: snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum(),
+            content_bytes: snapshot.content_bytes(),
             bundle_bytes_received,
             run: Some(wire::RunView::from(&run)),
             cursor: cursor.to_string(),

@@ -219,6 +219,7 @@ mod tests {
                 entry(path, Kind::File { size: 0, chunks: Vec::new() }),
             ],
             repositories: Vec::new(),
+            session: None,
         }
     }
 

@@ -33,17 +33,8 @@ pub fn make_home(terms: &Terms, layout: &Layout, owner: Owner) -> Result<(), Wor
     fill(terms, &home, owner).map_err(WorkspaceError::make(home))
 }
 
-/// Makes the directory of a run's agent, empty.
-///
-/// # Errors
-///
-/// When it cannot be made.
-pub fn make_agent_directory(layout: &Layout, owner: Owner) -> Result<(), WorkspaceError> {
-    let agent = layout.agent();
-    private_directory(&agent, owner).map_err(WorkspaceError::make(agent))
-}
-
-fn private_directory(path: &Path, owner: Owner) -> io::Result<()> {
+/// Makes a directory that is the run's alone.
+pub(super) fn private_directory(path: &Path, owner: Owner) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)?;
     match owner.of_new() {
         Some(uid) => std::os::unix::fs::chown(path, Some(uid), Some(uid)),

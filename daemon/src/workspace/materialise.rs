@@ -158,6 +158,6 @@ pub(super) fn explain(
     }
     WorkspaceError::DiskFull {
         directory: directory.to_owned(),
-        needed_bytes: manifest.entries.iter().map(Entry::size).sum(),
+        needed_bytes: manifest.content_bytes(),
     }
 }

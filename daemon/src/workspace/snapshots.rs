@@ -119,6 +119,7 @@ mod tests {
             root_mtime: Timestamp::default(),
             entries: Vec::new(),
             repositories: Vec::new(),
+            session: None,
         };
         Arc::new(Snapshot { manifest, encoded: vec![0; bytes].into() })
     }

@@ -312,7 +312,14 @@ fn a_sparse_file_of_the_largest_kind_is_a_limit_and_not_a_hang() {
     let bytes = crate::world::bundle(&collection);
     let limits = handoff_daemon::harvest::IngestLimits::of_run(&base, 32 << 20);
     let known = world.blobs.len();
-    handoff_daemon::harvest::ingest(bytes.as_slice(), &world.blobs, &world.user, &base, &limits)
-        .expect_err("over the limit");
+    handoff_daemon::harvest::ingest(
+        bytes.as_slice(),
+        &world.blobs,
+        &world.user,
+        &base,
+        None,
+        &limits,
+    )
+    .expect_err("over the limit");
     assert_eq!(world.blobs.len(), known);
 }

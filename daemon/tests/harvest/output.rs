@@ -25,7 +25,8 @@ fn world() -> (World, SnapshotManifest, Harvested) {
     assert!(outcome.is_some(), "an empty stream is refused");
     let limits = IngestLimits::of_run(&base, DISK_BYTES);
     let elsewhere = crate::world::Memory::default();
-    let outcome = ingest(bytes.as_slice(), &elsewhere, &world.user, &base, &limits).expect("fine");
+    let outcome =
+        ingest(bytes.as_slice(), &elsewhere, &world.user, &base, None, &limits).expect("fine");
     let harvested = Harvested { manifest: collection.manifest, notes: Vec::new(), bytes, outcome };
     (world, base, harvested)
 }
@@ -60,6 +61,7 @@ fn plain(base: &SnapshotManifest) -> ResultManifest {
         entries: base.entries.iter().filter(|e| !e.path.has_git_component()).cloned().collect(),
         repositories: Vec::new(),
         new_repositories: Vec::new(),
+        session: None,
     }
 }
 

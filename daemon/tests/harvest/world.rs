@@ -216,6 +216,7 @@ impl World {
             root_mtime: walk.root.mtime,
             entries: entries.collect(),
             repositories: walk.repositories.iter().map(|found| repository(tree, found)).collect(),
+            session: None,
         };
         writer.commit().expect("commit");
         snapshot.validate(&handoff_proto::manifest::Limits::DEFAULT).expect("valid");
@@ -235,6 +236,7 @@ impl World {
         workspace::remove(&scratch).expect("removed");
         fs::create_dir(&scratch).expect("scratch");
         harvest::collect(&harvest::Request {
+            session: None,
             tree: self.tree(),
             base: self.layout.base(),
             scratch,
@@ -263,7 +265,7 @@ impl World {
         base: &SnapshotManifest,
     ) -> Result<HarvestOutcome, HarvestError> {
         let limits = IngestLimits::of_run(base, DISK_BYTES);
-        harvest::ingest(bytes, &self.blobs, &self.user, base, &limits)
+        harvest::ingest(bytes, &self.blobs, &self.user, base, None, &limits)
     }
 
     /// The content of a file of a manifest.

@@ -110,6 +110,7 @@ pub(crate) fn manifest(content: &[u8]) -> SnapshotManifest {
             kind: Kind::File { size: size.into(), chunks },
         }],
         repositories: Vec::new(),
+        session: None,
     }
 }
 

@@ -11,6 +11,7 @@ use super::oid::{ObjectFormat, Oid};
 use super::ref_name::RefName;
 use super::repository::{Head, Operation, Repository, RepositoryState};
 use super::result::{RepositoryResult, ResultManifest};
+use super::session::Session;
 
 /// Whether entries may lie in a git directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,16 @@ pub(super) enum GitNames {
     Refused,
 }
 
-pub(super) fn version(version: u32) -> Result<(), ManifestError> {
-    if version == super::VERSION { Ok(()) } else { Err(ManifestError::UnknownVersion(version)) }
+pub(super) fn known_version(version: u32) -> Result<(), ManifestError> {
+    match version {
+        super::VERSION | super::VERSION_WITH_SESSION => Ok(()),
+        _ => Err(ManifestError::UnknownVersion(version)),
+    }
+}
+
+pub(super) fn version(version: u32, session: Option<&Session>) -> Result<(), ManifestError> {
+    known_version(version)?;
+    if version == super::version_of(session) { Ok(()) } else { Err(ManifestError::SessionVersion) }
 }
 
 pub(super) fn root_meta(mode: u32, mtime: Timestamp) -> Result<(), ManifestError> {
@@ -70,7 +79,7 @@ fn placed(
 }
 
 /// The rules about one entry that need no other entry.
-fn entry_alone(entry: &Entry, git: GitNames) -> Result<(), EntryProblem> {
+pub(super) fn entry_alone(entry: &Entry, git: GitNames) -> Result<(), EntryProblem> {
     if git == GitNames::Refused && entry.path.has_git_component() {
         return Err(EntryProblem::GitSpelling);
     }
@@ -148,13 +157,14 @@ fn state(state: &RepositoryState) -> Result<(), RepositoryProblem> {
     in_progress(&state.in_progress, format)
 }
 
-/// Checks the repositories of a result whose files hold `content` bytes.
+/// Checks the repositories of a result whose files hold `content` bytes; returns that and what
+/// their packs hold.
 pub(super) fn repository_results(
     repositories: &[RepositoryResult],
     entries: &[Entry],
     mut content: u64,
     limits: &Limits,
-) -> Result<(), ManifestError> {
+) -> Result<u64, ManifestError> {
     at_most("repositories", repositories.len(), limits.repositories_max)?;
     let refs = repositories.iter().map(|r| r.refs.len()).sum();
     at_most("references", refs, limits.refs_max)?;
@@ -170,7 +180,7 @@ pub(super) fn repository_results(
         heads(&repository.in_progress, limits)?;
         content = add_content(content, pack, limits)?;
     }
-    Ok(())
+    Ok(content)
 }
 
 /// Checks one repository and returns the size of its pack in bytes.
@@ -276,7 +286,7 @@ fn fits(
 }
 
 /// Adds to the bytes of content, within the limit.
-fn add_content(sum: u64, size: u64, limits: &Limits) -> Result<u64, ManifestError> {
+pub(super) fn add_content(sum: u64, size: u64, limits: &Limits) -> Result<u64, ManifestError> {
     let limit = limits.content_bytes_max;
     let refused = ManifestError::TooMany { what: "bytes of content", limit };
     sum.checked_add(size).filter(|&sum| sum <= limit).ok_or(refused)
@@ -293,6 +303,10 @@ pub(super) fn at_most(what: &'static str, count: usize, limit: usize) -> Result<
 
 pub(super) fn refuse_entry(path: &TreePath, problem: EntryProblem) -> ManifestError {
     ManifestError::Entry { path: path.to_string(), problem }
+}
+
+pub(super) fn refuse_session_entry(path: &TreePath, problem: EntryProblem) -> ManifestError {
+    ManifestError::SessionEntry { path: path.to_string(), problem }
 }
 
 pub(super) fn refuse_repository(

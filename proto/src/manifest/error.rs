@@ -27,8 +27,26 @@ pub enum ManifestError {
     /// Not the protobuf message that was expected.
     #[error("the manifest is malformed: {0}")]
     Malformed(String),
+    /// A session where the version allows none, or none where it promises one.
+    #[error("the manifest's version and its session do not go together")]
+    SessionVersion,
+    /// The name of the agent or the id of the session.
+    #[error("the {0} of the manifest's session has no proper name")]
+    SessionName(&'static str),
+    /// The agent's directory is not an absolute path.
+    #[error("the directory of the manifest's session is invalid")]
+    SessionDirectory(#[source] PathError),
+    /// One file of the session breaks a rule.
+    #[error("session file `{path}`: {problem}")]
+    SessionEntry {
+        /// The escaped path of the file.
+        path: String,
+        /// The rule.
+        #[source]
+        problem: EntryProblem,
+    },
     /// Written by a newer program.
-    #[error("the manifest has version {0}, this program reads version 1; update it")]
+    #[error("the manifest has version {0}, this program reads versions 1 and 2; update it")]
     UnknownVersion(u32),
     /// The content is fine but encoded in a second way, which would give it a second id.
     #[error("the manifest is not in its canonical encoding")]
@@ -101,6 +119,9 @@ pub enum EntryProblem {
         /// What the chunks add up to.
         chunks: u64,
     },
+    /// A directory or a link among the files of a session.
+    #[error("it is no regular file")]
+    NotFile,
     /// No target, one over 4095 bytes or one with a NUL.
     #[error("the target of the symbolic link is empty, too long or holds a NUL byte")]
     SymlinkTarget,

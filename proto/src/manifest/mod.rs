@@ -18,6 +18,7 @@ mod parallel;
 mod ref_name;
 mod repository;
 mod result;
+mod session;
 mod snapshot;
 mod stored;
 
@@ -32,7 +33,17 @@ pub use self::oid::{ObjectFormat, Oid, ParseOidError};
 pub use self::ref_name::{RefName, RefNameError};
 pub use self::repository::{Head, Operation, Repository, RepositoryState};
 pub use self::result::{RepositoryResult, ResultManifest};
+pub use self::session::{SESSION_NAME_MAX, Session};
 pub use self::snapshot::SnapshotManifest;
 
-/// The version of the manifests that this code writes.
+/// The version of manifests without a session.
 pub const VERSION: u32 = 1;
+
+/// The version of manifests with a session: who cannot read it must not take one for less.
+pub const VERSION_WITH_SESSION: u32 = 2;
+
+/// The version of a manifest, by whether there is a session in it.
+#[must_use]
+pub const fn version_of(session: Option<&Session>) -> u32 {
+    if session.is_some() { VERSION_WITH_SESSION } else { VERSION }
+}

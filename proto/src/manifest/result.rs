@@ -13,12 +13,13 @@ use super::oid::{ObjectFormat, Oid};
 use super::parallel;
 use super::ref_name::RefName;
 use super::repository::{Head, Operation};
+use super::session::Session;
 use super::stored;
 
 /// What a turn returns: a working tree without any git directory, and parsed repository state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultManifest {
-    /// [`VERSION`](super::VERSION).
+    /// [`version_of`](super::version_of) the session.
     pub version: u32,
     /// The snapshot that the run started from.
     pub base: SnapshotId,
@@ -32,6 +33,8 @@ pub struct ResultManifest {
     /// Directories that became repositories during the run, sorted, each once. Only their files
     /// are carried.
     pub new_repositories: Vec<TreePath>,
+    /// The agent's session as the turn left it, if an agent did the turn.
+    pub session: Option<Session>,
 }
 
 /// The state of one repository after a turn.
@@ -89,10 +92,13 @@ impl ResultManifest {
     ///
     /// The first rule that is broken, with the path.
     pub fn validate(&self, limits: &Limits) -> Result<(), ManifestError> {
-        check::version(self.version)?;
+        check::version(self.version, self.session.as_ref())?;
         let content = check::entries(&self.entries, GitNames::Refused, limits)?;
-        check::repository_results(&self.repositories, &self.entries, content, limits)?;
-        check::new_repositories(self, limits)
+        let content =
+            check::repository_results(&self.repositories, &self.entries, content, limits)?;
+        check::new_repositories(self, limits)?;
+        self.session.as_ref().map_or(Ok(content), |session| session.check(content, limits))?;
+        Ok(())
     }
 
     /// The id: the BLAKE3 of [`encode`](Self::encode).
@@ -101,8 +107,15 @@ impl ResultManifest {
         ResultId::of(&self.encode())
     }
 
-    /// Every chunk in order of use, files first, then packs; one that is used twice comes twice.
+    /// Every chunk in order of use: the tree's, then those of the session; one that is used twice
+    /// comes twice.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkRef> {
+        let session = self.session.iter().flat_map(|session| &session.files);
+        self.tree_chunks().chain(session.flat_map(Entry::chunks).copied())
+    }
+
+    /// The chunks of files and then of packs; one that is used twice comes twice.
+    pub fn tree_chunks(&self) -> impl Iterator<Item = ChunkRef> {
         let files = self.entries.iter().flat_map(|entry| entry.chunks());
         let packs = self.repositories.iter().flat_map(|repository| &repository.pack);
         files.chain(packs).copied()

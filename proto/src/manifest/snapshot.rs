@@ -10,12 +10,13 @@ use super::id::SnapshotId;
 use super::limits::Limits;
 use super::parallel;
 use super::repository::Repository;
+use super::session::Session;
 use super::stored;
 
 /// The state of one directory tree, git directories included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotManifest {
-    /// [`VERSION`](super::VERSION).
+    /// [`version_of`](super::version_of) the session.
     pub version: u32,
     /// Where the tree is, on the laptop as in the sandbox.
     pub root: AbsolutePath,
@@ -27,6 +28,8 @@ pub struct SnapshotManifest {
     pub entries: Vec<Entry>,
     /// The repositories in the tree, sorted by path, each once.
     pub repositories: Vec<Repository>,
+    /// The agent's session that goes on with the tree, if one does.
+    pub session: Option<Session>,
 }
 
 impl SnapshotManifest {
@@ -76,10 +79,12 @@ impl SnapshotManifest {
     ///
     /// The first rule that is broken, with the path.
     pub fn validate(&self, limits: &Limits) -> Result<(), ManifestError> {
-        check::version(self.version)?;
+        check::version(self.version, self.session.as_ref())?;
         check::root_meta(self.root_mode, self.root_mtime)?;
-        check::entries(&self.entries, GitNames::Carried, limits)?;
-        check::repositories(&self.repositories, &self.entries, limits)
+        let content = check::entries(&self.entries, GitNames::Carried, limits)?;
+        check::repositories(&self.repositories, &self.entries, limits)?;
+        self.session.as_ref().map_or(Ok(content), |session| session.check(content, limits))?;
+        Ok(())
     }
 
     /// The id: the BLAKE3 of [`encode`](Self::encode).
@@ -88,9 +93,17 @@ impl SnapshotManifest {
         SnapshotId::of(&self.encode())
     }
 
-    /// Every chunk in order of use; one that is used twice comes twice.
+    /// Every chunk in order of use, the session's last; one that is used twice comes twice.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkRef> {
-        self.entries.iter().flat_map(|entry| entry.chunks()).copied()
+        let session = self.session.iter().flat_map(|session| &session.files);
+        self.entries.iter().chain(session).flat_map(Entry::chunks).copied()
+    }
+
+    /// The size of all files, the session's included, in bytes.
+    #[must_use]
+    pub fn content_bytes(&self) -> u64 {
+        let session = self.session.as_ref().map_or(0, Session::size);
+        self.entries.iter().map(Entry::size).sum::<u64>() + session
     }
 
     /// The entry of this path.

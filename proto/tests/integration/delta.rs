@@ -80,6 +80,7 @@ fn large(files: u32) -> SnapshotManifest {
         root_mtime: Timestamp { secs: 1, nanos: 0 },
         entries: entries.collect(),
         repositories: Vec::new(),
+        session: None,
     }
 }
 

@@ -9,8 +9,8 @@ use handoff_proto::bundle::{BundleLimits, Item, Reader, Writer};
 use handoff_proto::chunk::{Chunk, ChunkId, ChunkRef};
 use handoff_proto::manifest::{
     Entry, Head, IndexEntry, IndexFlags, Kind, Limits, ObjectFormat, Oid, Operation, Repository,
-    RepositoryResult, RepositoryState, ResultManifest, SnapshotManifest, Timestamp, VERSION,
-    index_digest,
+    RepositoryResult, RepositoryState, ResultManifest, Session, SnapshotManifest, Timestamp,
+    VERSION, VERSION_WITH_SESSION, index_digest,
 };
 use handoff_proto::path::TreePath;
 
@@ -107,6 +107,7 @@ fn snapshot() -> SnapshotManifest {
                 state: unborn,
             },
         ],
+        session: None,
     }
 }
 
@@ -143,6 +144,7 @@ fn result() -> ResultManifest {
             },
         ],
         new_repositories: vec!["new".parse().unwrap()],
+        session: None,
     }
 }
 
@@ -162,6 +164,33 @@ fn a_result_of_version_1_opens() {
     assert_eq!(decoded, result());
     assert_eq!(decoded.encode(), stored);
     assert_eq!(decoded.id().to_string(), RESULT_ID);
+}
+
+fn session() -> Option<Session> {
+    let now = (1_700_000_000, 123_456_789);
+    Some(Session {
+        agent: "claude".to_owned(),
+        id: "6fe487e1-a3f6-4eb2-ad69-e6f9d1d97a38".to_owned(),
+        directory: "/home/me/.claude".parse().unwrap(),
+        files: vec![
+            entry(b"CLAUDE.md", 0o600, now, file(&[b"x"])),
+            entry(b"projects/-p/6fe487e1/a.txt", 0o600, now, file(&[])),
+            entry(b"projects/-p/6fe487e1.jsonl", 0o600, now, file(&[b"first", b"second"])),
+        ],
+    })
+}
+
+#[test]
+fn manifests_of_version_2_open() {
+    let (version, session) = (VERSION_WITH_SESSION, session());
+    let with = SnapshotManifest { version, session: session.clone(), ..snapshot() };
+    let stored = golden("snapshot-2.bin", &with.encode());
+    assert_eq!(SnapshotManifest::decode(&stored, &Limits::DEFAULT).unwrap(), with);
+    assert_eq!(with.encode(), stored);
+    let with = ResultManifest { version, session, ..result() };
+    let stored = golden("result-2.bin", &with.encode());
+    assert_eq!(ResultManifest::decode(&stored, &Limits::DEFAULT).unwrap(), with);
+    assert_eq!(with.encode(), stored);
 }
 
 const SNAPSHOT_ID: &str = "262efcc46bfa66df3584e9d8677fb8afa6aeb4a268a78cbd14510ab0310051e5";

@@ -61,8 +61,15 @@ impl PackMemory {
         }
         let SnapshotManifest { version, root_mode, root_mtime, .. } = capture.manifest;
         let (root, repositories) = (capture.manifest.root.clone(), Vec::new());
-        let manifest =
-            SnapshotManifest { version, root, root_mode, root_mtime, entries, repositories };
+        let manifest = SnapshotManifest {
+            version,
+            root,
+            root_mode,
+            root_mtime,
+            entries,
+            repositories,
+            session: None,
+        };
         let encoded = manifest.encode();
         let content = [VERSION, blake3::hash(&encoded).as_bytes(), &encoded].concat();
         if fs::read(self.entries()).is_ok_and(|known| known == content) {

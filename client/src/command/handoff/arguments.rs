@@ -21,6 +21,12 @@ pub struct Args {
     /// Drive COMMAND as this agent, or as `none`; by default its name tells
     #[arg(long, value_name = "KIND")]
     pub agent: Option<String>,
+    /// Go on with this session of the agent; by default with the newest one of this directory
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Go on with a copy of the session; the session stays here as it is
+    #[arg(long)]
+    pub fork: bool,
     /// End the command after this time, such as 90s, 30m or 2h
     #[arg(long, value_name = "TIME")]
     pub time_limit: Option<TimeLimit>,
@@ -48,10 +54,6 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct NotBuiltArgs {
     #[arg(long, hide = true)]
-    session: Option<OsString>,
-    #[arg(long, hide = true)]
-    fork: bool,
-    #[arg(long, hide = true)]
     max_turns: Option<OsString>,
     #[arg(long, hide = true)]
     max_cost: Option<OsString>,
@@ -66,13 +68,14 @@ pub struct NotBuiltArgs {
 }
 
 /// Every flag of [`NotBuiltArgs`], by its id.
-const NOT_BUILT: [&str; 8] =
-    ["session", "fork", "max_turns", "max_cost", "verify", "attempts", "tty", "stdin"];
+const NOT_BUILT: [&str; 6] = ["max_turns", "max_cost", "verify", "attempts", "tty", "stdin"];
 
 /// Every other flag that only handing off knows, by its id.
-const OWN: [&str; 10] = [
+const OWN: [&str; 12] = [
     "name",
     "agent",
+    "session",
+    "fork",
     "include",
     "exclude",
     "env",

@@ -4,6 +4,7 @@ use handoff_proto::manifest::Entry;
 use handoff_proto::tree::Origin;
 use indicatif::{DecimalBytes, HumanCount};
 
+use crate::agents::{Going, Stays};
 use crate::capture::Capture;
 
 /// Files and bytes carried for one reason.
@@ -32,6 +33,21 @@ impl std::fmt::Display for Tally {
         let noun = if self.files == 1 { "file" } else { "files" };
         f.pad(&format!("{} {noun}, {}", HumanCount(self.files), DecimalBytes(self.bytes)))
     }
+}
+
+/// Which session goes on, and what the agent may miss there.
+pub(super) fn going(going: &Going) -> Vec<String> {
+    let agent = going.kind.name();
+    let first = match (&going.from, going.forked_from()) {
+        (None, _) => format!("{agent} has no session in this directory: it begins a new one there"),
+        (Some(_), None) => format!("{agent} goes on with session {}", going.id),
+        (Some(_), Some(from)) => {
+            format!("{agent} goes on with a copy of session {from}, called {}", going.id)
+        }
+    };
+    let stays = going.export.stays.iter();
+    let stays = stays.map(|Stays { what, why }| format!("{what} stays here: {why}"));
+    std::iter::once(first).chain(stays).collect()
 }
 
 /// What was carried, and how much of it had to be sent.

@@ -2,7 +2,6 @@
 //! room there is. Sends hashes and the contract, no content.
 
 use handoff_proto::chunk::ChunkIdSet;
-use handoff_proto::manifest::Entry;
 use handoff_proto::problem::Problem;
 use handoff_proto::wire::{self, UsageReply, UsageRequest};
 
@@ -96,7 +95,7 @@ async fn command(
         name: String::new(),
         snapshot: capture.id.as_bytes().to_vec(),
         manifest_bytes: capture.encoded.len() as u64,
-        content_bytes: capture.manifest.entries.iter().map(Entry::size).sum(),
+        content_bytes: capture.manifest.content_bytes(),
         entries: capture.manifest.entries.len() as u64,
         contract: Some(contract.clone()),
         manifest_base: Vec::new(),

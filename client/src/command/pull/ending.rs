@@ -19,6 +19,17 @@ pub(in crate::command) enum Ending {
     /// The result was wanted in place and does not fit.
     #[error("the tree changed since it was handed off: {}", first_few(.0))]
     Diverged(Vec<Divergence>),
+    /// There is no conversation to go on with.
+    #[error("run {0} had no agent whose conversation could go on")]
+    NoConversation(String),
+    /// The agent cannot be started here.
+    #[error("cannot start {program}")]
+    Agent {
+        /// The agent.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Changes that run code were not agreed to.
     #[error("the result would run code on this machine or change what does: {}", .0.join(", "))]
     NoConsent(Vec<String>),
@@ -63,6 +74,10 @@ impl Ending {
                 Verdict::Conflict,
                 Some("leave `--into` out to get the result beside the tree".to_owned()),
             ),
+            Self::NoConversation(_) => (Verdict::Conflict, None),
+            Self::Agent { program, .. } => {
+                (Verdict::NotFound, Some(format!("install {program} on this machine")))
+            }
             Self::NoConsent(_) => {
                 (Verdict::Refused, Some("look at them, then pull with `--yes`".to_owned()))
             }

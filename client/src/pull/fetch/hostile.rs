@@ -106,6 +106,7 @@ fn empty_result(base: u8) -> Vec<u8> {
         entries: Vec::new(),
         repositories: Vec::new(),
         new_repositories: Vec::new(),
+        session: None,
     };
     result.encode()
 }

@@ -71,6 +71,7 @@ fn snapshot(model: &Model) -> SnapshotManifest {
         root_mtime: Timestamp::default(),
         entries: entries(model),
         repositories: Vec::new(),
+        session: None,
     }
 }
 
@@ -82,6 +83,7 @@ fn result(base: &SnapshotManifest, model: &Model) -> ResultManifest {
         entries: entries(model),
         repositories: Vec::new(),
         new_repositories: Vec::new(),
+        session: None,
     }
 }
 

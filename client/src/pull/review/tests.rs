@@ -43,6 +43,7 @@ fn base(entries: Vec<Entry>) -> SnapshotManifest {
         root_mtime: Timestamp::default(),
         entries,
         repositories: Vec::new(),
+        session: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn result(base: &SnapshotManifest, entries: Vec<Entry>) -> ResultManifest {
         entries,
         repositories: Vec::new(),
         new_repositories: Vec::new(),
+        session: None,
     }
 }
 

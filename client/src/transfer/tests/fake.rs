@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use handoff_proto::bundle::{BundleLimits, Item, Reader};
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::frames::unpack_manifest;
-use handoff_proto::manifest::{Entry, Limits, SnapshotManifest};
+use handoff_proto::manifest::{Limits, SnapshotManifest};
 use handoff_proto::problem::{Code, Problem};
 use handoff_proto::wire;
 use handoff_proto::wire::handoff_reply::Part as Reply;
@@ -148,7 +148,7 @@ fn receipt(offer: &wire::Offer, manifest: &SnapshotManifest, bundle_bytes: u64) 
         snapshot: offer.snapshot.clone(),
         seq: 1,
         entries: manifest.entries.len() as u64,
-        content_bytes: manifest.entries.iter().map(Entry::size).sum(),
+        content_bytes: manifest.content_bytes(),
         bundle_bytes_received: bundle_bytes,
         run: Some(run),
         cursor: "7".to_owned(),

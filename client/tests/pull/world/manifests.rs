@@ -50,6 +50,7 @@ pub(super) fn capture(home: &Path, root: &Path) -> SnapshotManifest {
         root_mtime: Timestamp::default(),
         entries,
         repositories,
+        session: None,
     }
 }
 
@@ -88,6 +89,7 @@ pub(super) fn harvest(world: &World, base: &SnapshotManifest) -> Returned {
         entries,
         repositories,
         new_repositories: new.into_iter().flatten().collect(),
+        session: None,
     };
     result.validate(&Limits::DEFAULT).unwrap();
     Returned { base: base.clone(), result, chunks }

@@ -2,7 +2,7 @@
 
 use handoff_proto::{
     chunk::{Chunk, ChunkRef},
-    manifest::{SnapshotId, SnapshotManifest},
+    manifest::{Session, SnapshotId, SnapshotManifest},
     run::{Contract, RunName},
     wire,
 };
@@ -120,6 +120,24 @@ pub(super) fn bytes_of(chunks: &[ChunkRef]) -> u64 {
 }
 
 impl Accepted {
+    /// Checks that contract and manifest speak of the same session.
+    fn check_session(&self, session: Option<&Session>) -> Result<(), Status> {
+        let contract = &self.contract;
+        let terms = contract.agent_terms.as_ref();
+        let differs = |session: &Session| {
+            session.agent != contract.agent
+                || session.id != contract.session_id
+                || terms.is_none_or(|terms| terms.directory != session.directory.as_bytes())
+        };
+        if session.is_some_and(differs) {
+            return Err(Status::invalid_argument("contract and manifest name different sessions"));
+        }
+        if session.is_none() && terms.is_some_and(|terms| !terms.is_new) {
+            return Err(Status::invalid_argument("the session that is to go on is not there"));
+        }
+        Ok(())
+    }
+
     /// Checks that contract and manifest speak of the same tree, and that there is room for it and
     /// for so many bytes that are still to be stored.
     pub(super) fn check_manifest(
@@ -131,9 +149,10 @@ impl Accepted {
         if snapshot.root.as_bytes() != self.contract.root {
             return Err(Status::invalid_argument("contract and manifest name different roots"));
         }
+        self.check_session(snapshot.session.as_ref())?;
         let started = registry.as_started(&self.contract);
         workspace::find_command(&started, Some(snapshot), &registry.settings().tools)?;
-        let tree: u64 = snapshot.entries.iter().map(handoff_proto::manifest::Entry::size).sum();
-        Ok(registry.check_room(upload.saturating_add(tree))?)
+        let content = snapshot.content_bytes();
+        Ok(registry.check_room(upload.saturating_add(content))?)
     }
 }

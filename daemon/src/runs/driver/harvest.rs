@@ -8,12 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use handoff_proto::run::{Event, HarvestRecord};
+use handoff_proto::{
+    manifest::SESSION_NAME_MAX,
+    path::AbsolutePath,
+    run::{Event, HarvestRecord, Run},
+};
 use tokio::runtime::Handle;
 
 use super::{DriveError, Driver};
 use crate::{
-    harvest::{self, HarvestOutcome, IngestLimits},
+    harvest::{self, ExpectedSession, HarvestOutcome, IngestLimits},
     supervisor::{
         self, AttachError, Attached, Ended, Job, JobEvent, JobExit, KILL_GRACE_MS, Reads, Remains,
         StartError, Step,
@@ -124,10 +128,11 @@ impl Driver {
 
     async fn describe_harvest(&self, view: View) -> Result<Job, Failure> {
         let (shared, run) = (Arc::clone(&self.shared), self.run().clone());
+        let session = expected_session(self.run());
         let (layout, user) = (self.layout.clone(), self.user().map_err(chain)?);
         let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from).map_err(chain)?;
         let described = self.shared.tracker.spawn_blocking(move || {
-            let spec = harvest::job_spec(&PolicyInput {
+            let input = PolicyInput {
                 config: &shared.settings.config,
                 state: &shared.settings.state,
                 tools: &shared.settings.tools,
@@ -139,7 +144,8 @@ impl Driver {
                 owner: Owner::of(&run),
                 egress: None,
                 agent: None,
-            })?;
+            };
+            let spec = harvest::job_spec(&input, session.as_ref())?;
             Ok::<_, PolicyError>((spec, workspace::real_layout(&layout)?.writable()))
         });
         let (spec, writable) = described.await.map_err(chain)?.map_err(chain)?;
@@ -162,12 +168,14 @@ impl Driver {
     /// Stores what the jail wrote, which is hostile until it has been checked.
     async fn take_in(&self, job: &Path) -> Result<Result<HarvestRecord, Failure>, DriveError> {
         let (shared, user, id) = (Arc::clone(&self.shared), self.user()?, self.run().snapshot);
+        let session = expected_session(self.run());
         let stdout = StreamReader::new(job, Stream::Stdout);
         let taken = self.shared.tracker.spawn_blocking(move || {
             let blobs = &*shared.store.blobs;
             let base = &shared.snapshots.read(blobs, &user, id)?.manifest;
             let limits = IngestLimits::of_run(base, shared.settings.config.runs.disk_bytes);
-            let taken = harvest::ingest(BufReader::new(stdout), blobs, &user, base, &limits);
+            let stdout = BufReader::new(stdout);
+            let taken = harvest::ingest(stdout, blobs, &user, base, session.as_ref(), &limits);
             Ok::<_, WorkspaceError>(taken)
         });
         let taken = taken.await.map_err(|_panicked| DriveError::Stopping)?;
@@ -186,6 +194,18 @@ impl Driver {
             notes,
         }))
     }
+}
+
+/// The session that a run's agent goes on with, if it has one that can be named.
+fn expected_session(run: &Run) -> Option<ExpectedSession> {
+    let terms = run.contract.agent_terms.as_ref()?;
+    let directory = AbsolutePath::parse(&terms.directory).ok()?;
+    let (agent, id) = (run.contract.agent.clone(), run.agent.session_id.clone());
+    // An agent that names its sessions by itself may write anything there.
+    let is_plain = !id.is_empty()
+        && id.len() <= SESSION_NAME_MAX
+        && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain.then_some(ExpectedSession { agent, id, directory })
 }
 
 /// Waits for a job's end; none when its supervisor vanished.

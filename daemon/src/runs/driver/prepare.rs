@@ -179,7 +179,10 @@ fn fresh(
     let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(terms, layout, owner)?;
     if terms.agent_directory.is_some() {
-        workspace::make_agent_directory(layout, owner)?;
+        let blobs = &*shared.store.blobs;
+        let snapshot = shared.snapshots.read(blobs, user, run.snapshot)?;
+        let session = snapshot.manifest.session.as_ref();
+        workspace::make_agent_directory(blobs, user, session, layout, owner)?;
     }
     Ok(view)
 }

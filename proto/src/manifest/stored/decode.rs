@@ -15,7 +15,7 @@ use crate::wire;
 
 use super::fields::{Field, each_field};
 use super::number;
-use super::{parts, record, shown};
+use super::{parts, record, session, shown};
 
 /// What may still come, over all repositories of a manifest.
 struct Budget<'a> {
@@ -48,6 +48,7 @@ pub(in crate::manifest) fn decode_snapshot(
     check_size(bytes, limits)?;
     let mut entries: Vec<&[u8]> = Vec::new();
     let mut repositories = Vec::new();
+    let mut session = None;
     let mut budget = Budget::new(limits);
     let header: wire::StoredSnapshot = decode_rest(bytes, |field| match field.number {
         number::snapshot::ENTRIES => {
@@ -60,6 +61,10 @@ pub(in crate::manifest) fn decode_snapshot(
             repositories.push(repository(field.bytes()?, &mut budget)?);
             Ok(Taken::Yes)
         }
+        number::snapshot::SESSION => {
+            session = Some(session::decode(field.bytes()?, limits)?);
+            Ok(Taken::Yes)
+        }
         _ => Ok(Taken::No),
     })?;
     Ok(SnapshotManifest {
@@ -69,6 +74,7 @@ pub(in crate::manifest) fn decode_snapshot(
         root_mtime: parts::time(header.root_modified.unwrap_or_default()),
         entries: parallel::each(&entries, |entry| record::entry(entry))?,
         repositories,
+        session,
     })
 }
 
@@ -80,6 +86,7 @@ pub(in crate::manifest) fn decode_result(
     let mut entries: Vec<&[u8]> = Vec::new();
     let mut repositories = Vec::new();
     let mut new_repositories = Vec::new();
+    let mut session = None;
     let mut budget = Budget::new(limits);
     let header: wire::StoredResult = decode_rest(bytes, |field| match field.number {
         number::result::ENTRIES => {
@@ -98,6 +105,10 @@ pub(in crate::manifest) fn decode_result(
             new_repositories.push(repository_path(field.bytes()?)?);
             Ok(Taken::Yes)
         }
+        number::result::SESSION => {
+            session = Some(session::decode(field.bytes()?, limits)?);
+            Ok(Taken::Yes)
+        }
         _ => Ok(Taken::No),
     })?;
     Ok(ResultManifest {
@@ -109,17 +120,18 @@ pub(in crate::manifest) fn decode_result(
         entries: parallel::each(&entries, |entry| record::entry(entry))?,
         repositories,
         new_repositories,
+        session,
     })
 }
 
 /// Whether a visitor has dealt with a field.
-enum Taken {
+pub(super) enum Taken {
     Yes,
     No,
 }
 
 /// Shows every field to `take` and decodes the message that those it leaves make up.
-fn decode_rest<'a, M: Message + Default>(
+pub(super) fn decode_rest<'a, M: Message + Default>(
     bytes: &'a [u8],
     mut take: impl FnMut(&Field<'a>) -> Result<Taken, ManifestError>,
 ) -> Result<M, ManifestError> {
@@ -144,7 +156,7 @@ fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), ManifestError> {
 
 /// Refuses what a newer program wrote before its content is judged by the rules of this version.
 fn known_version(version: u32) -> Result<u32, ManifestError> {
-    crate::manifest::check::version(version).map(|()| version)
+    crate::manifest::check::known_version(version).map(|()| version)
 }
 
 fn root(path: &[u8]) -> Result<AbsolutePath, ManifestError> {

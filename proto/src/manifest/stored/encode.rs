@@ -14,6 +14,7 @@ use crate::wire;
 
 use super::number;
 use super::record::{pack_chunks, put_bytes, put_entry, put_length};
+use super::session;
 
 /// Hands the encoding out piece by piece, in order: the header, then one field after the other.
 /// A piece is valid until the next one, so that neither writing nor comparing a manifest needs a
@@ -29,6 +30,7 @@ pub(in crate::manifest) fn snapshot_pieces(
         root_modified: Some(stored_time(manifest.root_mtime)),
         entries: Vec::new(),
         repositories: Vec::new(),
+        session: None,
     };
     piece(&header.encode_to_vec());
     let mut field = Vec::new();
@@ -41,6 +43,9 @@ pub(in crate::manifest) fn snapshot_pieces(
         put_message(&mut field, number::snapshot::REPOSITORIES, &stored);
         piece(&field);
     }
+    if let Some(session) = &manifest.session {
+        piece(&session::field(number::snapshot::SESSION, session));
+    }
 }
 
 /// The same for a result.
@@ -52,6 +57,7 @@ pub(in crate::manifest) fn result_pieces(manifest: &ResultManifest, mut piece: i
         entries: Vec::new(),
         repositories: Vec::new(),
         new_repositories: Vec::new(),
+        session: None,
     };
     piece(&header.encode_to_vec());
     let mut field = Vec::new();
@@ -68,6 +74,9 @@ pub(in crate::manifest) fn result_pieces(manifest: &ResultManifest, mut piece: i
         field.clear();
         put_bytes(&mut field, number::result::NEW_REPOSITORIES, path.as_bytes());
         piece(&field);
+    }
+    if let Some(session) = &manifest.session {
+        piece(&session::field(number::result::SESSION, session));
     }
 }
 

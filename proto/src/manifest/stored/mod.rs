@@ -9,6 +9,7 @@ mod fields;
 mod parts;
 mod places;
 mod record;
+mod session;
 
 pub(super) use self::decode::{decode_result, decode_snapshot};
 pub(super) use self::encode::{result_pieces, snapshot_pieces};
@@ -24,6 +25,10 @@ mod number {
     pub(super) mod snapshot {
         pub(in super::super) const ENTRIES: u32 = 5;
         pub(in super::super) const REPOSITORIES: u32 = 6;
+        pub(in super::super) const SESSION: u32 = 7;
+    }
+    pub(super) mod session {
+        pub(in super::super) const FILES: u32 = 4;
     }
     pub(super) mod repository {
         pub(in super::super) const STATE: u32 = 3;
@@ -36,6 +41,7 @@ mod number {
         pub(in super::super) const ENTRIES: u32 = 4;
         pub(in super::super) const REPOSITORIES: u32 = 5;
         pub(in super::super) const NEW_REPOSITORIES: u32 = 6;
+        pub(in super::super) const SESSION: u32 = 7;
     }
     pub(super) mod repository_result {
         pub(in super::super) const REFS: u32 = 4;

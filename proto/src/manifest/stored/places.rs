@@ -7,7 +7,7 @@ use crate::manifest::error::ManifestError;
 use crate::path::compare_by_components;
 
 use super::fields::split_field;
-use super::{number, record};
+use super::{number, record, session};
 
 /// One field of an encoded snapshot. Places compare by what they are about: an entry that two
 /// manifests have is in the same place in both, whatever they say of it.
@@ -25,11 +25,14 @@ impl Place<'_> {
         self.number.cmp(&other.number).then_with(|| compare_by_components(self.path, other.path))
     }
 
-    /// The chunks of an entry; none for any other field.
+    /// The chunks of an entry or of a session; none for any other field.
     pub(in crate::manifest) fn chunks(&self) -> Result<Vec<ChunkRef>, ManifestError> {
         match split_field(self.encoded) {
             Some((field, _)) if field.number == number::snapshot::ENTRIES => {
                 Ok(record::entry(field.bytes()?)?.chunks().to_vec())
+            }
+            Some((field, _)) if field.number == number::snapshot::SESSION => {
+                session::chunks(field.bytes()?)
             }
             Some(_) | None => Ok(Vec::new()),
         }

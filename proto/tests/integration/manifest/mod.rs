@@ -5,6 +5,7 @@ mod encoding;
 mod entries;
 mod random;
 mod repositories;
+mod session;
 
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use handoff_proto::manifest::{
@@ -34,6 +35,7 @@ fn snapshot(entries: Vec<Entry>) -> SnapshotManifest {
         root_mtime: NOW,
         entries,
         repositories: Vec::new(),
+        session: None,
     }
 }
 
@@ -45,6 +47,7 @@ fn result(entries: Vec<Entry>) -> ResultManifest {
         entries,
         repositories: Vec::new(),
         new_repositories: Vec::new(),
+        session: None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use handoff_proto::chunk::{ChunkId, ChunkRef};
 use handoff_proto::manifest::{
     Entry, Head, IndexEntry, IndexFlags, Kind, ObjectFormat, Oid, Operation, RefName, Repository,
-    RepositoryResult, RepositoryState, ResultManifest, SnapshotId, SnapshotManifest, Timestamp,
-    VERSION, index_digest,
+    RepositoryResult, RepositoryState, ResultManifest, Session, SnapshotId, SnapshotManifest,
+    Timestamp, index_digest, version_of,
 };
 use handoff_proto::path::TreePath;
 use proptest::collection::vec;
@@ -219,10 +219,25 @@ fn places(tree: &Tree) -> Vec<Option<TreePath>> {
     std::iter::once(None).chain(directories.map(|entry| Some(entry.path.clone()))).collect()
 }
 
+/// A valid session.
+fn session() -> impl Strategy<Value = Session> {
+    tree().prop_map(|tree| Session {
+        agent: "claude".to_owned(),
+        id: "6fe487e1".to_owned(),
+        directory: "/home/me/.claude".parse().unwrap(),
+        files: tree
+            .entries
+            .into_iter()
+            .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+            .filter(|entry| !entry.path.has_git_component())
+            .collect(),
+    })
+}
+
 /// A valid snapshot.
 pub(crate) fn snapshot() -> impl Strategy<Value = SnapshotManifest> {
-    (tree(), 0_u32..0o1000, timestamp(), vec(state(), 0..3)).prop_map(
-        |(tree, root_mode, root_mtime, states)| {
+    (tree(), 0_u32..0o1000, timestamp(), vec(state(), 0..3), option::of(session())).prop_map(
+        |(tree, root_mode, root_mtime, states, session)| {
             let directory = tree.entries.iter().find(|entry| entry.is_directory());
             let repositories = directory.map_or_else(Vec::new, |git_dir| {
                 let repository =
@@ -230,12 +245,13 @@ pub(crate) fn snapshot() -> impl Strategy<Value = SnapshotManifest> {
                 places(&tree).into_iter().zip(states).map(repository).collect()
             });
             SnapshotManifest {
-                version: VERSION,
+                version: version_of(session.as_ref()),
                 root: "/home/me/project".parse().unwrap(),
                 root_mode,
                 root_mtime,
                 entries: tree.entries,
                 repositories,
+                session,
             }
         },
     )
@@ -243,17 +259,19 @@ pub(crate) fn snapshot() -> impl Strategy<Value = SnapshotManifest> {
 
 /// A valid result.
 pub(crate) fn result() -> impl Strategy<Value = ResultManifest> {
-    (tree(), any::<[u8; 32]>(), vec(repository_result(), 0..3)).prop_map(|(tree, base, states)| {
+    let parts = (tree(), any::<[u8; 32]>(), vec(repository_result(), 0..3), option::of(session()));
+    parts.prop_map(|(tree, base, states, session)| {
         let mut places = places(&tree);
         let new_repositories = places.split_off(places.len().min(states.len()).max(1));
         let placed = places.into_iter().zip(states);
         ResultManifest {
-            version: VERSION,
+            version: version_of(session.as_ref()),
             base: SnapshotId::from_bytes(base),
             root: "/home/me/project".parse().unwrap(),
             entries: tree.entries,
             repositories: placed.map(|(path, state)| RepositoryResult { path, ..state }).collect(),
             new_repositories: new_repositories.into_iter().flatten().collect(),
+            session,
         }
     })
 }

@@ -1,11 +1,18 @@
 //! Claude Code, from the laptop's side.
 
+mod import;
+mod session;
+mod settings;
+
 use std::path::PathBuf;
 
 use handoff_proto::path::AbsolutePath;
 
 use super::{Kind, Task};
 use crate::cli::UsageError;
+
+pub(super) use self::import::{fork_id, is_harmless, part, renamed};
+pub(super) use self::session::{export, newest, of_id};
 
 /// Names another directory than `~/.claude`.
 const DIRECTORY_VARIABLE: &str = "CLAUDE_CONFIG_DIR";

@@ -1,0 +1,137 @@
+use handoff_proto::chunk::{ChunkRef, chunk_reader};
+use handoff_proto::manifest::{Kind as EntryKind, Timestamp};
+
+use super::*;
+
+const ID: &str = "6fe487e1-a3f6-4eb2-ad69-e6f9d1d97a38";
+const SENT: &str = "{\"type\":\"user\"}\n{\"type\":\"permission-mode\"}\n";
+const ADDED: &str = "{\"type\":\"assistant\"}\n{\"type\":\"mode\"}\n{\"type\":\"user\"}\n";
+const KEPT: &str = "{\"type\":\"assistant\"}\n{\"type\":\"user\"}\n";
+
+struct Laptop {
+    directory: tempfile::TempDir,
+    agent: AbsolutePath,
+    chunks: Chunks,
+}
+
+impl Laptop {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let agent = AbsolutePath::parse(path.as_os_str().as_encoded_bytes()).unwrap();
+        let chunks = Chunks::new(directory.path()).unwrap();
+        Self { directory, agent, chunks }
+    }
+
+    fn file(&mut self, path: &str, content: &str) -> Entry {
+        let mut chunks: Vec<ChunkRef> = Vec::new();
+        let size = chunk_reader(content.as_bytes(), |chunk, bytes| {
+            self.chunks.add(chunk, bytes).map_err(io::Error::other)?;
+            chunks.push(chunk);
+            Ok::<_, io::Error>(())
+        });
+        let kind = EntryKind::File { size: size.unwrap(), chunks };
+        Entry { path: path.parse().unwrap(), mode: 0o600, mtime: Timestamp::default(), kind }
+    }
+
+    fn session(&mut self, files: &[(&str, &str)]) -> Session {
+        let mut files: Vec<Entry> =
+            files.iter().map(|(path, content)| self.file(path, content)).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let directory = "/home/a/.claude".parse().unwrap();
+        Session { agent: "claude".into(), id: ID.into(), directory, files }
+    }
+
+    fn has(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.directory.path().join(path)).ok()
+    }
+
+    fn put(&self, path: &str, content: &str) {
+        let path = self.directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn pull(&self, base: &Session, session: &Session, is_held: bool) -> Imported {
+        let import = Import::new(Kind::Claude, "run", &self.agent, Some(base), session).unwrap();
+        import.apply(&self.chunks, |id| is_held && id == ID).unwrap()
+    }
+}
+
+fn transcript(id: &str) -> String {
+    format!("projects/-w/{id}.jsonl")
+}
+
+#[test]
+fn a_session_that_has_not_moved_goes_on_and_once_is_enough() {
+    let mut laptop = Laptop::new();
+    let (path, task, gone) =
+        (transcript(ID), format!("tasks/{ID}/2.json"), format!("tasks/{ID}/1.json"));
+    let base = laptop.session(&[(&path, SENT), (&gone, "1")]);
+    let session = laptop.session(&[(&path, &format!("{SENT}{ADDED}")), (&task, "2")]);
+    laptop.put(&path, SENT);
+    laptop.put(&gone, "1");
+    let imported = laptop.pull(&base, &session, false);
+    assert_eq!(imported.mode, ImportMode::Forwarded);
+    assert_eq!(imported.resume, ["claude", "--resume", ID]);
+    // The laptop's own records stay, whatever they are.
+    assert_eq!(laptop.has(&path).unwrap(), format!("{SENT}{KEPT}"));
+    assert_eq!((laptop.has(&task).as_deref(), laptop.has(&gone)), (Some("2"), None));
+    assert_eq!(laptop.pull(&base, &session, false).mode, ImportMode::UpToDate);
+    // It went on here since: there is nothing new to bring.
+    laptop.put(&path, &format!("{SENT}{KEPT}{{\"type\":\"user\"}}\n"));
+    assert_eq!(laptop.pull(&base, &session, false).mode, ImportMode::UpToDate);
+}
+
+#[test]
+fn one_that_went_on_here_or_is_open_is_left_alone() {
+    for is_held in [false, true] {
+        let mut laptop = Laptop::new();
+        let (path, task) = (transcript(ID), format!("tasks/{ID}/1.json"));
+        let base = laptop.session(&[(&path, SENT), (&task, "old")]);
+        let session = laptop.session(&[(&path, &format!("{SENT}{ADDED}")), (&task, "new")]);
+        let here = if is_held { SENT.to_owned() } else { format!("{SENT}{{\"type\":\"x\"}}\n") };
+        laptop.put(&path, &here);
+        laptop.put(&task, "old");
+        let imported = laptop.pull(&base, &session, is_held);
+        let expected = if is_held { ImportMode::ForkedWhileOpen } else { ImportMode::Forked };
+        assert_eq!(imported.mode, expected);
+        let fork = imported.session_id;
+        assert_ne!(fork, ID);
+        assert_eq!(laptop.has(&path).unwrap(), here);
+        assert_eq!(laptop.has(&task).unwrap(), "old");
+        assert_eq!(laptop.has(&transcript(&fork)).unwrap(), format!("{SENT}{KEPT}"));
+        assert_eq!(laptop.has(&format!("tasks/{fork}/1.json")).unwrap(), "new");
+        // The same fork again, also when the run has gone on since.
+        let again = laptop.pull(&base, &session, is_held);
+        assert_eq!((again.mode, again.session_id.as_str()), (ImportMode::UpToDate, fork.as_str()));
+        let later = laptop.session(&[(&path, &format!("{SENT}{ADDED}{{\"type\":\"z\"}}\n"))]);
+        let later = laptop.pull(&base, &later, is_held);
+        assert_eq!((later.mode, later.session_id), (expected, fork));
+    }
+}
+
+#[test]
+fn a_session_that_began_there_is_new_here() {
+    let mut laptop = Laptop::new();
+    let base = laptop.session(&[("CLAUDE.md", "x")]);
+    let path = transcript(ID);
+    let session =
+        laptop.session(&[(&path, ADDED), ("plans/p.md", "theirs"), ("tasks/x/1.json", "")]);
+    laptop.put("plans/p.md", "mine");
+    let imported = laptop.pull(&base, &session, false);
+    assert_eq!(imported.mode, ImportMode::New);
+    assert_eq!(laptop.has(&path).unwrap(), KEPT);
+    // Nothing of another session is touched, and what is in the way is named.
+    assert_eq!(laptop.has("plans/p.md").unwrap(), "mine");
+    assert_eq!(laptop.has("tasks/x/1.json"), None);
+    assert_eq!(imported.left_out, ["tasks/x/1.json", "plans/p.md: it is another file here"]);
+}
+
+#[test]
+fn a_result_without_a_transcript_brings_nothing() {
+    let mut laptop = Laptop::new();
+    let session = laptop.session(&[("tasks/x/1.json", "")]);
+    let import = Import::new(Kind::Claude, "run", &laptop.agent, None, &session);
+    assert!(matches!(import, Err(ImportError::NoTranscript(_))));
+}

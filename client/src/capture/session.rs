@@ -1,0 +1,175 @@
+//! Reads what of an agent travels. The agent may be at work meanwhile: a transcript is carried up to
+//! the end of its last whole line, and what has gone since it was listed is not missed.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use handoff_proto::chunk::Cuts;
+use handoff_proto::manifest::{Entry, Kind, MODE_MASK, Session, Timestamp};
+use handoff_proto::path::TreePath;
+use handoff_proto::tree::{FileError, open_regular};
+use rustix::fs::fstat;
+
+use super::read::chunk;
+use super::source::{Directory, Source};
+use crate::agents::{Export, ExportContent, ExportFile};
+
+/// The beginning of a line that an agent has not written to its end yet, at most, in bytes: agents
+/// put whole files into one.
+const LINE_LEN_MAX: u64 = 64 << 20;
+
+/// What travels cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The agent's directory.
+    #[error("cannot open {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// One file beneath it.
+    #[error("cannot read the agent's `{path}`")]
+    Read {
+        /// The file, beneath the agent's directory.
+        path: TreePath,
+        /// Why.
+        source: io::Error,
+    },
+    /// One file beneath it.
+    #[error("cannot open a file of the agent's")]
+    Open(#[source] FileError),
+}
+
+/// What travels, with where to read each file again.
+pub(super) struct ReadSession {
+    pub(super) session: Session,
+    pub(super) sources: Vec<Source>,
+}
+
+pub(super) fn read(export: &Export) -> Result<ReadSession, SessionError> {
+    let top = export.directory.as_os_path();
+    let opened = match Directory::open(top) {
+        Ok(directory) => Some(Arc::new(directory)),
+        // An agent that was never started here has nothing to take along.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(SessionError::Directory { path: top.to_owned(), source }),
+    };
+    let (mut files, mut sources) = (Vec::new(), Vec::new());
+    for ExportFile { path, content } in &export.files {
+        let read = match (content, &opened) {
+            (ExportContent::Text { content, mode, mtime }, _) => {
+                Some(of_text(content, *mode, *mtime).map_err(failed(path))?)
+            }
+            (ExportContent::Session(from), Some(top)) => of_file(top, from, Ends::AtItsEnd)?,
+            (ExportContent::Transcript(from), Some(top)) => of_file(top, from, Ends::WithALine)?,
+            (ExportContent::Session(_) | ExportContent::Transcript(_), None) => None,
+        };
+        if let Some(CarriedFile { kind, mode, mtime, source }) = read {
+            files.push(Entry { path: path.clone(), mode, mtime, kind });
+            sources.push(source);
+        }
+    }
+    let session = Session {
+        agent: export.agent.to_owned(),
+        id: export.id.clone(),
+        directory: export.directory.clone(),
+        files,
+    };
+    Ok(ReadSession { session, sources })
+}
+
+/// Up to where a file is carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    AtItsEnd,
+    WithALine,
+}
+
+struct CarriedFile {
+    kind: Kind,
+    mode: u32,
+    mtime: Timestamp,
+    source: Source,
+}
+
+fn of_text(content: &[u8], mode: u32, mtime: Timestamp) -> io::Result<CarriedFile> {
+    let (size, chunks) = chunk(content, &Cuts::FILE, &[])?;
+    let kind = Kind::File { size, chunks };
+    Ok(CarriedFile { kind, mode, mtime, source: Source::Generated(content.into()) })
+}
+
+/// A file of the agent's; none if it is gone.
+fn of_file(
+    top: &Arc<Directory>,
+    path: &TreePath,
+    ends: Ends,
+) -> Result<Option<CarriedFile>, SessionError> {
+    let file = match open_regular(top.fd().as_fd(), path) {
+        Ok((file, _)) => file,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(SessionError::Open(error)),
+    };
+    let read = || {
+        let stat = fstat(&file)?;
+        let length = u64::try_from(stat.st_size).unwrap_or_default();
+        let length = if ends == Ends::WithALine { whole_lines(&file, length)? } else { length };
+        let (size, chunks) = chunk((&file).take(length), &Cuts::FILE, &[])?;
+        let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        Ok(CarriedFile {
+            kind: Kind::File { size, chunks },
+            mode: stat.st_mode & MODE_MASK,
+            mtime: Timestamp { secs: stat.st_mtime, nanos },
+            source: Source::Elsewhere(Arc::clone(top), path.clone()),
+        })
+    };
+    read().map(Some).map_err(failed(path))
+}
+
+fn failed(path: &TreePath) -> impl FnOnce(io::Error) -> SessionError {
+    let path = path.clone();
+    move |source| SessionError::Read { path, source }
+}
+
+/// The length of the whole lines among the first `length` bytes.
+fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
+    const STEP: u64 = 64 << 10;
+    let floor = length.saturating_sub(LINE_LEN_MAX);
+    let mut end = length;
+    while end > floor {
+        let start = end.saturating_sub(STEP).max(floor);
+        let mut block = vec![0; usize::try_from(end - start).unwrap_or_default()];
+        file.read_exact_at(&mut block, start)?;
+        if let Some(place) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + place as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(if floor == 0 { 0 } else { length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length_of(content: &[u8]) -> u64 {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(content, 0).unwrap();
+        whole_lines(&file, content.len() as u64).unwrap()
+    }
+
+    #[test]
+    fn a_transcript_ends_with_a_whole_line() {
+        assert_eq!(length_of(b""), 0);
+        assert_eq!(length_of(b"{}\n"), 3);
+        assert_eq!(length_of(b"{}\n{\"cut"), 3);
+        assert_eq!(length_of(b"{\"cut"), 0);
+        let long = [b"{}\n".as_slice(), &vec![b'x'; 200_000]].concat();
+        assert_eq!(length_of(&long), 3);
+    }
+}

@@ -1,0 +1,74 @@
+//! The conversation of a run, which comes back with its tree.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+use rustix::fs::{Mode, OFlags, open};
+
+use super::ending::Ending;
+use crate::agents::{Import, Imported, Kind};
+use crate::capture::account::home;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::pull::chunks::Chunks;
+use crate::pull::fetch;
+use crate::pull::returned::Returned;
+use crate::remote::Remote;
+use crate::settings::create_private_directory;
+
+/// Brings a run's conversation back, if an agent had one there.
+///
+/// # Errors
+///
+/// Where it cannot be had or written. The tree is back by then: the next pull brings the
+/// conversation only.
+pub(super) async fn bring_back(
+    context: &Context,
+    remote: &Remote,
+    returned: &Returned,
+) -> anyhow::Result<Option<Imported>> {
+    let Some(session) = &returned.result.session else { return Ok(None) };
+    let Some(kind) = Kind::from_name(&session.agent) else { return Ok(None) };
+    let (run, name) = (&returned.run.id, &returned.run.name);
+    let brought = async {
+        // Where the agent keeps its sessions here is not for the run to say.
+        let agent = kind.directory(&home()?)?;
+        let base = returned.base.session.as_ref();
+        let import = Import::new(kind, run, &agent, base, session)?;
+        let wanted = import.wanted();
+        let state = &context.settings.places.state;
+        create_private_directory(state)?;
+        let mut chunks = Chunks::new(state)?;
+        // What left this machine need not come back, where it is still here.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let (Ok(top), Some(base)) = (open(agent.as_os_path(), flags, Mode::empty()), base) {
+            chunks.add_local(&top, &base.files, &wanted)?;
+        }
+        let lacking = wanted.iter().filter(|(id, _)| !chunks.has(id));
+        let bytes = lacking.map(|(_, size)| u64::from(*size)).sum();
+        let progress = context.output.progress("fetching the conversation", bytes);
+        let on_bytes = move |arrived| progress.set(arrived);
+        let chunks = fetch::contents(remote, run, &wanted, chunks, on_bytes).await?;
+        let imported = tokio::task::block_in_place(|| import.apply(&chunks, |_| false))?;
+        anyhow::Ok(imported)
+    };
+    let imported = brought.await.with_context(|| {
+        format!("the tree is back, the conversation is not; `handoff pull {name}` tries again")
+    })?;
+    Ok(Some(imported))
+}
+
+/// Becomes the agent, with the conversation.
+///
+/// # Errors
+///
+/// Where the agent cannot be started.
+pub(super) fn resume(conversation: &Imported, directory: &Path) -> anyhow::Result<Exit> {
+    let mut words = conversation.resume.iter();
+    let program = words.next().cloned().unwrap_or_default();
+    // Returns only where it fails.
+    let source = Command::new(&program).args(words).current_dir(directory).exec();
+    Err(Ending::Agent { program, source }.into())
+}

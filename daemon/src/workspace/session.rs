@@ -1,0 +1,66 @@
+//! The directory of a run's agent: what travelled of its session, and of what its user has set up.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use handoff_proto::manifest::{Entry, Session, Timestamp};
+use handoff_proto::path::TreePath;
+use handoff_proto::tree::Writer;
+
+use super::content::Source;
+use super::error::WorkspaceError;
+use super::home::private_directory;
+use super::layout::Layout;
+use super::owner::Owner;
+use crate::store::{BlobStore, UserName};
+
+/// The mode of directories that the paths of files name.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Makes the directory of a run's agent, with the files of its session. Blocks.
+///
+/// # Errors
+///
+/// When it cannot be made, a chunk is missing or damaged, or the disk is full.
+pub fn make_agent_directory(
+    blobs: &dyn BlobStore,
+    user: &UserName,
+    session: Option<&Session>,
+    layout: &Layout,
+    owner: Owner,
+) -> Result<(), WorkspaceError> {
+    let agent = layout.agent();
+    private_directory(&agent, owner).map_err(WorkspaceError::make(&agent))?;
+    let Some(session) = session else { return Ok(()) };
+    let mut writer = Writer::open(&agent, owner.for_tree())?;
+    // As if it had been written here: agents clear away what has not been touched for long.
+    let mtime = now();
+    for directory in directories(&session.files) {
+        writer.directory(&directory, DIRECTORY_MODE, mtime)?;
+    }
+    let files = session.files.iter().map(|file| Entry { mtime, ..file.clone() });
+    let files: Vec<Entry> = files.collect();
+    Source::new(blobs, user).write(&files.iter().collect::<Vec<_>>(), &writer)?;
+    Ok(writer.finish()?)
+}
+
+/// All directories that hold one of these files, each before what is in it.
+fn directories(files: &[Entry]) -> BTreeSet<TreePath> {
+    let mut directories = BTreeSet::new();
+    for file in files {
+        let mut parent = file.path.parent();
+        while let Some(directory) = parent {
+            parent = directory.parent();
+            directories.insert(directory);
+        }
+    }
+    directories
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp {
+        secs: i64::try_from(since.as_secs()).unwrap_or_default(),
+        nanos: since.subsec_nanos(),
+    }
+}

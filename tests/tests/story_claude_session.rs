@@ -1,0 +1,141 @@
+//! A session of the real Claude Code goes on in a sandbox, and comes back.
+
+use std::{fs, path::PathBuf};
+
+use handoff_tests::{
+    agent::{Driven, LOCAL_KEY, SECRET},
+    model::Turn,
+};
+use serde_json::{Value, json};
+
+fn bash(command: &str) -> Turn {
+    Turn::tool("Bash", json!({ "command": command, "description": "a step" }))
+}
+
+/// Every text of a request to the model, the user's and the tools'.
+fn heard(body: &Value) -> String {
+    body["messages"].to_string()
+}
+
+/// The transcripts on the laptop, by session.
+fn transcripts(driven: &Driven) -> Vec<(String, PathBuf)> {
+    let projects = driven.world.home().join(".claude/projects");
+    let directories = fs::read_dir(projects).into_iter().flatten().flatten();
+    let files =
+        directories.flat_map(|directory| fs::read_dir(directory.path()).into_iter().flatten());
+    let mut found: Vec<(String, PathBuf)> = files
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_session_of_the_laptop_goes_on_there_and_here_again() {
+    let driven = Driven::with(vec![
+        Turn::tool("TaskCreate", json!({ "subject": "Write it", "description": "x" })),
+        Turn::text("LOCAL-ANSWER-1"),
+        bash("echo local >> notes"),
+        Turn::text("LOCAL-ANSWER-2"),
+    ]);
+    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
+    let agent = driven.world.home().join(".claude");
+    fs::create_dir(&agent).expect("directory");
+    driven.world.write(&agent.join("CLAUDE.md"), "Always be MEMORABLE.\n");
+    driven.local_turn(&["LOCAL-PROMPT-1"]);
+    driven.local_turn(&["--continue", "LOCAL-PROMPT-2"]);
+    let [(session, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
+    let before = fs::read(transcript).expect("read");
+
+    driven.model.set(vec![
+        Turn::tool("TaskList", json!({})),
+        bash("echo remote >> notes; git add notes"),
+        Turn::tool("TaskUpdate", json!({ "taskId": "1", "status": "completed" })),
+        Turn::text("REMOTE-ANSWER"),
+    ]);
+    let said = handoff(&["-n", "on", "claude", "--dangerously-skip-permissions", "REMOTE-PROMPT"]);
+    assert!(said.stderr.contains(session.as_str()), "{said:?}");
+    drop(said.ok());
+    let run = driven.finished("on");
+    assert_eq!(run["outcome"], "succeeded", "{run:#}");
+    assert_eq!(run["session_id"], session.as_str());
+    let turns = driven.model.turns();
+    let remote: Vec<_> =
+        turns.iter().filter(|asked| asked.headers["x-api-key"] == SECRET).collect();
+    let first = &remote[0].body;
+    for text in ["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "REMOTE-PROMPT"] {
+        assert!(heard(first).contains(text), "no {text} in {first:#}");
+    }
+    assert!(first.to_string().contains("MEMORABLE"), "the user's instructions are there");
+    assert!(heard(&remote[1].body).contains("Write it"), "the todo list is there");
+
+    let pulled = handoff(&["pull", "on"]);
+    assert!(pulled.stderr.contains(&format!("claude --resume {session}")), "{pulled:?}");
+    drop(pulled.ok());
+    let after = fs::read(transcript).expect("read");
+    assert!(after.starts_with(&before) && after.len() > before.len());
+    assert_eq!(transcripts(&driven).len(), 1);
+    let notes = fs::read_to_string(driven.project.join("notes")).expect("read");
+    assert_eq!(notes, "one\nlocal\nremote\n");
+    let task = driven.world.home().join(".claude/tasks").join(session).join("1.json");
+    assert!(fs::read_to_string(task).expect("the list").contains("completed"));
+
+    driven.model.set(vec![Turn::text("LOCAL-ANSWER-3")]);
+    driven.local_turn(&["--resume", session, "LOCAL-PROMPT-3"]);
+    let last = driven.model.turns().pop().expect("turns");
+    assert_eq!(last.headers["x-api-key"], LOCAL_KEY);
+    for text in ["LOCAL-PROMPT-1", "REMOTE-PROMPT", "REMOTE-ANSWER", "LOCAL-PROMPT-3"] {
+        assert!(heard(&last.body).contains(text), "no {text}");
+    }
+    // There is nothing more to bring, also now that it went on here.
+    let again = handoff(&["--json", "pull", "on"]).ok();
+    let again: Value = serde_json::from_str(&again).expect("json");
+    assert_eq!(again["conversation"]["mode"], "up_to_date", "{again:#}");
+}
+
+#[test]
+fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
+    let driven = Driven::with(vec![Turn::text("LOCAL-ANSWER-1")]);
+    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
+    driven.local_turn(&["LOCAL-PROMPT-1"]);
+    let [(session, _)] = &transcripts(&driven)[..] else { panic!("one session") };
+    driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
+    driven.claude("on", &["REMOTE-PROMPT"]);
+    drop(driven.finished("on"));
+    driven.model.set(vec![Turn::text("LOCAL-ANSWER-2")]);
+    driven.local_turn(&["--resume", session, "LOCAL-PROMPT-2"]);
+
+    let pulled: Value =
+        serde_json::from_str(&handoff(&["--json", "pull", "on"]).ok()).expect("json");
+    let conversation = &pulled["conversation"];
+    assert_eq!(conversation["mode"], "forked", "{pulled:#}");
+    let fork = conversation["session_id"].as_str().expect("an id");
+    assert_ne!(fork, session);
+    for (id, theirs, not_theirs) in [
+        (session.as_str(), "LOCAL-PROMPT-2", "REMOTE-PROMPT"),
+        (fork, "REMOTE-PROMPT", "LOCAL-PROMPT-2"),
+    ] {
+        driven.model.set(vec![Turn::text("and so on")]);
+        driven.local_turn(&["--resume", id, "WHAT NOW"]);
+        let last = heard(&driven.model.turns().pop().expect("turns").body);
+        assert!(last.contains("LOCAL-PROMPT-1") && last.contains(theirs), "{last}");
+        assert!(!last.contains(not_theirs), "{last}");
+    }
+
+    // A fork from the beginning leaves the session here as it is.
+    driven.model.set(vec![Turn::text("FORKED")]);
+    let words = ["-n", "fork", "--session", session, "--fork", "claude", "FORK-PROMPT"];
+    driven.world.hand_off(&driven.project, words);
+    let run = driven.finished("fork");
+    assert_ne!(run["session_id"], session.as_str());
+    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    assert!(last.contains("LOCAL-PROMPT-2") && last.contains("FORK-PROMPT"), "{last}");
+    handoff(&["pull", "fork"]).ok();
+    assert_eq!(transcripts(&driven).len(), 3);
+    handoff(&["--session", "6fe487e1-a3f6-4eb2-ad69-e6f9d1d97a38", "claude", "x"])
+        .fails(8, &["no session", "newest"]);
+    handoff(&["--session", "x", "make"]).fails(2, &["only an agent"]);
+}

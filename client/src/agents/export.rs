@@ -2,6 +2,7 @@
 //!
 //! Says which files these are; they are read when the tree is captured.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,17 @@ pub struct Export {
     pub files: Vec<ExportFile>,
     /// What the agent may miss there.
     pub stays: Vec<Stays>,
+    /// What it relies on there.
+    pub needs: Needs,
+}
+
+/// What is set up for every session relies on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Programs.
+    pub programs: BTreeSet<String>,
+    /// Environment variables.
+    pub variables: BTreeSet<String>,
 }
 
 /// One file that travels.
@@ -140,11 +152,13 @@ pub(super) struct Setup<'a> {
     bytes: u64,
     pub(super) files: Vec<ExportFile>,
     pub(super) stays: Vec<Stays>,
+    pub(super) needs: Needs,
 }
 
 impl<'a> Setup<'a> {
     pub(super) fn new(directory: &'a Path) -> Self {
-        Self { directory, bytes: 0, files: Vec::new(), stays: Vec::new() }
+        let (files, stays, needs) = (Vec::new(), Vec::new(), Needs::default());
+        Self { directory, bytes: 0, files, stays, needs }
     }
 
     /// Takes a file along, if there is one.

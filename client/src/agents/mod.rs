@@ -15,7 +15,7 @@ use crate::cli::UsageError;
 
 use self::import::Part;
 
-pub use self::export::{AgentError, Export, ExportContent, ExportFile, Found, Stays};
+pub use self::export::{AgentError, Export, ExportContent, ExportFile, Found, Needs, Stays};
 pub use self::going::Going;
 pub use self::import::{Import, ImportError, ImportMode, Imported};
 

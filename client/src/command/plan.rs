@@ -2,6 +2,7 @@
 
 mod remote;
 mod report;
+mod session;
 mod sizes;
 mod survey;
 mod text;
@@ -93,7 +94,9 @@ impl Made {
         let survey = survey::survey(errand, packs, &context.output).await?;
         let capture = &survey.capture;
         let secrets = carry::scan(capture).await?;
-        let answer = remote::ask(context, contract, capture).await?;
+        let programs = errand.going().map(|going| going.export.needs.programs.clone());
+        let programs = programs.unwrap_or_default();
+        let answer = remote::ask(context, contract, capture, &programs).await?;
         let (measured, wanted) = (Arc::clone(capture), answer.lacking().cloned());
         let sends = tokio::task::spawn_blocking(move || sizes::measure(&measured, wanted))
             .await

@@ -184,7 +184,7 @@ pub(in crate::agents) fn export(
         setup.directory(name, &[OWN_COMMAND])?;
     }
     settings::export(&mut setup, top, directory)?;
-    let Setup { mut files, mut stays, .. } = setup;
+    let Setup { mut files, mut stays, needs, .. } = setup;
     if let Some(session) = session {
         let (from, project) = (&session.id, session.transcript.parent());
         let project = project.map(|project| project.to_string()).unwrap_or_default();
@@ -209,7 +209,7 @@ pub(in crate::agents) fn export(
     files.retain(|file| file.path.file_name() != b".lock");
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
-    Ok(Export { agent: "claude", id: id.to_owned(), directory: agent.clone(), files, stays })
+    Ok(Export { agent: "claude", id: id.to_owned(), directory: agent.clone(), files, stays, needs })
 }
 
 /// Names of the plans that a transcript speaks of and that there are.

@@ -7,7 +7,7 @@ use std::path::Path;
 use handoff_proto::path::AbsolutePath;
 use serde_json::{Map, Value};
 
-use crate::agents::export::{AgentError, Setup, Stays};
+use crate::agents::export::{AgentError, Needs, Setup, Stays};
 
 /// The settings, and what is kept beside them.
 const SETTINGS: &str = "settings.json";
@@ -56,7 +56,10 @@ pub(super) fn export(
             let definitions = place.get("mcpServers").and_then(Value::as_object);
             for (name, definition) in definitions.into_iter().flatten() {
                 match secret_of(definition) {
-                    None => drop(servers.insert(name.clone(), definition.clone())),
+                    None => {
+                        note_needs(definition, &mut setup.needs);
+                        servers.insert(name.clone(), definition.clone());
+                    }
                     Some(secret) => setup.stays.push(Stays {
                         what: format!("MCP server {name}"),
                         why: format!("{secret} looks like a secret, which would be in the run"),
@@ -129,6 +132,19 @@ fn is_all_ours(hooks: &Value) -> bool {
     }
 }
 
+/// Takes down what a server is started with: its program, and variables without another value.
+fn note_needs(definition: &Value, needs: &mut Needs) {
+    let program = definition.get("command").and_then(Value::as_str);
+    needs.programs.extend(program.filter(|program| !program.contains('$')).map(str::to_owned));
+    for after in definition.to_string().split("${").skip(1) {
+        let name = after.split('}').next().unwrap_or_default();
+        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            needs.variables.insert(name.to_owned());
+        }
+    }
+}
+
 /// The first thing in the definition of a server that looks like a secret.
 fn secret_of(definition: &Value) -> Option<String> {
     for place in ["env", "headers"] {
@@ -187,6 +203,17 @@ mod tests {
         assert_eq!(Value::Object(kept), expected);
         let names: Vec<&str> = stays.iter().map(|stays| stays.what.as_str()).collect();
         assert_eq!(names, ["setting apiKeyHelper", "setting hooks", "setting env.MY_TOKEN"]);
+    }
+
+    #[test]
+    fn what_a_server_is_started_with_is_needed() {
+        let mut needs = Needs::default();
+        let definition = json!({
+            "command": "npx", "args": ["x", "${HOME_OF}"], "env": { "A": "${B}", "C": "${D:-1}" },
+        });
+        note_needs(&definition, &mut needs);
+        assert!(needs.programs.iter().eq(["npx"]));
+        assert!(needs.variables.iter().eq(["B", "HOME_OF"]));
     }
 
     #[test]

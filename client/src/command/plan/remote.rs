@@ -1,6 +1,8 @@
 //! What the remote says to the plan: which chunks it lacks, whether it knows the command, how much
 //! room there is. Sends hashes and the contract, no content.
 
+use std::collections::BTreeSet;
+
 use handoff_proto::chunk::ChunkIdSet;
 use handoff_proto::problem::Problem;
 use handoff_proto::wire::{self, UsageReply, UsageRequest};
@@ -12,6 +14,9 @@ use crate::remote::{self, Remote};
 
 /// Bytes of an idempotency key; that of a plan is never used.
 const KEY_BYTES: usize = 32;
+
+/// How many programs are asked about: each costs a round trip.
+const PROGRAMS_MAX: usize = 20;
 
 /// What there is to know from a remote.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Known {
     pub(super) remote: String,
     pub(super) lacking: ChunkIdSet,
     pub(super) command: Verdict,
+    /// Programs of those asked about that it does not have.
+    pub(super) lacks_programs: Vec<String>,
     /// None from an older daemon.
     pub(super) usage: Option<UsageReply>,
 }
@@ -57,6 +64,7 @@ pub(super) async fn ask(
     context: &Context,
     contract: &wire::Contract,
     capture: &Capture,
+    programs: &BTreeSet<String>,
 ) -> anyhow::Result<Answer> {
     if context.settings.remotes().next().is_none() {
         return Ok(Answer::NoRemote);
@@ -67,6 +75,7 @@ pub(super) async fn ask(
             remote: remote.name().to_owned(),
             lacking: remote.lacking(capture.manifest.chunks().map(|chunk| chunk.id)).await?,
             command: command(&remote, contract, capture).await?,
+            lacks_programs: lacking_programs(&remote, contract, capture, programs).await?,
             usage: if_known(&remote, remote.runs().usage(UsageRequest {}).await)?,
         };
         anyhow::Ok(Answer::Known(Box::new(known)))
@@ -80,6 +89,30 @@ pub(super) async fn ask(
             _ => Err(error),
         },
     }
+}
+
+/// Those of the programs that a run would not find.
+async fn lacking_programs(
+    remote: &Remote,
+    contract: &wire::Contract,
+    capture: &Capture,
+    programs: &BTreeSet<String>,
+) -> Result<Vec<String>, remote::Error> {
+    let mut lacking = Vec::new();
+    for program in programs.iter().take(PROGRAMS_MAX) {
+        let command = vec![program.clone().into_bytes()];
+        let plain = wire::Contract {
+            command,
+            agent: String::new(),
+            session_id: String::new(),
+            agent_terms: None,
+            ..contract.clone()
+        };
+        if let Verdict::Refused(_) = self::command(remote, &plain, capture).await? {
+            lacking.push(program.clone());
+        }
+    }
+    Ok(lacking)
 }
 
 async fn command(

@@ -6,6 +6,7 @@ use handoff_proto::wire;
 use serde::Serialize;
 
 use super::remote::{Answer, Known, Verdict};
+use super::session::Session;
 use super::sizes::Sends;
 use super::survey::Survey;
 use super::xattrs::Attributes;
@@ -46,6 +47,8 @@ pub(super) struct Report {
     pub(super) lacking: Lacking,
     pub(super) command_on_remote: CommandOnRemote,
     pub(super) quota: Option<Quota>,
+    /// What goes along of an agent; none for a plain command.
+    pub(super) session: Option<Session>,
 }
 
 #[derive(Debug, Serialize)]
@@ -145,6 +148,7 @@ impl Report {
         let groups = [Origin::Tracked, Origin::Untracked, Origin::Included, Origin::Git].map(group);
         let bytes = groups.iter().map(|group| group.bytes).sum();
         let [tracked, untracked, included, git] = groups;
+        let session = errand.going().map(|going| Session::new(going, contract, capture, &answer));
         let (lacking, command_on_remote, quota) = of_answer(answer, *sends);
         Self {
             root: errand.root.to_string(),
@@ -179,6 +183,7 @@ impl Report {
             lacking,
             command_on_remote,
             quota,
+            session,
         }
     }
 
@@ -199,7 +204,7 @@ fn of_answer(answer: Answer, sends: Sends) -> (Lacking, CommandOnRemote, Option<
         }
         Answer::NoRemote => return (Lacking::NoRemote, CommandOnRemote::NotAsked, None),
     };
-    let Known { remote, lacking: _, command, usage } = known;
+    let Known { remote, command, usage, .. } = known;
     let command = match command {
         Verdict::Accepted => CommandOnRemote::Accepted,
         Verdict::Refused(problem) => CommandOnRemote::Refused {

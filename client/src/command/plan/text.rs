@@ -37,6 +37,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "  passes on the environment variables {}", self.environment.join(" "))?;
         self.write_secrets(f)?;
+        if let Some(session) = &self.session {
+            write!(f, "{session}")?;
+        }
         self.write_sends(f)?;
         self.write_refusals(f)
     }
@@ -163,8 +166,10 @@ fn write_more(f: &mut fmt::Formatter<'_>, count: usize) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::super::report::{Found, Group, LeftOut, RefusedPath, Secrets};
+    use super::super::session::Session;
     use super::super::sizes::Sends;
     use super::*;
+    use crate::agents::Stays;
 
     fn report() -> Report {
         let group = |files, bytes| Group { files, bytes };
@@ -228,6 +233,20 @@ mod tests {
                 files_max: 100_000,
                 fits: true,
             }),
+            session: Some(Session {
+                agent: "claude".to_owned(),
+                session_id: "6fe487e1".to_owned(),
+                new: false,
+                forked_from: None,
+                files: 3,
+                bytes: 150_000,
+                stays: vec![Stays {
+                    what: "MCP server tickets".to_owned(),
+                    why: "its env.TOKEN looks like a secret".to_owned(),
+                }],
+                lacks_variables: vec!["REGION".to_owned()],
+                lacks_programs: vec!["uvx".to_owned()],
+            }),
         }
     }
 
@@ -255,6 +274,10 @@ mod tests {
   scans   12 untracked, included and modified files for secrets; what is committed as it is and git directories are not scanned
   does not scan 1 that are larger than 1 MiB
             dump.sql
+  takes   session 6fe487e1 of claude along: 3 files, 150.00 kB, not scanned for secrets
+          without MCP server tickets: its env.TOKEN looks like a secret
+          which misses the variable REGION: `--env REGION` passes it on
+          which misses the program uvx there
 box lacks 70.00 kB of 23.50 MB
   sends   21.00 kB (compressed), and at most 64.00 kB for the list of 1,310 entries
   quota   5.00 MB of 50.00 MB and 900 of 100,000 files are used there

@@ -241,7 +241,9 @@ fn of_capture(error: &CaptureError) -> Exit {
 
 fn of_agent(error: &AgentError) -> Exit {
     match error {
-        AgentError::Read { .. } | AgentError::Settings { .. } => Exit::Failed,
+        AgentError::Read { .. } | AgentError::Settings { .. } | AgentError::Toml { .. } => {
+            Exit::Failed
+        }
         AgentError::NoSession { .. } => Exit::NotFound,
     }
 }

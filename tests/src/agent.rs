@@ -42,10 +42,10 @@ pub struct Driven {
 pub fn programs() -> PathBuf {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/agents/bin");
     let programs = programs.canonicalize().unwrap_or_default();
-    assert!(
-        programs.join("claude").exists(),
-        "tests/install-agents installs what this test drives"
-    );
+    for name in ["claude", "codex"] {
+        let is_there = programs.join(name).exists();
+        assert!(is_there, "tests/install-agents installs what this test drives: no {name}");
+    }
     programs
 }
 
@@ -58,14 +58,22 @@ impl Driven {
         driven
     }
 
+    /// The same with a credential for OpenAI's model API, which Codex uses.
+    #[must_use]
+    pub fn with_codex(script: Vec<Turn>) -> Self {
+        let driven = Self::without_credential(script);
+        driven.keep_credential_for("openai");
+        driven
+    }
+
     /// The same without the credential.
     #[must_use]
     pub fn without_credential(script: Vec<Turn>) -> Self {
         let (world, model) = (World::new(), Model::serve(script));
         let config = format!(
-            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{}\"\n",
+            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{url}\"\n[providers.openai]\nbase_url = \"{url}\"\n",
             programs(),
-            model.url()
+            url = model.url()
         );
         let state = world.local_daemon();
         world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
@@ -83,9 +91,14 @@ impl Driven {
 
     /// Gives the daemon a credential for the model API.
     pub fn keep_credential(&self) {
+        self.keep_credential_for("anthropic");
+    }
+
+    /// Gives the daemon a credential for this provider's model API.
+    pub fn keep_credential_for(&self, provider: &str) {
         let mut add = Command::new("sh");
         add.args(["-c", r#"printf '%s\n' "$SECRET" | exec "$@""#, "sh"]);
-        add.arg(self.world.bin().join("handoffd")).args(["credential", "add", "anthropic"]);
+        add.arg(self.world.bin().join("handoffd")).args(["credential", "add", provider]);
         add.env_clear().env("SECRET", SECRET).env("PATH", "/usr/bin:/bin");
         add.env("HOME", self.world.home()).env("HANDOFFD_STATE", self.world.local_daemon());
         drop(said(&mut add).ok());
@@ -129,6 +142,12 @@ impl Driven {
     /// Hands claude off under a name, with these words behind it; returns the run's id.
     pub fn claude(&self, name: &str, words: &[&str]) -> String {
         let words = [&["-n", name, "claude"][..], words].concat();
+        self.world.hand_off(&self.project, words)
+    }
+
+    /// Hands codex off under a name, with these words behind it; returns the run's id.
+    pub fn codex(&self, name: &str, words: &[&str]) -> String {
+        let words = [&["-n", name, "codex"][..], words].concat();
         self.world.hand_off(&self.project, words)
     }
 

@@ -123,6 +123,14 @@ pub enum AgentError {
         /// Why.
         source: serde_json::Error,
     },
+    /// A settings file is not what the agent writes.
+    #[error("cannot understand {}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
 }
 
 impl AgentError {
@@ -134,7 +142,9 @@ impl AgentError {
             Self::NoSession { .. } => {
                 Some("leave `--session` out for the newest session of this directory".to_owned())
             }
-            Self::Settings { .. } => Some("mend it, or move it away".to_owned()),
+            Self::Settings { .. } | Self::Toml { .. } => {
+                Some("mend it, or move it away".to_owned())
+            }
         }
     }
 

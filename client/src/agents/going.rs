@@ -42,7 +42,9 @@ impl Going {
         };
         let id = match &from {
             Some(found) if !forks => found.id.clone(),
-            Some(_) | None => Uuid::new_v4().to_string(),
+            // A copy needs a name of its own at once.
+            Some(_) => Uuid::new_v4().to_string(),
+            None => kind.new_session(),
         };
         let export = kind.export(agent, directory, from.as_ref(), &id)?;
         Ok(Self { kind, id, from, export: Arc::new(export) })

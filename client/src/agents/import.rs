@@ -143,7 +143,8 @@ impl<'a> Import<'a> {
         let sent = |file: &&&Entry| known.contains_key(&file.path);
         let transcript = match transcripts.as_slice() {
             [only] => Some(*only),
-            several => several.iter().find(sent).copied(),
+            // Of a thread in several files the newest goes on; their names begin with the time.
+            several => several.iter().rfind(sent).copied(),
         };
         let missing = || ImportError::NoTranscript(session.id.clone());
         let transcript = transcript.ok_or_else(missing)?;
@@ -174,20 +175,20 @@ impl<'a> Import<'a> {
         is_held: impl Fn(&str) -> bool,
     ) -> Result<Imported, ImportError> {
         let returned = read(chunks, self.transcript)?;
-        let own = self.returned_from(&returned);
-        let Standing { id, mode, content } = self.decide(&own, is_held)?;
+        let (transcript, own) = self.returned_from(&returned);
+        let Standing { id, mode, content } = self.decide(&transcript, is_held)?;
         if let Some(content) = content {
             self.write_parts(chunks, &id)?;
             let path = self.path(&self.transcript.path, &id);
-            write(&path, &content)?;
+            write(&path, &self.kind.closed(content, own))?;
         }
         let resume = self.kind.resume(&id);
         Ok(Imported { mode, session_id: id, resume, left_out: self.left_out })
     }
 
-    /// The transcript as it may be here: the laptop's own part as it was, what the run added without
-    /// what decides about permissions.
-    fn returned_from(&self, returned: &[u8]) -> Vec<u8> {
+    /// The transcript as it may be here: the laptop's own part as it was, whose length comes second,
+    /// and what the run added without what decides about permissions.
+    fn returned_from(&self, returned: &[u8]) -> (Vec<u8>, usize) {
         let same = self.base.and_then(|base| {
             let sent = base.files.iter().find(|file| file.path == self.transcript.path)?;
             let end = usize::try_from(sent.size()).ok()?;
@@ -203,7 +204,7 @@ impl<'a> Import<'a> {
                 own.extend_from_slice(line);
             }
         }
-        own
+        (own, same.unwrap_or_default())
     }
 
     /// Which session it becomes, and with what content unless that has all of it.
@@ -234,10 +235,10 @@ impl<'a> Import<'a> {
                     let mode = ImportMode::UpToDate;
                     return Ok(Standing { id, mode, content: None });
                 }
-                Some(here) if content.starts_with(&here) && !is_held(&id) => {
-                    return Ok(Standing { id, mode, content: Some(content) });
-                }
-                Some(here) if content.starts_with(&here) => {
+                Some(here) if content.starts_with(self.kind.unclosed(&here)) => {
+                    if !is_held(&id) {
+                        return Ok(Standing { id, mode, content: Some(content) });
+                    }
                     if number == 0 {
                         mode = ImportMode::ForkedWhileOpen;
                     }

@@ -2,14 +2,17 @@
 //! of it travels. The daemon drives an agent; here it is only told what for.
 
 mod claude;
+mod codex;
 mod export;
 mod going;
 mod import;
+mod mcp;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use handoff_proto::path::{AbsolutePath, PathError, TreePath};
+use uuid::Uuid;
 
 use crate::cli::UsageError;
 
@@ -27,6 +30,8 @@ const NONE: &str = "none";
 pub enum Kind {
     /// Claude Code.
     Claude,
+    /// Codex.
+    Codex,
 }
 
 /// What an agent is handed off for.
@@ -52,13 +57,14 @@ pub struct DirectoryError {
 }
 
 impl Kind {
-    const ALL: [Self; 1] = [Self::Claude];
+    const ALL: [Self; 2] = [Self::Claude, Self::Codex];
 
     /// What the daemon calls it, and its program is called.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Claude => "claude",
+            Self::Codex => "codex",
         }
     }
 
@@ -112,6 +118,16 @@ impl Kind {
         let words: Vec<String> = words.collect::<Result<_, _>>()?;
         match self {
             Self::Claude => claude::task(words),
+            Self::Codex => codex::task(words),
+        }
+    }
+
+    /// The id of a new session; empty where the agent chooses it.
+    #[must_use]
+    pub fn new_session(self) -> String {
+        match self {
+            Self::Claude => Uuid::new_v4().to_string(),
+            Self::Codex => String::new(),
         }
     }
 
@@ -123,6 +139,7 @@ impl Kind {
     pub fn directory(self, home: &AbsolutePath) -> Result<AbsolutePath, DirectoryError> {
         let path = match self {
             Self::Claude => claude::directory(home),
+            Self::Codex => codex::directory(home),
         };
         AbsolutePath::parse(path.as_os_str().as_encoded_bytes()).map_err(|source| DirectoryError {
             agent: self.name(),
@@ -141,6 +158,7 @@ impl Kind {
     ) -> Result<Option<Found>, AgentError> {
         match self {
             Self::Claude => claude::newest(agent, directory),
+            Self::Codex => codex::newest(agent, directory),
         }
     }
 
@@ -148,6 +166,7 @@ impl Kind {
     fn session(self, agent: &AbsolutePath, id: &str) -> Result<Found, AgentError> {
         let found = match self {
             Self::Claude => claude::of_id(agent, id)?,
+            Self::Codex => codex::of_id(agent, id)?,
         };
         found.ok_or_else(|| AgentError::NoSession {
             agent: self.name(),
@@ -160,6 +179,7 @@ impl Kind {
     fn part(self, path: &TreePath, id: &str) -> Option<Part> {
         match self {
             Self::Claude => claude::part(path, id),
+            Self::Codex => codex::part(path, id),
         }
     }
 
@@ -167,14 +187,16 @@ impl Kind {
     fn renamed(self, path: &TreePath, from: &str, to: &str) -> TreePath {
         match self {
             Self::Claude => claude::renamed(path, from, to),
+            Self::Codex => codex::renamed(path, from, to),
         }
     }
 
     /// The transcript of a session that is called `to`.
-    fn rewritten(self, transcript: &[u8], _from: &str, _to: &str) -> Vec<u8> {
+    fn rewritten(self, transcript: &[u8], from: &str, to: &str) -> Vec<u8> {
         match self {
             // Its name is all that counts.
             Self::Claude => transcript.to_vec(),
+            Self::Codex => codex::rewritten(transcript, from, to),
         }
     }
 
@@ -182,6 +204,23 @@ impl Kind {
     fn is_harmless(self, line: &[u8]) -> bool {
         match self {
             Self::Claude => claude::is_harmless(line),
+            Self::Codex => codex::is_harmless(line),
+        }
+    }
+
+    /// A returned transcript as it may be opened here; the first `own` bytes are the laptop's.
+    fn closed(self, transcript: Vec<u8>, own: usize) -> Vec<u8> {
+        match self {
+            Self::Claude => transcript,
+            Self::Codex => codex::closed(transcript, own),
+        }
+    }
+
+    /// The same without what [`closed`](Self::closed) may have put at its end.
+    fn unclosed(self, transcript: &[u8]) -> &[u8] {
+        match self {
+            Self::Claude => transcript,
+            Self::Codex => codex::unclosed(transcript),
         }
     }
 
@@ -189,6 +228,7 @@ impl Kind {
     fn fork_id(self, id: &str, run: &str, number: usize) -> String {
         match self {
             Self::Claude => claude::fork_id(id, run, number),
+            Self::Codex => codex::fork_id(id, run, number),
         }
     }
 
@@ -196,6 +236,7 @@ impl Kind {
     fn resume(self, id: &str) -> Vec<String> {
         match self {
             Self::Claude => ["claude", "--resume", id].map(str::to_owned).to_vec(),
+            Self::Codex => ["codex", "resume", id].map(str::to_owned).to_vec(),
         }
     }
 
@@ -210,6 +251,7 @@ impl Kind {
     ) -> Result<Export, AgentError> {
         match self {
             Self::Claude => claude::export(agent, directory, session, id),
+            Self::Codex => codex::export(agent, directory, session, id),
         }
     }
 }
@@ -229,6 +271,7 @@ mod tests {
         assert_eq!(of(None, "/opt/bin/claude x"), Some(Kind::Claude));
         assert_eq!(of(None, "claude-wrapper x"), None);
         assert_eq!(of(None, "make claude"), None);
+        assert_eq!(of(None, "codex exec x"), Some(Kind::Codex));
         assert_eq!(of(Some("none"), "claude x"), None);
         assert_eq!(of(Some("claude"), "my-claude x"), Some(Kind::Claude));
         assert!(Kind::of_command(Some("clyde"), &words("claude")).is_err());

@@ -16,6 +16,7 @@
 //! Knows no run, no supervisor and no store; reads no screen.
 
 mod claude;
+mod codex;
 mod cut;
 
 use handoff_proto::run::AgentAccount;
@@ -61,6 +62,8 @@ pub(crate) trait Conversation: Send {
 pub(crate) enum Kind {
     /// Claude Code.
     Claude,
+    /// Codex.
+    Codex,
 }
 
 /// Where a conversation begins.
@@ -78,7 +81,7 @@ pub(crate) struct Beginning<'a> {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 1] = [Self::Claude];
+    pub(crate) const ALL: [Self; 2] = [Self::Claude, Self::Codex];
 
     /// The kind of that name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
@@ -89,6 +92,7 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Claude => "claude",
+            Self::Codex => "codex",
         }
     }
 
@@ -96,6 +100,7 @@ impl Kind {
     pub(crate) const fn provider(self) -> &'static str {
         match self {
             Self::Claude => "anthropic",
+            Self::Codex => "openai",
         }
     }
 
@@ -103,6 +108,7 @@ impl Kind {
     pub(crate) const fn session_directories(self) -> &'static [&'static str] {
         match self {
             Self::Claude => &["file-history", "plans", "projects", "tasks"],
+            Self::Codex => &["sessions"],
         }
     }
 
@@ -110,6 +116,15 @@ impl Kind {
     pub(crate) fn arguments(self, beginning: &Beginning<'_>) -> Vec<String> {
         match self {
             Self::Claude => claude::arguments(beginning),
+            Self::Codex => codex::arguments(),
+        }
+    }
+
+    /// Arguments that lead it to its model API at this URL, where no variable does.
+    pub(crate) fn model_arguments(self, base_url: &str) -> Vec<String> {
+        match self {
+            Self::Claude => Vec::new(),
+            Self::Codex => codex::model_arguments(base_url),
         }
     }
 
@@ -117,6 +132,7 @@ impl Kind {
     pub(crate) fn variables(self, directory: &str) -> Vec<(String, String)> {
         match self {
             Self::Claude => claude::variables(directory),
+            Self::Codex => codex::variables(directory),
         }
     }
 
@@ -124,6 +140,7 @@ impl Kind {
     pub(crate) fn converse(self, beginning: &Beginning<'_>) -> Box<dyn Conversation> {
         match self {
             Self::Claude => Box::new(claude::Claude::new(beginning)),
+            Self::Codex => Box::new(codex::Codex::new(beginning)),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use handoff_sandbox::{DOOR_ADDRESS, Door};
 
-use super::policy::{Api, Policy};
+use super::policy::{Api, Policy, Provider};
 use super::services::GIT;
 
 /// What programs that insist on a key get; it opens nothing.
@@ -27,15 +27,14 @@ pub fn variables(policy: &Policy) -> Vec<(String, String)> {
     }
     // Node reads the others since version 24, if it is told to.
     set("NODE_USE_ENV_PROXY", "1");
-    let services = format!("http://{DOOR_ADDRESS}:{}", Door::Services.port());
+    let services = services();
     for provider in &policy.providers {
-        let base = format!("{services}/{}", provider.name);
-        let (url, base, key) = match provider.api {
-            Api::Anthropic => ("ANTHROPIC_BASE_URL", base, "ANTHROPIC_API_KEY"),
-            Api::OpenAi => ("OPENAI_BASE_URL", format!("{base}/v1"), "OPENAI_API_KEY"),
-            Api::Gemini => ("GOOGLE_GEMINI_BASE_URL", base, "GEMINI_API_KEY"),
+        let (url, key) = match provider.api {
+            Api::Anthropic => ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
+            Api::OpenAi => ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
+            Api::Gemini => ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY"),
         };
-        set(url, &base);
+        set(url, &base_url(provider));
         set(key, PLACEHOLDER);
     }
     let mut settings = Vec::new();
@@ -58,10 +57,28 @@ pub fn variables(policy: &Policy) -> Vec<(String, String)> {
     variables
 }
 
+/// Where a run finds the provider of this name, if its policy has it.
+#[must_use]
+pub fn provider_url(policy: &Policy, name: &str) -> Option<String> {
+    policy.providers.iter().find(|provider| provider.name == name).map(base_url)
+}
+
+fn base_url(provider: &Provider) -> String {
+    let base = format!("{}/{}", services(), provider.name);
+    match provider.api {
+        Api::OpenAi => format!("{base}/v1"),
+        Api::Anthropic | Api::Gemini => base,
+    }
+}
+
+fn services() -> String {
+    format!("http://{DOOR_ADDRESS}:{}", Door::Services.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::policy::{GitHost, Provider};
+    use crate::egress::policy::GitHost;
 
     #[test]
     fn a_run_is_told_of_doors_and_of_no_secret() {
@@ -87,6 +104,9 @@ mod tests {
         };
         assert_eq!(value("https_proxy"), Some("http://127.1.0.1:3128"));
         assert_eq!(value("OPENAI_BASE_URL"), Some("http://127.1.0.1:3129/openai/v1"));
+        let url = provider_url(&policy, "openai");
+        assert_eq!(url.as_deref(), value("OPENAI_BASE_URL"));
+        assert_eq!(provider_url(&policy, "other"), None);
         assert_eq!(value("OPENAI_API_KEY"), Some(PLACEHOLDER));
         assert_eq!(value("GIT_CONFIG_COUNT"), Some("3"));
         assert_eq!(

@@ -58,7 +58,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use self::compose::{Terms, Wish, compose};
-pub use self::environment::variables;
+pub use self::environment::{provider_url, variables};
 pub use self::hold::Gateway;
 pub use self::host::{Authority, Host, HostError};
 pub use self::notice::{Denial, Notice, Summary, Usage};

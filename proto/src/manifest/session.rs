@@ -15,7 +15,7 @@ pub const SESSION_NAME_MAX: usize = 200;
 pub struct Session {
     /// The kind of agent.
     pub agent: String,
-    /// What the agent calls the session.
+    /// What the agent calls the session; empty as long as the agent has not named it.
     pub id: String,
     /// The agent's directory, on the laptop as in the sandbox.
     pub directory: AbsolutePath,
@@ -33,9 +33,10 @@ impl Session {
 
     /// Checks every rule, and returns `content` and what the files hold.
     pub(super) fn check(&self, mut content: u64, limits: &Limits) -> Result<u64, ManifestError> {
-        for (what, name) in [("agent", &self.agent), ("session", &self.id)] {
+        for (what, name, may_lack) in [("agent", &self.agent, false), ("session", &self.id, true)] {
             let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic());
-            if name.is_empty() || name.len() > SESSION_NAME_MAX || !is_plain {
+            let lacks = name.is_empty() && !may_lack;
+            if lacks || name.len() > SESSION_NAME_MAX || !is_plain {
                 return Err(ManifestError::SessionName(what));
             }
         }

@@ -1,10 +1,11 @@
 //! A model API that answers by a script: what real agents talk to in tests.
 //!
-//! Speaks Anthropic's Messages, streamed and not. Each request that offers tools is a turn of the
+//! Speaks Anthropic's Messages and OpenAI's Responses, streamed and not. Each request that offers tools is a turn of the
 //! agent and takes the next answer of the script; others are side calls, such as for titles. When
 //! the script is over, agents are told so and stop.
 
 mod anthropic;
+mod responses;
 mod script;
 
 use std::{
@@ -19,7 +20,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Frame, Incoming},
-    header::{CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_TYPE, HeaderMap, UPGRADE},
     server::conn::http1,
     service::service_fn,
 };
@@ -51,6 +52,23 @@ pub struct Asked {
     pub body: Value,
     /// Whether it took an answer of the script, or found that over.
     pub is_turn: bool,
+}
+
+/// What a model is asked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    Messages,
+    Responses,
+}
+
+impl Api {
+    fn of(path: &str) -> Option<Self> {
+        match path.rsplit('/').next() {
+            Some("messages") => Some(Self::Messages),
+            Some("responses") => Some(Self::Responses),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -164,8 +182,13 @@ async fn respond(
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let path = parts.uri.to_string();
-    let is_call = parts.uri.path().ends_with("/messages");
-    let is_turn = is_call && body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+    let api = Api::of(parts.uri.path());
+    let is_turn = match api {
+        Some(Api::Messages) => body["tools"].as_array().is_some_and(|tools| !tools.is_empty()),
+        Some(Api::Responses) => responses::offers_tools(&body),
+        None => false,
+    };
+    let wants_web_socket = parts.headers.contains_key(UPGRADE);
     let turn = match is_turn {
         true => script::next(&mut shared.script.lock().expect("script"), &bytes),
         false => Turn::text("a side call"),
@@ -173,21 +196,29 @@ async fn respond(
     let asked = Asked { path, headers: parts.headers, body: body.clone(), is_turn };
     shared.asked.lock().expect("requests").push(asked);
     shared.news.notify_all();
-    if !is_call {
+    if wants_web_socket {
+        return Ok(whole(StatusCode::UPGRADE_REQUIRED, &Value::Null));
+    }
+    let Some(api) = api else {
         let counted = parts.uri.path().ends_with("/count_tokens");
         let answer = if counted { json!({ "input_tokens": 100 }) } else { Value::Null };
         let status = if counted { StatusCode::OK } else { StatusCode::NOT_FOUND };
         return Ok(whole(status, &answer));
-    }
+    };
     if let Some(held) = &turn.held {
         held.wait().await;
     }
     if let Some((status, error)) = &turn.failure {
-        return Ok(whole(*status, error));
+        return Ok(match api {
+            Api::Messages => whole(*status, error),
+            Api::Responses => whole(*status, &responses::error(error)),
+        });
     }
-    Ok(match body["stream"].as_bool() {
-        Some(true) => streamed(anthropic::events(&body, &turn)),
-        Some(false) | None => whole(StatusCode::OK, &anthropic::message(&body, &turn)),
+    Ok(match (api, body["stream"] == true) {
+        (Api::Messages, true) => streamed(anthropic::events(&body, &turn)),
+        (Api::Messages, false) => whole(StatusCode::OK, &anthropic::message(&body, &turn)),
+        (Api::Responses, true) => streamed(responses::events(&body, &turn)),
+        (Api::Responses, false) => whole(StatusCode::OK, &responses::response(&body, &turn)),
     })
 }
 

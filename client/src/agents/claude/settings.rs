@@ -7,7 +7,8 @@ use std::path::Path;
 use handoff_proto::path::AbsolutePath;
 use serde_json::{Map, Value};
 
-use crate::agents::export::{AgentError, Needs, Setup, Stays};
+use crate::agents::export::{AgentError, Setup, Stays};
+use crate::agents::mcp::{self, is_secret_name};
 
 /// The settings, and what is kept beside them.
 const SETTINGS: &str = "settings.json";
@@ -31,10 +32,6 @@ const SETTINGS_OF_THIS_MACHINE: [&str; 10] = [
 /// Settings that say nothing to an agent without a user interface: nobody misses them.
 const SETTINGS_OF_THE_SCREEN: [&str; 3] = ["statusLine", "theme", "spinnerTipsEnabled"];
 
-/// Words in names of variables and headers that hold secrets.
-const SECRET_NAMES: [&str; 8] =
-    ["auth", "cookie", "credential", "key", "passw", "secret", "session", "token"];
-
 /// Takes along what means something there.
 pub(super) fn export(
     setup: &mut Setup<'_>,
@@ -55,15 +52,8 @@ pub(super) fn export(
         for place in [Some(&Value::Object(state.clone())), of_project].into_iter().flatten() {
             let definitions = place.get("mcpServers").and_then(Value::as_object);
             for (name, definition) in definitions.into_iter().flatten() {
-                match secret_of(definition) {
-                    None => {
-                        note_needs(definition, &mut setup.needs);
-                        servers.insert(name.clone(), definition.clone());
-                    }
-                    Some(secret) => setup.stays.push(Stays {
-                        what: format!("MCP server {name}"),
-                        why: format!("{secret} looks like a secret, which would be in the run"),
-                    }),
+                if mcp::take(name, definition, setup) {
+                    servers.insert(name.clone(), definition.clone());
                 }
             }
         }
@@ -132,45 +122,6 @@ fn is_all_ours(hooks: &Value) -> bool {
     }
 }
 
-/// Takes down what a server is started with: its program, and variables without another value.
-fn note_needs(definition: &Value, needs: &mut Needs) {
-    let program = definition.get("command").and_then(Value::as_str);
-    needs.programs.extend(program.filter(|program| !program.contains('$')).map(str::to_owned));
-    for after in definition.to_string().split("${").skip(1) {
-        let name = after.split('}').next().unwrap_or_default();
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
-            needs.variables.insert(name.to_owned());
-        }
-    }
-}
-
-/// The first thing in the definition of a server that looks like a secret.
-fn secret_of(definition: &Value) -> Option<String> {
-    for place in ["env", "headers"] {
-        let named = definition.get(place).and_then(Value::as_object);
-        for (name, value) in named.into_iter().flatten() {
-            // A reference to a variable of the run's is no secret.
-            let is_reference = value.as_str().is_some_and(|value| value.contains("${"));
-            if is_secret_name(name) && !is_reference {
-                return Some(format!("its {place}.{name}"));
-            }
-        }
-    }
-    let has_userinfo = |url: &str| {
-        url.split_once("://").is_some_and(|(_, rest)| {
-            rest.split('/').next().is_some_and(|authority| authority.contains('@'))
-        })
-    };
-    let url = definition.get("url").and_then(Value::as_str);
-    url.filter(|url| has_userinfo(url)).map(|_| "its url".to_owned())
-}
-
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|word| name.contains(word))
-}
-
 fn pretty(value: &Value) -> Vec<u8> {
     let mut text = format!("{value:#}").into_bytes();
     text.push(b'\n');
@@ -203,27 +154,5 @@ mod tests {
         assert_eq!(Value::Object(kept), expected);
         let names: Vec<&str> = stays.iter().map(|stays| stays.what.as_str()).collect();
         assert_eq!(names, ["setting apiKeyHelper", "setting hooks", "setting env.MY_TOKEN"]);
-    }
-
-    #[test]
-    fn what_a_server_is_started_with_is_needed() {
-        let mut needs = Needs::default();
-        let definition = json!({
-            "command": "npx", "args": ["x", "${HOME_OF}"], "env": { "A": "${B}", "C": "${D:-1}" },
-        });
-        note_needs(&definition, &mut needs);
-        assert!(needs.programs.iter().eq(["npx"]));
-        assert!(needs.variables.iter().eq(["B", "HOME_OF"]));
-    }
-
-    #[test]
-    fn servers_with_secrets_are_known_by_the_names_of_what_holds_them() {
-        let of = |definition| secret_of(&definition);
-        assert_eq!(of(json!({ "command": "x", "env": { "PORT": "1" } })), None);
-        assert!(of(json!({ "env": { "GITHUB_TOKEN": "x" } })).is_some());
-        assert!(of(json!({ "headers": { "Authorization": "Bearer x" } })).is_some());
-        assert_eq!(of(json!({ "headers": { "Authorization": "Bearer ${T}" } })), None);
-        assert!(of(json!({ "url": "https://a:b@c.test/x" })).is_some());
-        assert_eq!(of(json!({ "url": "https://c.test/x@y" })), None);
     }
 }

@@ -116,8 +116,8 @@ fn prepare(
     } else {
         shared.view(run, user, layout)?
     };
-    let agent = agent_start(settings, run);
     let egress = egress(shared, run, &terms);
+    let agent = agent_start(settings, run, egress.as_ref());
     let input = PolicyInput {
         config: &settings.config,
         state: &settings.state,
@@ -188,7 +188,7 @@ fn fresh(
 }
 
 /// How the run's agent is started, if it has one that is driven.
-fn agent_start(settings: &RunSettings, run: &Run) -> Option<AgentStart> {
+fn agent_start(settings: &RunSettings, run: &Run, egress: Option<&Policy>) -> Option<AgentStart> {
     let kind = Kind::from_name(&run.contract.agent)?;
     let terms = run.contract.agent_terms.as_ref()?;
     let beginning = Beginning {
@@ -198,7 +198,11 @@ fn agent_start(settings: &RunSettings, run: &Run) -> Option<AgentStart> {
         interrupted: run.agent.resumes > 0,
     };
     let program = settings.config.agent_program(kind);
-    let arguments = kind.arguments(&beginning).into_iter().map(OsString::from);
+    let provider = settings.config.agent_provider(kind);
+    let base_url = egress.and_then(|policy| egress::provider_url(policy, provider));
+    let of_model = base_url.map(|url| kind.model_arguments(&url));
+    let arguments = kind.arguments(&beginning).into_iter().chain(of_model.into_iter().flatten());
+    let arguments = arguments.map(OsString::from);
     let directory = String::from_utf8_lossy(&terms.directory);
     let variables = kind.variables(&directory).into_iter();
     Some(AgentStart {

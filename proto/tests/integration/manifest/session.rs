@@ -48,7 +48,10 @@ fn a_session_holds_files_each_once_and_none_beneath_another() {
 
 #[test]
 fn its_names_are_plain() {
-    for name in ["", "a b", "\u{e9}", "a\n", &"x".repeat(201)] {
+    assert!(with(|session| session.id.clear()).is_ok());
+    let refused = with(|session| session.agent.clear());
+    assert_eq!(refused, Err(ManifestError::SessionName("agent")));
+    for name in ["a b", "\u{e9}", "a\n", &"x".repeat(201)] {
         let refused = with(|session| name.clone_into(&mut session.id));
         assert_eq!(refused, Err(ManifestError::SessionName("session")), "{name:?}");
         let refused = with(|session| name.clone_into(&mut session.agent));

@@ -1,0 +1,339 @@
+//! Codex, driven through its app server: requests, answers and news as lines of JSON. Checked
+//! against version 0.169.0.
+//!
+//! ```text
+//! initialize ─▶ initialized ─▶ thread/resume ─▶ turn/start for each message ─▶ turn/completed
+//!                                  │ nothing was said in it yet     ▲
+//!                                  └────────▶ thread/start ─────────┘
+//! ```
+//!
+//! Requests have names for ids, so that a conversation that is held again makes the same ones. Every
+//! message of the user's is a `turn/start`: while a turn is under way, Codex takes it as part of
+//! that one. It says when it takes a message up (an item with our `clientId`); one that a turn left
+//! over begins the next one. When a turn is over and no message is left, nothing is left to do: by
+//! itself Codex begins no turn, since goals are off.
+
+mod ask;
+mod failure;
+mod item;
+mod line;
+mod message;
+mod start;
+
+use std::collections::BTreeMap;
+
+use handoff_proto::wire::{self, answer, heard::What};
+use serde_json::{Value, json};
+
+use self::ask::Asked;
+use self::item::Item;
+use self::line::{Line, Thread};
+use self::message::Messages;
+use self::start::Opening;
+use super::cut::{LINE_CHARS_MAX, TEXT_CHARS_MAX, beginning};
+use super::{Act, Beginning, Conversation};
+
+pub(super) use self::start::{arguments, model_arguments, variables};
+
+/// What an agent that was interrupted is told, unless it had not heard its task yet.
+const GO_ON: &str = "You were interrupted: the machine that you run on was restarted. What was under \
+                     way then may be half done. Look at where things stand, and go on.";
+
+/// Names of the requests that open a conversation.
+const INITIALIZE: &str = "initialize";
+const RESUME: &str = "resume";
+const START: &str = "start";
+
+/// How Codex says that a thread has no record: it has had no turn.
+const NO_RECORD: &str = "no rollout found";
+
+/// JSON-RPC's code for a method that is not known.
+const METHOD_NOT_FOUND: i32 = -32601;
+
+/// Requests that wait for an answer at a time; a few sub-agents ask at once.
+const ASKED_MAX: usize = 64;
+
+/// Changes of files that are under way at a time.
+const PATCHES_MAX: usize = 64;
+
+/// Items of the list of things to do that are told.
+const TASKS_MAX: usize = 100;
+
+/// A conversation with one process.
+#[derive(Debug)]
+pub(super) struct Codex {
+    name: String,
+    opening: Opening,
+    /// What it is told first.
+    prompt: String,
+    version: String,
+    /// The thread, once it is there.
+    thread: Option<String>,
+    messages: Messages,
+    /// The turn that is under way.
+    turn: Option<String>,
+    /// The turn that was over last.
+    over: Option<String>,
+    /// Whether there is no going on.
+    has_failed: bool,
+    /// What it asks, by the id of its request.
+    asked: BTreeMap<String, Asked>,
+    /// What changes of files would change, by their items.
+    patches: BTreeMap<String, String>,
+    usage: Option<wire::AgentUsage>,
+    /// What it said last in this turn.
+    text: String,
+}
+
+impl Codex {
+    pub(super) fn new(begin: &Beginning<'_>) -> Self {
+        Self {
+            name: begin.name.replace(' ', "-"),
+            opening: Opening::new(begin),
+            prompt: begin.account.prompt.clone(),
+            version: String::new(),
+            thread: None,
+            messages: Messages::new(begin.name),
+            turn: None,
+            over: None,
+            has_failed: false,
+            asked: BTreeMap::new(),
+            patches: BTreeMap::new(),
+            usage: None,
+            text: String::new(),
+        }
+    }
+
+    /// The end of a conversation that cannot be held.
+    fn fail(&mut self, failure: &str) -> Vec<Act> {
+        if std::mem::replace(&mut self.has_failed, true) {
+            return Vec::new();
+        }
+        let failure = beginning(failure, LINE_CHARS_MAX);
+        let ended = wire::TurnEnded { failure, text: std::mem::take(&mut self.text) };
+        vec![Act::Tell(What::TurnEnded(ended)), Act::End]
+    }
+
+    fn hear_answer(&mut self, id: &str, answer: Result<Value, String>) -> Vec<Act> {
+        match (id, answer) {
+            (INITIALIZE, Ok(answer)) => {
+                self.version = line::version(&answer);
+                let opened = match &self.opening.thread {
+                    Some(thread) => request(RESUME, self.opening.resume(thread)),
+                    None => request(START, self.opening.start()),
+                };
+                vec![send("initialized", &json!({ "method": "initialized" })), opened]
+            }
+            (RESUME | START, Ok(answer)) => match Thread::read(&answer) {
+                Some(thread) if self.thread.is_none() => {
+                    let ready = Act::Tell(What::Ready(thread.ready(&self.version)));
+                    // Who was interrupted with its task has it in its thread.
+                    let has_task = line::holds(&answer["initialTurnsPage"], &self.prompt);
+                    let first = if has_task { GO_ON } else { &self.prompt };
+                    let said = self.messages.open(&thread.id, first);
+                    self.thread = Some(thread.id);
+                    [ready].into_iter().chain(said).collect()
+                }
+                Some(_) => Vec::new(),
+                None => self.fail("the agent opens no thread: it does not say which"),
+            },
+            (RESUME, Err(error)) if error.contains(NO_RECORD) && self.opening.may_begin_anew => {
+                vec![request(START, self.opening.start())]
+            }
+            (INITIALIZE, Err(error)) => {
+                self.fail(&format!("the agent does not want to be driven: {error}"))
+            }
+            (RESUME, Err(error)) => {
+                self.fail(&format!("the agent cannot go on with its session: {error}"))
+            }
+            (START, Err(error)) => self.fail(&format!("the agent begins no session: {error}")),
+            (id, Ok(answer)) => {
+                let Some(turn) = answer["turn"]["id"].as_str() else {
+                    if self.messages.is_waiting(id) {
+                        return self.fail("the agent begins no turn: it does not say which");
+                    }
+                    return Vec::new();
+                };
+                self.messages.taken_in(id, turn);
+                if self.over.as_deref() == Some(turn) { self.say_again(turn) } else { Vec::new() }
+            }
+            // A turn that takes no more is followed by one that does.
+            (id, Err(_)) if self.turn.is_some() && self.messages.put_off(id) => Vec::new(),
+            (id, Err(error)) if self.messages.is_waiting(id) => {
+                self.fail(&format!("the agent does not take what it is told: {error}"))
+            }
+            (_, Err(_)) => Vec::new(),
+        }
+    }
+
+    fn hear_request(&mut self, id: &Value, method: &str, params: &Value) -> Vec<Act> {
+        let request = id.to_string();
+        let name = format!("{}-{request}", self.name);
+        let item = params["itemId"].as_str().unwrap_or_default();
+        let has_room = self.asked.len() < ASKED_MAX;
+        let asked = Asked::read(name, id, method, params, self.patches.get(item));
+        if let Some(asked) = asked.filter(|_| has_room) {
+            let first = asked.next();
+            self.asked.insert(request, asked);
+            return first.into_iter().map(Act::Ask).collect();
+        }
+        // Without an answer it would wait for ever.
+        let message = if has_room {
+            format!("{method:?} is not supported")
+        } else {
+            "too much is asked at once".to_owned()
+        };
+        let error = json!({ "code": METHOD_NOT_FOUND, "message": message });
+        vec![send(&format!("refuse:{request}"), &json!({ "id": id, "error": error }))]
+    }
+
+    fn hear_news(&mut self, method: &str, params: &Value) -> Vec<Act> {
+        // Sub-agents have threads of their own.
+        let thread = params["threadId"].as_str();
+        let is_ours = thread.is_some() && thread == self.thread.as_deref();
+        match method {
+            "item/started" => self.started(params, is_ours),
+            "item/completed" => self.completed(params, is_ours),
+            "serverRequest/resolved" => {
+                let asked = self.asked.remove(&params["requestId"].to_string());
+                void(asked)
+            }
+            _ if !is_ours => Vec::new(),
+            "turn/started" => {
+                self.turn = params["turn"]["id"].as_str().map(str::to_owned);
+                self.text.clear();
+                Vec::new()
+            }
+            "turn/plan/updated" => {
+                vec![Act::Tell(What::Plan(line::plan(params, TASKS_MAX)))]
+            }
+            "thread/tokenUsage/updated" => {
+                self.usage = Some(line::usage(params));
+                Vec::new()
+            }
+            "error" if params["willRetry"] == true => {
+                vec![Act::Tell(What::Retrying(failure::retrying(&params["error"])))]
+            }
+            "turn/completed" => self.turn_completed(&params["turn"]),
+            _ => Vec::new(),
+        }
+    }
+
+    fn started(&mut self, params: &Value, is_ours: bool) -> Vec<Act> {
+        let id = item_id(params);
+        let item = Item::read(&params["item"]);
+        if let Item::FileChange { changes } = &item
+            && self.patches.len() < PATCHES_MAX
+        {
+            self.patches.insert(id.clone(), item::patch(changes));
+        }
+        let started = item.started(&id, !is_ours);
+        started.map(|started| Act::Tell(What::ToolStarted(started))).into_iter().collect()
+    }
+
+    fn completed(&mut self, params: &Value, is_ours: bool) -> Vec<Act> {
+        let id = item_id(params);
+        match Item::read(&params["item"]) {
+            Item::UserMessage { client_id } if is_ours => {
+                client_id.iter().for_each(|message| self.messages.taken_up(message));
+                Vec::new()
+            }
+            Item::AgentMessage { text } if is_ours && !text.trim().is_empty() => {
+                self.text = beginning(&text, TEXT_CHARS_MAX);
+                vec![Act::Tell(What::Text(self.text.clone()))]
+            }
+            item => {
+                drop(self.patches.remove(&id));
+                let ended = item.ended(&id, params);
+                ended.map(|ended| Act::Tell(What::ToolEnded(ended))).into_iter().collect()
+            }
+        }
+    }
+
+    fn turn_completed(&mut self, turn: &Value) -> Vec<Act> {
+        let id = turn["id"].as_str().unwrap_or_default();
+        self.turn = None;
+        self.over = Some(id.to_owned());
+        self.patches.clear();
+        let usage = self.usage.take().map(|usage| Act::Tell(What::Usage(usage)));
+        let mut acts: Vec<Act> = usage.into_iter().collect();
+        acts.push(Act::Tell(What::TurnEnded(wire::TurnEnded {
+            failure: failure::of_turn(turn),
+            text: std::mem::take(&mut self.text),
+        })));
+        // What it asked and nobody answered was part of the turn that is over.
+        let (over, asked) = std::mem::take(&mut self.asked)
+            .into_iter()
+            .partition(|(_, asked)| asked.is_part_of(id));
+        self.asked = asked;
+        let over: BTreeMap<String, Asked> = over;
+        acts.extend(over.into_values().flat_map(|asked| void(Some(asked))));
+        acts.extend(self.say_again(id));
+        if self.messages.is_empty() {
+            acts.push(Act::End);
+        }
+        acts
+    }
+
+    /// Says again what a turn that is over has not taken up.
+    fn say_again(&mut self, turn: &str) -> Vec<Act> {
+        self.messages.left_by(turn).unwrap_or_else(|text| {
+            self.fail(&format!("the agent does not take up what it is told: {text}"))
+        })
+    }
+}
+
+impl Conversation for Codex {
+    fn begin(&mut self) -> Vec<Act> {
+        vec![request(INITIALIZE, ("initialize", start::initialize()))]
+    }
+
+    fn hear(&mut self, line: &[u8]) -> Vec<Act> {
+        // What is no line of its protocol is in the logs.
+        match Line::parse(line) {
+            _ if self.has_failed => Vec::new(),
+            Some(Line::Answer { id, answer }) => self.hear_answer(&id, answer),
+            Some(Line::Request { id, method, params }) => self.hear_request(&id, &method, &params),
+            Some(Line::News { method, params }) => self.hear_news(&method, &params),
+            None => Vec::new(),
+        }
+    }
+
+    fn answer(&mut self, id: &str, answer: &answer::What) -> Vec<Act> {
+        let found = self.asked.iter_mut().find_map(|(request, asked)| {
+            asked.take(id, answer).then(|| (request.clone(), asked.next()))
+        });
+        let Some((request, next)) = found else { return Vec::new() };
+        if let Some(next) = next {
+            return vec![Act::Ask(next)];
+        }
+        let Some(asked) = self.asked.remove(&request) else { return Vec::new() };
+        // Why not comes first: so it is heard together with the no.
+        let why = asked.reason().map(|why| self.messages.add(&format!("why:{request}"), why));
+        let answer = send(&format!("answer:{request}"), &asked.response());
+        why.into_iter().flatten().chain([answer]).collect()
+    }
+
+    fn say(&mut self, said: &wire::Said) -> Vec<Act> {
+        self.messages.add(&format!("say:{}", said.id), &said.text)
+    }
+}
+
+fn item_id(params: &Value) -> String {
+    beginning(params["item"]["id"].as_str().unwrap_or_default(), LINE_CHARS_MAX)
+}
+
+fn void(asked: Option<Asked>) -> Vec<Act> {
+    asked.and_then(|asked| asked.next()).map(|need| Act::Void(need.id)).into_iter().collect()
+}
+
+fn request(name: &str, (method, params): (&str, Value)) -> Act {
+    send(name, &json!({ "id": name, "method": method, "params": params }))
+}
+
+fn send(id: &str, line: &Value) -> Act {
+    Act::Send { id: id.to_owned(), line: format!("{line}\n") }
+}
+
+#[cfg(test)]
+mod tests;

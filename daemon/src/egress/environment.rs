@@ -9,8 +9,11 @@ use super::services::GIT;
 /// What programs that insist on a key get; it opens nothing.
 const PLACEHOLDER: &str = "handoff-placeholder";
 
-/// What is on the run's own machine, as it were.
-const NO_PROXY: &str = "localhost,127.0.0.1,127.0.0.0/8,::1";
+/// What is on the run's own machine, as it were. The doors' address stands beside its network, which
+/// some programs do not understand.
+fn no_proxy() -> String {
+    format!("localhost,127.0.0.1,{DOOR_ADDRESS},127.0.0.0/8,::1")
+}
 
 /// The variables of a run under this policy, in no order that matters.
 #[must_use]
@@ -23,7 +26,7 @@ pub fn variables(policy: &Policy) -> Vec<(String, String)> {
         set(name, &proxy);
     }
     for name in ["NO_PROXY", "no_proxy"] {
-        set(name, NO_PROXY);
+        set(name, &no_proxy());
     }
     // Node reads the others since version 24, if it is told to.
     set("NODE_USE_ENV_PROXY", "1");
@@ -103,6 +106,7 @@ mod tests {
             variables.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
         };
         assert_eq!(value("https_proxy"), Some("http://127.1.0.1:3128"));
+        assert!(value("no_proxy").is_some_and(|hosts| hosts.split(',').any(|h| h == "127.1.0.1")));
         assert_eq!(value("OPENAI_BASE_URL"), Some("http://127.1.0.1:3129/openai/v1"));
         let url = provider_url(&policy, "openai");
         assert_eq!(url.as_deref(), value("OPENAI_BASE_URL"));

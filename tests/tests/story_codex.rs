@@ -76,6 +76,8 @@ fn it_edits_runs_and_plans_and_all_of_it_comes_back() {
     );
     assert_eq!(of_type(&events, "agent_text")[0]["text"], "It is *done*.");
     assert_eq!(of_type(&events, "agent_usage")[0]["input_tokens"], 600);
+    // It tries a WebSocket first, and goes on without one at once.
+    assert_eq!(of_type(&events, "agent_retrying").len() + of_type(&events, "denied").len(), 0);
     let used = of_type(&events, "used").pop().expect("what was used").clone();
     assert_eq!(
         (used["provider"].as_str(), &used["requests"], &used["output_tokens"]),
@@ -238,8 +240,9 @@ fn every_way_to_fail_says_which_it_is() {
         let run = driven.finished(name);
         let detail = run["outcome_detail"].as_str().expect("detail");
         assert!(run["outcome"] == "failed" && detail.contains(told), "{name}: {run:#}");
-        let retried = of_type(&driven.events(name), "agent_retrying").len();
-        assert_eq!(retried > 0, status == 401, "{name}");
+        let events = driven.events(name);
+        let retried = of_type(&events, "agent_retrying");
+        assert_eq!(!retried.is_empty(), status == 401, "{name}: {retried:#?}");
     }
     driven.model.set(vec![command("kill -9 $PPID; kill -9 $$")]);
     driven.codex("crash", &with_model(&["crash"]));

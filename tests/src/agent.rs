@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{PidfdFlags, Signal, kill_process, pidfd_open},
+};
 use serde_json::Value;
 
 use crate::{
@@ -155,6 +159,16 @@ impl Driven {
     #[must_use]
     pub fn show(&self, run: &str) -> Value {
         self.world.show(&self.project, run)
+    }
+
+    /// Kills the daemon, and waits until it is gone.
+    pub fn kill_daemon(&self) {
+        let daemon = self.world.local_daemon_pid();
+        let end = pidfd_open(daemon, PidfdFlags::empty()).expect("hold the daemon");
+        kill_process(daemon, Signal::KILL).expect("kill");
+        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let mut ended = [PollFd::new(&end, PollFlags::IN)];
+        assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "the daemon does not end");
     }
 
     /// Waits until a run has finished; returns the run object.

@@ -153,7 +153,7 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     handoff(&["answer", "asks", "yes"]).fails(2, &["asks for permission"]);
 
     // The daemon goes away; the agent waits. Any command starts the daemon again.
-    kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");
+    driven.kill_daemon();
     assert_eq!(driven.needs("asks", &Value::Null), first);
     handoff(&["approve", "asks"]).ok();
     let second = driven.needs("asks", &first["id"]);
@@ -166,7 +166,7 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     handoff(&["approve", "asks"]).fails(2, &["cannot be approved"]);
     handoff(&["answer", "asks", "--option", "2"]).ok();
     let size = driven.needs("asks", &colour["id"]);
-    kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");
+    driven.kill_daemon();
     assert_eq!(driven.needs("asks", &colour["id"]), size);
     handoff(&["answer", "asks", "neither"]).ok();
     let run = driven.finished("asks");
@@ -199,7 +199,7 @@ fn it_is_told_more_while_it_works_and_goes_on_with_another_turn() {
     drop(driven.model.wait_for_turn(2));
     handoff(&["say", "talk", "and the second thing"]).ok();
     // What was said is on its way to the agent when the daemon hears the line before it again.
-    kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");
+    driven.kill_daemon();
     drop(driven.show("talk"));
     hold.release();
     let run = driven.finished("talk");
@@ -260,7 +260,7 @@ fn every_way_to_fail_says_which_it_is() {
     let file = driven.world.local_daemon().join("handoffd.toml");
     let config = fs::read_to_string(&file).expect("read");
     driven.world.write(&file, config + "[agents.codex]\ncommand = \"codex-elsewhere\"\n");
-    kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");
+    driven.kill_daemon();
     let missing = handoff(&["codex", "hello"]);
     missing.fails(7, &["`codex-elsewhere` is not installed on the remote", "[tools] paths"]);
 }

@@ -27,6 +27,10 @@ const BYPASS: (&str, &str) = ("--dangerously-bypass-approvals-and-sandbox", "nev
 /// Codex's word for working without a user, which a run does anyway.
 const EXEC: &str = "exec";
 
+/// Words that make something else of Codex than an agent with a task, where they come first.
+const SUBCOMMANDS: [&str; 10] =
+    ["apply", "archive", "cloud", "delete", "fork", "login", "logout", "mcp", "resume", "review"];
+
 /// How to have an option that means nothing here all the same.
 const HINT: &str =
     "`handoff --agent none -- codex …` runs codex as a plain command, with all its options";
@@ -60,7 +64,9 @@ pub(super) fn task(words: Vec<String>) -> Result<Task, UsageError> {
             "-m" | "--model" => task.model = needed()?,
             "-a" | "--ask-for-approval" => task.permissions = approvals(needed()?)?,
             _ if flag == BYPASS.0 => BYPASS.1.clone_into(&mut task.permissions),
-            _ if flag.len() > 1 && flag.starts_with('-') => {
+            _ if (flag.len() > 1 && flag.starts_with('-'))
+                || (prompt.is_empty() && SUBCOMMANDS.contains(&flag)) =>
+            {
                 let message = format!("`{flag}` of codex means nothing to a run");
                 return Err(UsageError { message, hint: Some(HINT.to_owned()) });
             }
@@ -108,6 +114,7 @@ mod tests {
         assert_eq!(found.permissions, "untrusted");
         let found = of(&["--dangerously-bypass-approvals-and-sandbox", "go", "exec"]).unwrap();
         assert_eq!((found.prompt.as_str(), found.permissions.as_str()), ("go exec", "never"));
+        assert_eq!(of(&["--", "review", "it"]).unwrap().prompt, "review it");
     }
 
     #[test]
@@ -120,6 +127,7 @@ mod tests {
             &[],
             &["-m"],
             &["-a", "sometimes", "go"],
+            &["exec", "resume", "01a2022b"],
         ] {
             assert!(of(words).is_err(), "{words:?}");
         }

@@ -18,6 +18,7 @@ mod failure;
 mod item;
 mod line;
 mod message;
+mod news;
 mod start;
 
 use std::collections::BTreeMap;
@@ -26,11 +27,10 @@ use handoff_proto::wire::{self, answer, heard::What};
 use serde_json::{Value, json};
 
 use self::ask::Asked;
-use self::item::Item;
 use self::line::{Line, Thread};
 use self::message::Messages;
 use self::start::Opening;
-use super::cut::{LINE_CHARS_MAX, TEXT_CHARS_MAX, beginning};
+use super::cut::{LINE_CHARS_MAX, beginning};
 use super::{Act, Beginning, Conversation};
 
 pub(super) use self::start::{arguments, model_arguments, variables};
@@ -52,12 +52,6 @@ const METHOD_NOT_FOUND: i32 = -32601;
 
 /// Requests that wait for an answer at a time; a few sub-agents ask at once.
 const ASKED_MAX: usize = 64;
-
-/// Changes of files that are under way at a time.
-const PATCHES_MAX: usize = 64;
-
-/// Items of the list of things to do that are told.
-const TASKS_MAX: usize = 100;
 
 /// A conversation with one process.
 #[derive(Debug)]
@@ -186,101 +180,6 @@ impl Codex {
         let error = json!({ "code": METHOD_NOT_FOUND, "message": message });
         vec![send(&format!("refuse:{request}"), &json!({ "id": id, "error": error }))]
     }
-
-    fn hear_news(&mut self, method: &str, params: &Value) -> Vec<Act> {
-        // Sub-agents have threads of their own.
-        let thread = params["threadId"].as_str();
-        let is_ours = thread.is_some() && thread == self.thread.as_deref();
-        match method {
-            "item/started" => self.started(params, is_ours),
-            "item/completed" => self.completed(params, is_ours),
-            "serverRequest/resolved" => {
-                let asked = self.asked.remove(&params["requestId"].to_string());
-                void(asked)
-            }
-            _ if !is_ours => Vec::new(),
-            "turn/started" => {
-                self.turn = params["turn"]["id"].as_str().map(str::to_owned);
-                self.text.clear();
-                Vec::new()
-            }
-            "turn/plan/updated" => {
-                vec![Act::Tell(What::Plan(line::plan(params, TASKS_MAX)))]
-            }
-            "thread/tokenUsage/updated" => {
-                self.usage = Some(line::usage(params));
-                Vec::new()
-            }
-            "error" if params["willRetry"] == true => {
-                vec![Act::Tell(What::Retrying(failure::retrying(&params["error"])))]
-            }
-            "turn/completed" => self.turn_completed(&params["turn"]),
-            _ => Vec::new(),
-        }
-    }
-
-    fn started(&mut self, params: &Value, is_ours: bool) -> Vec<Act> {
-        let id = item_id(params);
-        let item = Item::read(&params["item"]);
-        if let Item::FileChange { changes } = &item
-            && self.patches.len() < PATCHES_MAX
-        {
-            self.patches.insert(id.clone(), item::patch(changes));
-        }
-        let started = item.started(&id, !is_ours);
-        started.map(|started| Act::Tell(What::ToolStarted(started))).into_iter().collect()
-    }
-
-    fn completed(&mut self, params: &Value, is_ours: bool) -> Vec<Act> {
-        let id = item_id(params);
-        match Item::read(&params["item"]) {
-            Item::UserMessage { client_id } if is_ours => {
-                client_id.iter().for_each(|message| self.messages.taken_up(message));
-                Vec::new()
-            }
-            Item::AgentMessage { text } if is_ours && !text.trim().is_empty() => {
-                self.text = beginning(&text, TEXT_CHARS_MAX);
-                vec![Act::Tell(What::Text(self.text.clone()))]
-            }
-            item => {
-                drop(self.patches.remove(&id));
-                let ended = item.ended(&id, params);
-                ended.map(|ended| Act::Tell(What::ToolEnded(ended))).into_iter().collect()
-            }
-        }
-    }
-
-    fn turn_completed(&mut self, turn: &Value) -> Vec<Act> {
-        let id = turn["id"].as_str().unwrap_or_default();
-        self.turn = None;
-        self.over = Some(id.to_owned());
-        self.patches.clear();
-        let usage = self.usage.take().map(|usage| Act::Tell(What::Usage(usage)));
-        let mut acts: Vec<Act> = usage.into_iter().collect();
-        acts.push(Act::Tell(What::TurnEnded(wire::TurnEnded {
-            failure: failure::of_turn(turn),
-            text: std::mem::take(&mut self.text),
-        })));
-        // What it asked and nobody answered was part of the turn that is over.
-        let (over, asked) = std::mem::take(&mut self.asked)
-            .into_iter()
-            .partition(|(_, asked)| asked.is_part_of(id));
-        self.asked = asked;
-        let over: BTreeMap<String, Asked> = over;
-        acts.extend(over.into_values().flat_map(|asked| void(Some(asked))));
-        acts.extend(self.say_again(id));
-        if self.messages.is_empty() {
-            acts.push(Act::End);
-        }
-        acts
-    }
-
-    /// Says again what a turn that is over has not taken up.
-    fn say_again(&mut self, turn: &str) -> Vec<Act> {
-        self.messages.left_by(turn).unwrap_or_else(|text| {
-            self.fail(&format!("the agent does not take up what it is told: {text}"))
-        })
-    }
 }
 
 impl Conversation for Codex {
@@ -317,10 +216,6 @@ impl Conversation for Codex {
     fn say(&mut self, said: &wire::Said) -> Vec<Act> {
         self.messages.add(&format!("say:{}", said.id), &said.text)
     }
-}
-
-fn item_id(params: &Value) -> String {
-    beginning(params["item"]["id"].as_str().unwrap_or_default(), LINE_CHARS_MAX)
 }
 
 fn void(asked: Option<Asked>) -> Vec<Act> {

@@ -179,6 +179,12 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     assert_eq!(driven.model.turns().len(), 4, "nothing was said twice");
     let answers = driven.events("asks");
     assert_eq!(of_type(&answers, "input_answered").len(), 4);
+    let stream = handoff(&["logs", "asks"]).ok();
+    assert_eq!(
+        stream.matches(r#""thread":{"id""#).count(),
+        2,
+        "it opened its thread once: {stream}"
+    );
     handoff(&["pull", "asks"]).ok();
     assert!(driven.project.join("allowed").exists() && !driven.project.join("denied").exists());
 }

@@ -39,10 +39,11 @@ pub(super) use self::start::{arguments, model_arguments, variables};
 const GO_ON: &str = "You were interrupted: the machine that you run on was restarted. What was under \
                      way then may be half done. Look at where things stand, and go on.";
 
-/// Names of the requests that open a conversation.
+/// Names of the requests that open a conversation. The thread is opened under the same name whether
+/// there is one or not: when a conversation is held again, there always is.
 const INITIALIZE: &str = "initialize";
-const RESUME: &str = "resume";
-const START: &str = "start";
+const OPEN: &str = "thread";
+const OPEN_ANEW: &str = "thread/2";
 
 /// How Codex says that a thread has no record: it has had no turn.
 const NO_RECORD: &str = "no rollout found";
@@ -113,12 +114,12 @@ impl Codex {
             (INITIALIZE, Ok(answer)) => {
                 self.version = line::version(&answer);
                 let opened = match &self.opening.thread {
-                    Some(thread) => request(RESUME, self.opening.resume(thread)),
-                    None => request(START, self.opening.start()),
+                    Some(thread) => request(OPEN, self.opening.resume(thread)),
+                    None => request(OPEN, self.opening.start()),
                 };
                 vec![send("initialized", &json!({ "method": "initialized" })), opened]
             }
-            (RESUME | START, Ok(answer)) => match Thread::read(&answer) {
+            (OPEN | OPEN_ANEW, Ok(answer)) => match Thread::read(&answer) {
                 Some(thread) if self.thread.is_none() => {
                     let ready = Act::Tell(What::Ready(thread.ready(&self.version)));
                     // Who was interrupted with its task has it in its thread.
@@ -131,16 +132,17 @@ impl Codex {
                 Some(_) => Vec::new(),
                 None => self.fail("the agent opens no thread: it does not say which"),
             },
-            (RESUME, Err(error)) if error.contains(NO_RECORD) && self.opening.may_begin_anew => {
-                vec![request(START, self.opening.start())]
+            (OPEN, Err(error))
+                if error.contains(NO_RECORD) && self.opening.may_begin_anew(&error) =>
+            {
+                vec![request(OPEN_ANEW, self.opening.start())]
             }
             (INITIALIZE, Err(error)) => {
                 self.fail(&format!("the agent does not want to be driven: {error}"))
             }
-            (RESUME, Err(error)) => {
-                self.fail(&format!("the agent cannot go on with its session: {error}"))
+            (OPEN | OPEN_ANEW, Err(error)) => {
+                self.fail(&format!("the agent opens no session: {error}"))
             }
-            (START, Err(error)) => self.fail(&format!("the agent begins no session: {error}")),
             (id, Ok(answer)) => {
                 let Some(turn) = answer["turn"]["id"].as_str() else {
                     if self.messages.is_waiting(id) {

@@ -86,7 +86,7 @@ pub(super) struct Opening {
     /// The thread that there is.
     pub(super) thread: Option<String>,
     /// Whether another one does as well: nothing was said in that one yet.
-    pub(super) may_begin_anew: bool,
+    may_begin_anew: bool,
     model: Option<String>,
     /// Whether the thread was opened in this run before.
     is_known: bool,
@@ -113,6 +113,13 @@ impl Opening {
                 .filter(|approvals| !approvals.is_empty())
                 .unwrap_or_else(|| APPROVALS.to_owned()),
         }
+    }
+
+    /// Whether another thread does as well, after this error. One that is about another thread was
+    /// heard before, and answered so: the one that is known now is that other one.
+    pub(super) fn may_begin_anew(&self, error: &str) -> bool {
+        let is_about = |thread: &String| error.contains(thread.as_str());
+        self.may_begin_anew || !self.thread.as_ref().is_some_and(is_about)
     }
 
     /// The method and its parameters that go on in the thread. It keeps its model unless another

@@ -113,7 +113,7 @@ fn a_recorded_turn_is_told_and_answered() {
     }
     let names: Vec<String> = sent(&acts).into_iter().map(|(name, _)| name).collect();
     let expected =
-        ["initialize", "initialized", "start", "prompt", "answer:0", "answer:1", "answer:2"];
+        ["initialize", "initialized", "thread", "prompt", "answer:0", "answer:1", "answer:2"];
     assert_eq!(names, expected);
     let results: Vec<Value> =
         sent(&acts).into_iter().skip(4).map(|(_, line)| line["result"].clone()).collect();
@@ -181,6 +181,29 @@ fn a_recorded_turn_is_told_and_answered() {
 }
 
 #[test]
+fn a_conversation_that_is_held_again_has_the_same_names() {
+    let ready = wire::AgentReady { session_id: THREAD.into(), ..Default::default() };
+    let later = AgentAccount {
+        session_id: THREAD.into(),
+        ready: Some(ready),
+        has_begun: true,
+        ..account()
+    };
+    let names = |account: &AgentAccount| {
+        let mut codex = codex_of(&terms(), account, false);
+        let mut acts = codex.begin();
+        RECORDED.lines().for_each(|line| acts.extend(codex.hear(line.as_bytes())));
+        let names = acts.into_iter().filter_map(|act| match act {
+            Act::Send { id, .. } => Some(id),
+            Act::Ask(need) => Some(need.id),
+            Act::Tell(_) | Act::Void(_) | Act::End => None,
+        });
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&account()), names(&later));
+}
+
+#[test]
 fn each_message_is_said_once_and_the_end_waits_for_all_of_them() {
     let mut codex = opened();
     let acts = codex.say(&said("7", "and this"));
@@ -207,7 +230,7 @@ fn what_is_said_before_there_is_a_thread_waits_for_it() {
     let mut acts = Vec::new();
     RECORDED.lines().take(3).for_each(|line| acts.extend(codex.hear(line.as_bytes())));
     let names: Vec<String> = sent(&acts).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["initialized", "start", "prompt", "say:7"]);
+    assert_eq!(names, ["initialized", "thread", "prompt", "say:7"]);
 }
 
 #[test]
@@ -317,8 +340,8 @@ fn what_it_does_not_answer_as_expected_is_a_failure_that_says_so() {
     let user_agent = json!({ "id": "initialize", "result": { "userAgent": "x/1" } });
     for (before, line, told) in [
         (None, error("initialize"), "does not want to be driven: no such"),
-        (Some(&user_agent), error("start"), "begins no session: no such"),
-        (Some(&user_agent), empty("start"), "does not say which"),
+        (Some(&user_agent), error("thread"), "opens no session: no such"),
+        (Some(&user_agent), empty("thread"), "does not say which"),
     ] {
         let mut codex = codex();
         drop(codex.begin());
@@ -375,7 +398,8 @@ fn it_goes_on_in_its_thread_or_begins_one_where_nothing_was_said_in_it() {
         let request = sent(&acts)[1].1.clone();
         (codex, request)
     };
-    let no_record = json!({ "id": "resume", "error": { "message": "no rollout found for it" } });
+    let no_record =
+        json!({ "id": "thread", "error": { "message": "no rollout found for thread id 5e55" } });
     let first = |codex: &mut Codex, id: &str, last: &str| {
         let content = json!([{ "type": "text", "text": last, "text_elements": [] }]);
         let items = json!([{ "type": "userMessage", "clientId": null, "content": content }]);
@@ -386,7 +410,7 @@ fn it_goes_on_in_its_thread_or_begins_one_where_nothing_was_said_in_it() {
     };
     let (mut codex, request) = open(&account());
     assert_eq!(request["method"], "thread/start");
-    assert_eq!(first(&mut codex, "start", ""), "fix it");
+    assert_eq!(first(&mut codex, "thread", ""), "fix it");
 
     let ready = wire::AgentReady { permissions: "untrusted".into(), ..Default::default() };
     let session_id = "5e55".to_owned();
@@ -398,16 +422,20 @@ fn it_goes_on_in_its_thread_or_begins_one_where_nothing_was_said_in_it() {
     let anew = sent(&hear(&mut codex, &no_record));
     assert_eq!(anew[0].1["method"], "thread/start");
     assert!(anew[0].1["params"].get("cwd").is_none(), "with one, it would be trusted");
-    assert_eq!(first(&mut codex, "start", ""), "fix it");
+    assert_eq!(first(&mut codex, "thread/2", ""), "fix it");
 
     known.has_begun = true;
     let (mut codex, _) = open(&known);
-    assert_eq!(first(&mut codex, "resume", "fix it"), GO_ON);
+    assert_eq!(first(&mut codex, "thread", "fix it"), GO_ON);
     let (mut codex, _) = open(&known);
-    assert_eq!(first(&mut codex, "resume", "what it was told before"), "fix it");
+    assert_eq!(first(&mut codex, "thread", "what it was told before"), "fix it");
     let (mut codex, _) = open(&known);
     let lost = failure(&hear(&mut codex, &no_record));
-    assert!(lost.is_some_and(|lost| lost.contains("cannot go on with its session: no rollout")));
+    assert!(lost.is_some_and(|lost| lost.contains("opens no session: no rollout")));
+    // When that is heard again, the thread that was begun then is known.
+    known.session_id = "another".into();
+    let (mut codex, _) = open(&known);
+    assert_eq!(sent(&hear(&mut codex, &no_record))[0].0, "thread/2");
 }
 
 #[test]

@@ -1,11 +1,15 @@
-//! Agents, from the laptop's side: what a command line asks of one, which session goes on, and what
-//! of it travels. The daemon drives an agent; here it is only told what for.
+//! Agents, from the laptop's side: what a command line asks of one, which session goes on and what of
+//! it travels, who may advance it, how it comes back, what is installed in their own interfaces. The
+//! daemon drives an agent; here it is only told what for.
 
 mod claude;
 mod codex;
 mod export;
 mod going;
 mod import;
+pub mod interface;
+pub mod lease;
+pub mod live;
 mod mcp;
 
 use std::ffi::{OsStr, OsString};

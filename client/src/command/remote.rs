@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use handoff_proto::invitation::{INVITATION_LEN_MAX, Invitation};
 use serde::Serialize;
 
+use crate::agents::lease::Leases;
 use crate::capture::account::{account, home};
 use crate::cli::UsageError;
 use crate::context::Context;
@@ -156,6 +157,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
 
 fn remove(name: &str, context: &Context) -> anyhow::Result<()> {
     context.settings.clone().remove_remote(name)?;
+    Leases::new(&context.settings.places).release_remote(name)?;
     let keys = context.settings.places.remote(name);
     match std::fs::remove_dir_all(&keys) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

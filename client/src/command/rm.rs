@@ -1,9 +1,11 @@
 //! `handoff rm`: removes a finished run from its remote, or drops one that has not been sent.
 
+use handoff_proto::problem::Code;
 use handoff_proto::run::RunId;
 use handoff_proto::wire::RunSelector;
 use serde::Serialize;
 
+use crate::agents::lease::Leases;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::outbox::{Entry, Outbox};
@@ -36,12 +38,23 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let Selected { remote, selector } = select(context, Some(&args.run)).await?;
     let mut runs = remote.runs();
-    let run = runs.show(selector).await.map_err(|status| remote.error(status))?.into_inner();
+    let leases = Leases::new(&context.settings.places);
+    let run = match runs.show(selector).await.map_err(|status| remote.error(status)) {
+        Ok(run) => run.into_inner(),
+        Err(error) => {
+            // Nobody can pull what its remote has forgotten: its session is this machine's again.
+            if error.problem_code() == Some(Code::NotFound) {
+                leases.release_called(&args.run, Some(remote.name()))?;
+            }
+            return Err(error.into());
+        }
+    };
     // By its id: a name may be another run's by the time it arrives.
     let selector = RunSelector { run: run.id.clone(), directory: Vec::new() };
     runs.remove(selector).await.map_err(|status| remote.error(status))?;
     if let Ok(id) = RunId::parse(&run.id) {
         Ledger::new(&context.settings.places).forget(&id)?;
+        leases.release_run(&id)?;
     }
     let removed = Removed { id: run.id, name: run.name, remote: remote.name().to_owned() };
     told(&removed, context)

@@ -89,6 +89,12 @@ impl Places {
         self.state.join("outbox")
     }
 
+    /// Who may advance the sessions that were handed off from here.
+    #[must_use]
+    pub fn leases(&self) -> PathBuf {
+        self.state.join("leases")
+    }
+
     /// What the notifier remembers.
     #[must_use]
     pub fn notifier(&self) -> PathBuf {

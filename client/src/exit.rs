@@ -6,6 +6,7 @@ use handoff_proto::problem;
 use handoff_proto::tree::WalkError;
 
 use crate::agents::AgentError;
+use crate::agents::install::InstallError;
 use crate::bundle::{ExportError, ImportError};
 use crate::capture::{CaptureError, ReadError};
 use crate::command::import;
@@ -172,6 +173,9 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Exit, Option<String>)> {
     }
     if let Some(ComposeError::Environment(_) | ComposeError::Cache { .. }) = cause.downcast_ref() {
         return Some((Exit::Usage, None));
+    }
+    if let Some(error) = cause.downcast_ref::<InstallError>() {
+        return Some((error.exit(), error.hint()));
     }
     if let Some(DirectoryError::Enter { .. }) = cause.downcast_ref() {
         return Some((Exit::NotFound, None));

@@ -55,6 +55,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(error) = detached::become_if_asked(&words) {
         return exit::report(&error.into(), &Output::new(output::Format::Text)).into();
     }
+    if let Some(exit) = agents::hook::answer_if_asked(&words) {
+        return exit.into();
+    }
     let output = Output::new(cli::wanted_format(&words));
     let exit = match cli::parse(&words) {
         Ok(cli::Parsed::Run(invocation)) => run(*invocation, output.clone()),

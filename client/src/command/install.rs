@@ -1,10 +1,14 @@
 //! `handoff install` and `uninstall`: what runs on this machine beside the command line.
 
-use clap::ValueEnum;
+mod agent;
 
-use crate::cli::NotBuilt;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::agents::interface::Interface;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::output::Format;
 
 /// The arguments of `handoff install`.
 #[derive(Debug, clap::Args)]
@@ -25,11 +29,9 @@ pub struct UninstallArgs {
 pub enum Part {
     /// Desktop notifications about runs
     Notifier,
-    /// Not built yet
-    #[value(hide = true)]
+    /// `/handoff PROMPT` and `& PROMPT` inside Claude Code
     Claude,
-    /// Not built yet
-    #[value(hide = true)]
+    /// `$handoff PROMPT` and `& PROMPT` inside Codex
     Codex,
 }
 
@@ -41,8 +43,8 @@ pub enum Part {
 pub async fn install(args: InstallArgs, context: &Context) -> anyhow::Result<Exit> {
     match args.what {
         Part::Notifier => notifier::install(context).await,
-        Part::Claude => Err(NotBuilt::subcommand("install claude").into()),
-        Part::Codex => Err(NotBuilt::subcommand("install codex").into()),
+        Part::Claude => agent::install(Interface::Claude, context),
+        Part::Codex => agent::install(Interface::Codex, context),
     }
 }
 
@@ -54,25 +56,31 @@ pub async fn install(args: InstallArgs, context: &Context) -> anyhow::Result<Exi
 pub async fn uninstall(args: UninstallArgs, context: &Context) -> anyhow::Result<Exit> {
     match args.what {
         Part::Notifier => notifier::uninstall(context).await,
-        Part::Claude => Err(NotBuilt::subcommand("uninstall claude").into()),
-        Part::Codex => Err(NotBuilt::subcommand("uninstall codex").into()),
+        Part::Claude => agent::uninstall(Interface::Claude, context),
+        Part::Codex => agent::uninstall(Interface::Codex, context),
     }
+}
+
+/// What was done, for programs.
+#[derive(Debug, Serialize)]
+struct Done {
+    done: Vec<String>,
+}
+
+fn tell(done: Vec<String>, context: &Context) -> anyhow::Result<Exit> {
+    match context.output.format() {
+        Format::Json => context.output.json(&Done { done })?,
+        Format::Text => done.iter().try_for_each(|line| context.output.line(line))?,
+    }
+    Ok(Exit::Done)
 }
 
 #[cfg(target_os = "linux")]
 mod notifier {
-    use serde::Serialize;
-
+    use super::tell;
     use crate::context::Context;
     use crate::exit::Exit;
     use crate::notifier::install::Installation;
-    use crate::output::Format;
-
-    /// What was done, for programs.
-    #[derive(Debug, Serialize)]
-    struct Done {
-        done: Vec<String>,
-    }
 
     pub(super) async fn install(context: &Context) -> anyhow::Result<Exit> {
         let done = Installation::of_this_program(&context.settings.places)?.install().await?;
@@ -85,14 +93,6 @@ mod notifier {
             context.output.note("the notifier was not installed");
         }
         tell(done, context)
-    }
-
-    fn tell(done: Vec<String>, context: &Context) -> anyhow::Result<Exit> {
-        match context.output.format() {
-            Format::Json => context.output.json(&Done { done })?,
-            Format::Text => done.iter().try_for_each(|line| context.output.line(line))?,
-        }
-        Ok(Exit::Done)
     }
 }
 

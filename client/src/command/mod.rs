@@ -26,6 +26,7 @@ pub mod stop;
 
 pub mod completions;
 pub mod doctor;
+pub mod hook;
 pub mod install;
 pub mod notifier;
 pub mod remote;
@@ -80,9 +81,9 @@ pub enum Command {
     /// Pair with daemons and choose among them
     #[command(subcommand)]
     Remote(remote::Args),
-    /// Set up desktop notifications
+    /// Set up notifications, or handing off inside an agent
     Install(install::InstallArgs),
-    /// Take desktop notifications away again
+    /// Take away what was installed
     Uninstall(install::UninstallArgs),
     /// Notify about runs until stopped
     Notifier(notifier::Args),
@@ -90,6 +91,9 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Print a completion script
     Completions(completions::Args),
+    /// Answer an agent about a prompt
+    #[command(hide = true)]
+    Hook(hook::Args),
 
     /// Not built yet
     #[command(hide = true)]
@@ -177,6 +181,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Uninstall(args) => install::uninstall(args, context).await,
         Command::Notifier(args) => notifier::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Hook(args) => Ok(hook::run(&args, &context.output)),
         Command::Completions(args) => completions::run(&args, &context.output),
         unbuilt => Err(NotBuilt::subcommand(unbuilt.not_built().unwrap_or("this")).into()),
     }

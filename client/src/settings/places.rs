@@ -95,6 +95,12 @@ impl Places {
         self.state.join("leases")
     }
 
+    /// What was changed in files of agents.
+    #[must_use]
+    pub fn installed(&self) -> PathBuf {
+        self.state.join("installed")
+    }
+
     /// What the notifier remembers.
     #[must_use]
     pub fn notifier(&self) -> PathBuf {

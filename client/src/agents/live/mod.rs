@@ -54,6 +54,7 @@ impl Kind {
     pub fn holder(self, directory: &Path, session: &str) -> io::Result<Live> {
         match self {
             Self::Claude => Interface::Claude.holder(directory, session),
+            Self::Codex => Interface::Codex.holder(directory, session),
         }
     }
 }

@@ -1,0 +1,179 @@
+//! What is installed is taken away to the byte, whatever was there.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+struct Home {
+    directory: tempfile::TempDir,
+}
+
+impl Home {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let home = Self { directory: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(home.agent()).unwrap();
+        for (name, text) in files {
+            std::fs::write(home.agent().join(name), text).unwrap();
+        }
+        home
+    }
+
+    fn agent(&self) -> PathBuf {
+        self.directory.path().join("agent")
+    }
+
+    fn installation(&self, interface: Interface, program: &str) -> Installation {
+        let places = Places::beneath(self.directory.path());
+        Installation::new(interface, &self.agent(), Path::new(program), &places).unwrap()
+    }
+
+    /// Everything beneath the agent's directory.
+    fn listing(&self) -> Vec<(PathBuf, Option<String>)> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.agent()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path.clone());
+                    found.push((path, None));
+                } else {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    found.push((path, Some(text)));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+const PROGRAM: &str = "/opt/it's here/handoff";
+
+const SETTINGS: [Option<&str>; 6] = [
+    None,
+    Some(""),
+    Some("{}\n"),
+    Some("{\n\t\"model\": \"opus\",\n\t\"env\": {}\n}"),
+    Some(
+        "{\"hooks\":{\"UserPromptSubmit\":[{\"hooks\":[{\"type\":\"command\",\"command\":\"x\"}]}]}}",
+    ),
+    Some("{\r\n  \"hooks\": {\r\n    \"Stop\": []\r\n  }\r\n}\r\n"),
+];
+
+const CONFIGS: [Option<&str>; 4] = [
+    None,
+    Some("# mine\nmodel = \"x\""),
+    Some("[projects.\"/w\"]\ntrust_level = \"trusted\"\n"),
+    Some("[hooks.state.\"/x\"]\r\ntrusted_hash = \"y\"\r\n"),
+];
+
+fn files<'a>(names: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
+    names.iter().filter_map(|(name, text)| Some((*name, (*text)?))).collect()
+}
+
+fn check(interface: Interface, files: &[(&str, &str)]) {
+    let home = Home::new(files);
+    let before = home.listing();
+    let installation = home.installation(interface, PROGRAM);
+    assert!(!installation.install().unwrap().is_empty());
+    let installed = home.listing();
+    assert_ne!(installed, before);
+    assert_eq!(installation.install().unwrap(), [""; 0], "again it changes nothing: {files:?}");
+    assert_eq!(home.listing(), installed);
+    // The program has moved.
+    let moved = home.installation(interface, "/usr/bin/handoff");
+    assert!(!moved.install().unwrap().is_empty());
+    let text = format!("{:?}", home.listing());
+    assert!(text.contains("/usr/bin/handoff hook") && !text.contains("here/handoff"), "{text}");
+    assert!(!moved.uninstall().unwrap().is_empty());
+    assert_eq!(home.listing(), before, "{files:?}");
+    assert_eq!(moved.uninstall().unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_is_installed_is_taken_away_to_the_byte() {
+    for settings in SETTINGS {
+        check(Interface::Claude, &files(&[("settings.json", settings)]));
+        for config in CONFIGS {
+            check(Interface::Codex, &files(&[("hooks.json", settings), ("config.toml", config)]));
+        }
+    }
+}
+
+#[test]
+fn what_was_changed_since_stays_and_only_ours_goes() {
+    let home = Home::new(&[("settings.json", "{\n  \"a\": 1\n}\n")]);
+    let installation = home.installation(Interface::Claude, PROGRAM);
+    installation.install().unwrap();
+    let settings = home.agent().join("settings.json");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, text.replace("\"a\": 1", "\"a\": 2")).unwrap();
+    std::fs::write(home.agent().join("commands/mine.md"), "mine").unwrap();
+    installation.uninstall().unwrap();
+    assert_eq!(std::fs::read_to_string(&settings).unwrap(), "{\n  \"a\": 2\n}\n");
+    let left: Vec<PathBuf> = home.listing().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn the_users_own_words_for_it_stay() {
+    let home = Home::new(&[]);
+    let installation = home.installation(Interface::Codex, PROGRAM);
+    installation.install().unwrap();
+    let skill = home.agent().join("skills/handoff/SKILL.md");
+    std::fs::write(&skill, "mine").unwrap();
+    assert_eq!(installation.install().unwrap(), [""; 0]);
+    let done = installation.uninstall().unwrap();
+    assert!(done.iter().any(|line| line.contains("left") && line.contains("SKILL.md")), "{done:?}");
+    assert_eq!(std::fs::read_to_string(&skill).unwrap(), "mine");
+    let error = installation.install().unwrap_err();
+    assert!(matches!(error, InstallError::Taken { .. }), "{error}");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_nothing_is_changed() {
+    for (interface, name, text) in [
+        (Interface::Claude, "settings.json", "{ // why\n}"),
+        (Interface::Claude, "settings.json", "{\"hooks\": []}"),
+        (Interface::Codex, "config.toml", "hooks = {}\n"),
+        (Interface::Codex, "config.toml", "a ="),
+    ] {
+        let home = Home::new(&[(name, text)]);
+        let before = home.listing();
+        let error = home.installation(interface, PROGRAM).install().unwrap_err();
+        assert!(matches!(error, InstallError::Unfit { .. }), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(home.listing(), before);
+    }
+    let home = Home::new(&[]);
+    let nowhere = home.agent().join("none");
+    let places = Places::beneath(home.directory.path());
+    let error = Installation::new(Interface::Codex, &nowhere, Path::new("/h"), &places);
+    assert!(matches!(error, Err(InstallError::NoDirectory { .. })), "{error:?}");
+}
+
+#[test]
+fn a_linked_file_is_written_where_it_is_and_keeps_its_mode() {
+    let home = Home::new(&[]);
+    let real = home.directory.path().join("dotfiles.json");
+    std::fs::write(&real, "{}").unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let settings = home.agent().join("settings.json");
+    std::os::unix::fs::symlink(&real, &settings).unwrap();
+    let installation = home.installation(Interface::Claude, PROGRAM);
+    installation.install().unwrap();
+    assert!(settings.is_symlink());
+    assert!(std::fs::read_to_string(&real).unwrap().contains("hook claude"));
+    assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+    installation.uninstall().unwrap();
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), "{}");
+    std::fs::remove_file(&real).unwrap();
+    assert!(matches!(installation.install(), Err(InstallError::Read { .. })));
+}
+
+#[test]
+fn a_path_is_one_word_for_a_shell() {
+    assert_eq!(quoted("/usr/bin/handoff"), "/usr/bin/handoff");
+    assert_eq!(quoted(PROGRAM), r"'/opt/it'\''s here/handoff'");
+}

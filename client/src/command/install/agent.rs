@@ -1,0 +1,26 @@
+//! Handing off inside an agent's own interface.
+
+use super::tell;
+use crate::agents::install::Installation;
+use crate::agents::interface::Interface;
+use crate::context::Context;
+use crate::exit::Exit;
+
+pub(super) fn install(interface: Interface, context: &Context) -> anyhow::Result<Exit> {
+    let installation = Installation::of_this_program(interface, &context.settings.places)?;
+    let done = installation.install()?;
+    if done.is_empty() {
+        context.output.note("it is installed already");
+    }
+    context.output.note(installation.how_to_use());
+    tell(done, context)
+}
+
+pub(super) fn uninstall(interface: Interface, context: &Context) -> anyhow::Result<Exit> {
+    let installation = Installation::of_this_program(interface, &context.settings.places)?;
+    let done = installation.uninstall()?;
+    if done.is_empty() {
+        context.output.note("it was not installed");
+    }
+    tell(done, context)
+}

@@ -12,6 +12,7 @@ pub mod launched;
 pub mod model;
 pub mod remote;
 pub mod repository;
+pub mod screen;
 pub mod service;
 pub mod ssh;
 pub mod subids;

@@ -1,0 +1,136 @@
+//! A program on a screen of its own, in tmux: what a user would see and type.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::world::{World, said};
+
+/// How long a test waits for something to appear.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A screen; it ends with its program when dropped.
+#[derive(Debug)]
+pub struct Screen<'a> {
+    world: &'a World,
+    socket: PathBuf,
+    /// Gets every byte that the program writes.
+    news: File,
+}
+
+impl<'a> Screen<'a> {
+    /// Starts a program in a directory, with these variables beside the world's.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no tmux.
+    #[must_use]
+    pub fn start(
+        world: &'a World,
+        name: &str,
+        directory: &Path,
+        variables: &[(&str, &str)],
+        words: &[&str],
+    ) -> Self {
+        let socket = world.path().join("tmp").join(name);
+        let pipe = socket.with_extension("news");
+        rustix::fs::mkfifoat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        )
+        .expect("a pipe");
+        // Open at both ends, so that neither waits for the other.
+        let news = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&pipe)
+            .expect("open");
+        let mut tmux = world.command(directory, "tmux");
+        tmux.args(["-u", "-f", "/dev/null", "-S"]).arg(&socket);
+        tmux.args(["new-session", "-d", "-x", "130", "-y", "50"]).args(words);
+        tmux.env("TERM", "xterm-256color").envs(variables.iter().copied());
+        drop(said(&mut tmux).ok());
+        let screen = Self { world, socket, news };
+        let copy = format!("cat > {}", pipe.display());
+        screen.tmux(&["set-option", "remain-on-exit", "on"]);
+        screen.tmux(&["pipe-pane", "-O", &copy]);
+        screen
+    }
+
+    /// Everything on the screen, and above it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-J", "-S", "-300"])
+    }
+
+    /// What is on the screen now.
+    fn visible(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-J"])
+    }
+
+    /// Waits until all of these are on the screen or above it.
+    ///
+    /// # Panics
+    ///
+    /// Where they do not appear.
+    #[track_caller]
+    pub fn shows(&self, texts: &[&str]) {
+        self.wait(
+            |screen| {
+                let all = screen.text();
+                texts.iter().all(|text| all.contains(text))
+            },
+            &format!("{texts:?}"),
+        );
+    }
+
+    /// Types a line, once what is typed so far has arrived, and sends it.
+    #[track_caller]
+    pub fn enter(&self, line: &str) {
+        self.tmux(&["send-keys", "-l", line]);
+        self.wait(|screen| screen.visible().contains(line.trim()), line);
+        self.key("Enter");
+    }
+
+    /// Presses a key.
+    pub fn key(&self, key: &str) {
+        self.tmux(&["send-keys", key]);
+    }
+
+    #[track_caller]
+    fn wait(&self, is_there: impl Fn(&Self) -> bool, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if is_there(self) {
+                return;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).expect("a time");
+            let mut news = [PollFd::new(&self.news, PollFlags::IN)];
+            let count = poll(&mut news, Some(&timeout)).expect("poll");
+            assert!(count > 0 && !left.is_zero(), "no {what} on:\n{}", self.text());
+            let mut bytes = [0; 65536];
+            assert!((&self.news).read(&mut bytes).expect("news") > 0);
+        }
+    }
+
+    fn tmux(&self, words: &[&str]) -> String {
+        let mut tmux = self.world.command(self.world.path(), "tmux");
+        tmux.arg("-S").arg(&self.socket).args(words);
+        said(&mut tmux).ok()
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        let mut tmux = self.world.command(self.world.path(), "tmux");
+        tmux.arg("-S").arg(&self.socket).arg("kill-server");
+        drop(said(&mut tmux));
+    }
+}

@@ -1,0 +1,233 @@
+//! Inside the real Claude Code and the real Codex: what `handoff install` adds to them, what a
+//! prompt is answered with, and that nothing of it is left behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use handoff_tests::agent::programs;
+use handoff_tests::model::{Hold, Model, Turn};
+use handoff_tests::screen::Screen;
+use handoff_tests::world::World;
+use serde_json::{Value, json};
+
+/// What the interfaces send to the model.
+const KEY: &str = "sk-dummy-key-0001";
+
+/// A user at an agent's interface, whose model is scripted.
+struct User {
+    world: World,
+    model: Model,
+    project: PathBuf,
+    agent: &'static str,
+}
+
+impl User {
+    /// One who has used Claude Code before.
+    fn of_claude(script: Vec<Turn>) -> Self {
+        let user = Self::new("claude", ".claude", script);
+        let known = json!({
+            "hasCompletedOnboarding": true,
+            "customApiKeyResponses": { "approved": [KEY], "rejected": [] },
+            "projects": { user.project.to_str().expect("text"): { "hasTrustDialogAccepted": true } },
+        });
+        user.world.write(&user.world.home().join(".claude.json"), known.to_string());
+        user.world
+            .write(&user.settings("settings.json"), "{\n    \"includeCoAuthoredBy\": false\n}\n");
+        user
+    }
+
+    /// One who has used Codex before.
+    fn of_codex() -> Self {
+        let user = Self::new("codex", ".codex", Vec::new());
+        let auth = json!({ "OPENAI_API_KEY": KEY });
+        user.world.write(&user.settings("auth.json"), auth.to_string());
+        let config = format!(
+            "# mine\nopenai_base_url = \"{}/v1\"\nmodel = \"gpt-5.5\"\ndisable_paste_burst = true\n\
+             check_for_update_on_startup = false\n\n[analytics]\nenabled = false\n\n\
+             [features]\nplugins = false\n\n[notice.model_migrations]\n\"gpt-5.5\" = \"gpt-6-sol\"\n\n\
+             [projects.{:?}]\ntrust_level = \"trusted\"\n",
+            user.model.url(),
+            user.project,
+        );
+        user.world.write(&user.settings("config.toml"), config);
+        user
+    }
+
+    fn new(agent: &'static str, directory: &str, script: Vec<Turn>) -> Self {
+        let (world, model) = (World::new(), Model::serve(script));
+        let project = world.directory("app");
+        world.git(&project, &["init", "-q"]);
+        world.write(&project.join("notes"), "one\n");
+        drop(world.directory(directory));
+        Self { world, model, project, agent }
+    }
+
+    /// A file of the agent's.
+    fn settings(&self, name: &str) -> PathBuf {
+        self.world.home().join(format!(".{}", self.agent)).join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.settings(name)).expect("read")
+    }
+
+    fn screen(&self, name: &str) -> Screen<'_> {
+        let url = self.model.url();
+        let program = programs().join(self.agent);
+        let words = match self.agent {
+            "claude" => vec![program.to_str().expect("text")],
+            _ => vec![program.to_str().expect("text"), "--no-daemon"],
+        };
+        let variables = [
+            ("ANTHROPIC_BASE_URL", url.as_str()),
+            ("ANTHROPIC_API_KEY", KEY),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("DISABLE_AUTOUPDATER", "1"),
+            // Whatever is not the model is nowhere.
+            ("HTTPS_PROXY", "http://127.0.0.1:9"),
+            ("NO_PROXY", "127.0.0.1"),
+        ];
+        let screen = Screen::start(&self.world, name, &self.project, &variables, &words);
+        screen.shows(&[if self.agent == "claude" { "❯" } else { "›" }]);
+        screen
+    }
+
+    fn handoff(&self, words: &[&str]) -> String {
+        self.world.handoff(&self.project, words).ok()
+    }
+
+    /// The id of the only session that there is.
+    fn session(&self) -> String {
+        let places = match self.agent {
+            "claude" => self.settings("projects"),
+            _ => self.settings("sessions"),
+        };
+        let found = transcripts(&places);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let name = found[0].file_stem().and_then(|name| name.to_str()).expect("a name");
+        name[name.len() - 36..].to_owned()
+    }
+
+    /// Has a run hold the session, as the handoff of that session leaves it.
+    fn lease(&self, run: &Value) {
+        let directory = self.world.home().join(".local/state/handoff/leases");
+        fs::create_dir_all(&directory).expect("directory");
+        let lease = json!({ "number": 1, "holder": {
+            "run": run["id"], "name": run["name"], "remote": run["remote"],
+            "prompt": "", "since_unix_nanos": 1_793_000_000_000_000_000_i64,
+        } });
+        let file = format!("{}-{}.json", self.agent, self.session());
+        self.world.write(&directory.join(file), lease.to_string());
+    }
+}
+
+fn transcripts(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(transcripts(&path));
+        } else if path.extension().is_some_and(|extension| extension == "jsonl") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn claude_code_knows_handoff_and_answers_for_a_session_that_a_run_holds() {
+    let hold = Hold::default();
+    let user = User::of_claude(vec![
+        Turn::text("the first reply"),
+        Turn::text("the late reply").held(&hold),
+        Turn::text("the last reply"),
+    ]);
+    let before = user.read("settings.json");
+    let told = user.handoff(&["install", "claude"]);
+    assert!(told.contains("settings.json") && told.contains("commands/handoff.md"), "{told}");
+    let run = user.handoff(&["-f", "-n", "deps", "--", "true"]);
+    assert_eq!(run, "");
+    let run = user.world.finished(&user.project, "deps");
+
+    let screen = user.screen("claude");
+    screen.enter("an ordinary prompt");
+    screen.shows(&["the first reply"]);
+    screen.enter("/handoff ");
+    screen.shows(&["not handed off: say what is to be done"]);
+
+    // In the middle of a turn.
+    screen.enter("another ordinary prompt");
+    drop(user.model.wait_for_turn(2));
+    screen.enter("& do it there");
+    screen.shows(&["Claude Code is at work"]);
+    screen.key("C-u");
+    hold.release();
+    screen.shows(&["the late reply"]);
+
+    user.lease(&run);
+    screen.enter("while it is elsewhere");
+    let session = user.session();
+    let fork = format!("claude --resume {session} --fork-session");
+    screen.shows(&["not sent: this session goes on in run deps", "handoff pull deps", &fork]);
+    screen.key("C-u");
+    user.handoff(&["rm", "deps"]);
+    screen.enter("it is here again");
+    screen.shows(&["the last reply"]);
+    let asked = user.model.turns();
+    assert_eq!(asked.len(), 3, "nothing else reached the model");
+    assert!(!asked[2].body.to_string().contains("while it is elsewhere"));
+    drop(screen);
+
+    user.handoff(&["uninstall", "claude"]);
+    assert_eq!(user.read("settings.json"), before);
+    assert!(!user.settings("commands").exists());
+}
+
+#[test]
+fn codex_trusts_the_hook_and_answers_for_a_session_that_a_run_holds() {
+    let user = User::of_codex();
+    let before = user.read("config.toml");
+    user.handoff(&["install", "codex"]);
+    let run = user.handoff(&["-f", "-n", "deps", "--", "true"]);
+    assert_eq!(run, "");
+    let run = user.world.finished(&user.project, "deps");
+
+    let screen = user.screen("codex");
+    // Nothing is asked about hooks that need a review.
+    screen.enter("$handoff ");
+    screen.shows(&["Blocked by hook", "not handed off: say what is to be done"]);
+    assert!(!screen.text().contains("need review"), "{}", screen.text());
+    user.lease(&run);
+    screen.enter("while it is elsewhere");
+    let fork = format!("codex fork {}", user.session());
+    screen.shows(&["not sent: this session goes on in run deps", "handoff pull deps", &fork]);
+    assert!(user.model.asked().iter().all(|asked| asked.path != "/v1/responses"));
+    user.handoff(&["rm", "deps"]);
+    screen.enter("it is here again");
+    user.model.wait_for_path("/v1/responses");
+    drop(screen);
+
+    user.handoff(&["uninstall", "codex"]);
+    // Codex may have noted something of its own meanwhile.
+    let after = user.read("config.toml");
+    assert!(after.starts_with(&before) && !after.contains("hooks"), "{after}");
+    assert!(!user.settings("hooks.json").exists() && !user.settings("skills/handoff").exists());
+}
+
+#[test]
+fn what_is_in_the_way_of_installing_is_told() {
+    let user = User::new("claude", "app", Vec::new());
+    let handoff = |words: &[&str]| user.world.handoff(&user.project, words);
+    handoff(&["install", "claude"]).fails(8, &["no directory", ".claude", "CLAUDE_CONFIG_DIR"]);
+    drop(user.world.directory(".claude"));
+    user.world.write(&user.settings("settings.json"), "{ // mine\n}");
+    handoff(&["install", "claude"]).fails(5, &["settings.json cannot take the hook", "line 1"]);
+    assert_eq!(user.read("settings.json"), "{ // mine\n}");
+    user.world.write(&user.settings("settings.json"), "{}");
+    drop(handoff(&["install", "claude"]).ok());
+    let again = handoff(&["install", "claude"]);
+    assert!(again.stderr.contains("installed already"), "{again}");
+    let gone = handoff(&["uninstall", "claude", "--json"]).json();
+    assert_eq!(gone["done"].as_array().map(Vec::len), Some(2), "{gone}");
+    assert_eq!(user.read("settings.json"), "{}");
+}

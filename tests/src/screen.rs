@@ -69,6 +69,17 @@ impl<'a> Screen<'a> {
         self.tmux(&["capture-pane", "-p", "-J", "-S", "-300"])
     }
 
+    /// Waits until this is so many times on the screen or above it.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not appear so often.
+    #[track_caller]
+    pub fn shows_times(&self, text: &str, times: usize) {
+        let is_there = |screen: &Self| screen.text().matches(text).count() >= times;
+        self.wait(is_there, &format!("{text:?} {times} times"));
+    }
+
     /// What is on the screen now.
     fn visible(&self) -> String {
         self.tmux(&["capture-pane", "-p", "-J"])

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use handoff_tests::agent::programs;
+use handoff_tests::agent::{Driven, programs};
 use handoff_tests::model::{Hold, Model, Turn};
 use handoff_tests::screen::Screen;
 use handoff_tests::world::World;
@@ -25,15 +25,28 @@ impl User {
     /// One who has used Claude Code before.
     fn of_claude(script: Vec<Turn>) -> Self {
         let user = Self::new("claude", ".claude", script);
+        user.has_used_claude();
+        user
+    }
+
+    /// The same, where the daemon of this machine has a credential for the model, too.
+    fn with_runs(script: Vec<Turn>) -> Self {
+        let Driven { world, model, project } = Driven::with(script);
+        drop(world.directory(".claude"));
+        let user = Self { world, model, project, agent: "claude" };
+        user.has_used_claude();
+        user
+    }
+
+    fn has_used_claude(&self) {
         let known = json!({
             "hasCompletedOnboarding": true,
             "customApiKeyResponses": { "approved": [KEY], "rejected": [] },
-            "projects": { user.project.to_str().expect("text"): { "hasTrustDialogAccepted": true } },
+            "projects": { self.project.to_str().expect("text"): { "hasTrustDialogAccepted": true } },
         });
-        user.world.write(&user.world.home().join(".claude.json"), known.to_string());
-        user.world
-            .write(&user.settings("settings.json"), "{\n    \"includeCoAuthoredBy\": false\n}\n");
-        user
+        self.world.write(&self.world.home().join(".claude.json"), known.to_string());
+        self.world
+            .write(&self.settings("settings.json"), "{\n    \"includeCoAuthoredBy\": false\n}\n");
     }
 
     /// One who has used Codex before.
@@ -181,6 +194,39 @@ fn claude_code_knows_handoff_and_answers_for_a_session_that_a_run_holds() {
     user.handoff(&["uninstall", "claude"]);
     assert_eq!(user.read("settings.json"), before);
     assert!(!user.settings("commands").exists());
+}
+
+#[test]
+fn an_open_session_of_claude_code_goes_on_in_one_run() {
+    let user = User::with_runs(vec![Turn::text("the reply here"), Turn::text("the reply there")]);
+    user.handoff(&["install", "claude"]);
+    let screen = user.screen("claude");
+    screen.enter("an ordinary prompt");
+    screen.shows(&["the reply here"]);
+    screen.enter("/handoff do it there");
+    screen.shows(&["handed off: run", "it is safe to disconnect", "handoff pull"]);
+    let runs = || {
+        let runs = user.world.handoff(&user.project, ["ls", "--json"]).json();
+        let mut runs = runs.as_array().expect("runs").clone();
+        runs.retain(|run| run["agent"] == "claude");
+        runs
+    };
+    let [run] = &runs()[..] else { panic!("{:#?}", runs()) };
+    assert_eq!(run["session_id"], user.session().as_str());
+    let name = run["name"].as_str().expect("a name");
+    let finished = user.world.finished(&user.project, name);
+    assert_eq!(finished["outcome"], "succeeded", "{finished:#}");
+    let asked = user.model.turns().pop().expect("a turn").body.to_string();
+    assert!(asked.contains("an ordinary prompt") && asked.contains("do it there"), "{asked}");
+
+    // A second time it is the same run, and anything else is told where that is.
+    screen.enter("& do it there");
+    screen.shows_times(&format!("handed off: run {name}"), 2);
+    screen.key("C-u");
+    screen.enter("and something else");
+    screen.shows(&[&format!("not sent: this session goes on in run {name}")]);
+    assert_eq!(runs().len(), 1);
+    assert_eq!(user.model.turns().len(), 2, "nothing else reached the model");
 }
 
 #[test]

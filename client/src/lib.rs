@@ -37,6 +37,7 @@ pub mod secrets;
 pub mod transfer;
 
 pub mod follow;
+pub mod terminal;
 
 pub mod notifier;
 pub mod pull;

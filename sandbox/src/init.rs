@@ -4,8 +4,10 @@
 mod check;
 mod command;
 mod landlock;
+mod terminal;
 mod watch;
 
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use rustix::process::{
@@ -17,6 +19,7 @@ use crate::entry::REFUSED;
 use crate::handover::{self, Descriptors, ForInit};
 use crate::report::{Refusal, Refuse as _, Report, Step};
 use crate::sys;
+use terminal::Terminal;
 
 /// Runs init; returns when the jail is to end.
 pub(crate) fn run(descriptors: Descriptors) -> ExitCode {
@@ -38,9 +41,9 @@ pub(crate) fn run(descriptors: Descriptors) -> ExitCode {
 
 /// Takes every step; returns the last report, or none if the caller has gone.
 fn supervise(
-    description: std::os::fd::OwnedFd,
+    description: OwnedFd,
     channel: &mut Channel,
-    streams: [std::os::fd::OwnedFd; 3],
+    streams: [OwnedFd; 3],
 ) -> Result<Option<Report>, Refusal> {
     // First of all: from now on no process of the jail can look into this one.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -51,11 +54,22 @@ fn supervise(
     let told: ForInit = handover::read(description).refuse(Step::Handover, "read the policy")?;
     let open = check::Descriptors::expected(channel, &streams);
     let mut layers = check::everything(&told, &open)?;
+    let terminal = told.spec.terminal.map(Terminal::open).transpose()?;
+    let streams = match &terminal {
+        Some(terminal) => terminal.streams()?,
+        None => streams,
+    };
     layers.push(landlock::enforce(&told.spec, &streams));
     let isolation = check::required(&told, layers)?;
     let prepared = command::prepare(&told.spec, streams)?;
     let signals = sys::catch_signals(&watch::SIGNALS).refuse(Step::Command, "catch signals")?;
-    channel.send(&Report::Ready { isolation }).refuse(Step::Handover, "report")?;
+    let ready = Report::Ready { isolation };
+    let sent = match &terminal {
+        Some(terminal) => channel.send_with(&ready, &[terminal.outer()]),
+        None => channel.send(&ready),
+    };
+    sent.refuse(Step::Handover, "report")?;
+    let _held_open = terminal.map(Terminal::keep_inner);
     let leader = prepared.start()?;
     watch::until_end(leader, channel, &signals)
 }

@@ -60,7 +60,9 @@ pub use crate::probe::probe;
 pub use crate::report::{ExitStatus, Refusal, Report, Step};
 pub use crate::running::{Ended, Next, ReportError, Running};
 pub use crate::spawn::{SpawnError, Stdio, spawn};
-pub use crate::spec::{Access, Account, HostUser, Limits, Mount, Network, Overlay, Spec};
+pub use crate::spec::{
+    Access, Account, HostUser, Limits, Mount, Network, Overlay, Spec, TerminalSize,
+};
 pub use crate::stage0::INIT_PATH;
 pub use crate::subordinate::{Given, SubordinateIds, enter_beside, give};
 pub use crate::subvolume::{Quotas, Subvolume};

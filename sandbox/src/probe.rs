@@ -97,6 +97,7 @@ fn spec(host_uid: Option<u32>) -> Spec {
         hostname: "probe".into(),
         mounts: Vec::new(),
         overlays: Vec::new(),
+        terminal: None,
         network: Network::Fenced,
         limits: Limits { memory_bytes: MEMORY_BYTES, ..Limits::default() },
         umask: 0o022,

@@ -19,7 +19,8 @@ pub enum Report {
     /// The doors of a fenced network are open: take them with
     /// [`Running::take_doors`](crate::Running::take_doors). Comes before all others, once.
     Doors,
-    /// Every check passed; the command is executed next.
+    /// Every check passed; the command is executed next. If it has a terminal, take the outer end
+    /// with [`Running::take_terminal`](crate::Running::take_terminal).
     Ready {
         /// What holds the run in.
         isolation: Isolation,
@@ -128,6 +129,8 @@ pub enum Step {
     SelfCheck,
     /// A layer that the policy requires is not in force.
     Required,
+    /// Making the command's terminal.
+    Terminal,
     /// The working directory cannot be entered.
     Directory,
     /// The command cannot be executed.
@@ -154,6 +157,7 @@ impl Step {
             Self::Seccomp => "seccomp",
             Self::SelfCheck => "self_check",
             Self::Required => "required",
+            Self::Terminal => "terminal",
             Self::Directory => "directory",
             Self::Command => "command",
         }

@@ -27,6 +27,7 @@ pub struct Running {
     host_uid: u32,
     cgroup: Option<Cgroup>,
     doors: Option<Doors>,
+    terminal: Option<OwnedFd>,
     progress: Progress,
     /// Set once the run is to be killed: an init that reports only then is killed as well.
     doomed: bool,
@@ -106,8 +107,8 @@ impl Running {
         cgroup: Option<Cgroup>,
     ) -> Self {
         let progress = Progress::Starting;
-        let doors = None;
-        Self { child, channel, complaints, host_uid, cgroup, doors, progress, doomed: false }
+        let (doors, terminal, doomed) = (None, None, false);
+        Self { child, channel, complaints, host_uid, cgroup, doors, terminal, progress, doomed }
     }
 
     /// Returns the process that holds the jail from outside (stage-0, later bubblewrap).
@@ -131,6 +132,13 @@ impl Running {
     /// Takes the doors of a fenced network, once they were reported.
     pub fn take_doors(&mut self) -> Option<Doors> {
         self.doors.take()
+    }
+
+    /// Takes the outer end of the command's terminal, once the run is ready and if it has one:
+    /// what is written to it is typed, what is read from it is shown. Reading fails with `EIO` once
+    /// nothing of the run is left.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
     }
 
     /// Returns the next report if there is one; never waits.
@@ -265,6 +273,7 @@ impl Running {
             }
             (Progress::Starting, Report::Ready { .. }) => {
                 let init = self.identify()?;
+                self.terminal = self.channel.take_descriptors().pop();
                 self.progress = Progress::Started { init };
                 return if self.doomed { Ok(self.kill()?) } else { Ok(()) };
             }

@@ -49,6 +49,10 @@ pub struct Spec {
     pub network: Network,
     /// How much the command may use.
     pub limits: Limits,
+    /// The size of the command's terminal, which controls it and is all of its standard streams;
+    /// without one, it has the streams that the caller gives it, and no terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSize>,
     /// The file mode creation mask.
     pub umask: u32,
     /// Layers that are optional otherwise; the run is refused if one of them is not in force.
@@ -67,6 +71,15 @@ pub struct Account {
     /// The home directory; empty and of limited size unless a mount covers it.
     #[serde(with = "bytes::path")]
     pub home: PathBuf,
+}
+
+/// How large a terminal is, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// From top to bottom.
+    pub rows: u16,
+    /// From left to right.
+    pub columns: u16,
 }
 
 /// Shows one directory or file of the host inside the jail.

@@ -3,11 +3,16 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+use crate::world::World;
 
 /// Makes a terminal; returns our end and the path of the other one.
 pub(crate) fn open() -> (OwnedFd, PathBuf) {
@@ -69,4 +74,146 @@ pub fn acts(shown: &[u8]) -> Vec<String> {
         });
     }
     found
+}
+
+/// How long something may take to be shown. Only a test that fails waits as long.
+const SHOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Somebody at a terminal of their own, in which one command runs.
+#[derive(Debug)]
+pub struct Seat {
+    ours: OwnedFd,
+    child: Child,
+    shown: Vec<u8>,
+    /// Up to where it was looked at.
+    seen: usize,
+}
+
+impl Seat {
+    /// Starts a command in a terminal of this size, which controls it.
+    ///
+    /// # Panics
+    ///
+    /// Where there are no terminals or the command cannot be run.
+    #[must_use]
+    pub fn take(mut command: Command, rows: u16, columns: u16) -> Self {
+        let (ours, path) = open();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let theirs = || rustix::fs::open(&path, flags, Mode::empty()).expect("open");
+        command.stdin(theirs()).stdout(theirs()).stderr(theirs());
+        let child = command.spawn().expect("spawn");
+        let seat = Self { ours, child, shown: Vec::new(), seen: 0 };
+        seat.resize(rows, columns);
+        seat
+    }
+
+    /// Starts `handoff` in a terminal.
+    #[must_use]
+    pub fn handoff(world: &World, directory: &Path, args: &[&str]) -> Self {
+        // Of its own session: a terminal tells of its size only whom it controls.
+        let mut command = world.command(directory, "setsid");
+        command.args(["--ctty", "--wait", "handoff"]).args(args).env("TERM", "xterm-256color");
+        Self::take(command, 24, 80)
+    }
+
+    /// Changes the size.
+    ///
+    /// # Panics
+    ///
+    /// Where the terminal has gone.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.ours, size).expect("a size");
+    }
+
+    /// Types.
+    ///
+    /// # Panics
+    ///
+    /// Where the terminal has gone.
+    pub fn types(&self, keys: &str) {
+        let mut keys = keys.as_bytes();
+        while !keys.is_empty() {
+            let written = rustix::io::write(&self.ours, keys).expect("type");
+            keys = &keys[written..];
+        }
+    }
+
+    /// Waits until this is shown, behind what was waited for before.
+    ///
+    /// # Panics
+    ///
+    /// Where it never is.
+    pub fn until(&mut self, text: &str) {
+        let until = Instant::now() + SHOWN_WITHIN;
+        loop {
+            let new = &self.shown[self.seen..];
+            if let Some(at) = new.windows(text.len()).position(|part| part == text.as_bytes()) {
+                self.seen += at + text.len();
+                return;
+            }
+            assert!(self.read(until), "no {text:?} in {:?}", self.shown());
+        }
+    }
+
+    /// Waits for its end; returns the exit code.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not end.
+    pub fn ends(&mut self) -> i32 {
+        let until = Instant::now() + SHOWN_WITHIN;
+        while self.read(until) {}
+        assert!(Instant::now() < until, "it goes on: {:?}", self.shown());
+        self.child.wait().expect("an end").code().unwrap_or(-1)
+    }
+
+    /// All that was shown.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    /// Whether keys are shown and lines edited here, as a shell expects it.
+    ///
+    /// # Panics
+    ///
+    /// Where the terminal has gone.
+    #[must_use]
+    pub fn is_cooked(&self) -> bool {
+        let modes = tcgetattr(&self.ours).expect("modes").local_modes;
+        modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads once; false where there is nothing any more, or not in time.
+    fn read(&mut self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).expect("a short time");
+        let mut ready = [PollFd::new(&self.ours, PollFlags::IN)];
+        let mut bytes = [0; 4096];
+        match poll(&mut ready, Some(&timeout)) {
+            Ok(1..) => match rustix::io::read(&self.ours, &mut bytes) {
+                Ok(read) => {
+                    self.shown.extend_from_slice(&bytes[..read]);
+                    read > 0
+                }
+                Err(_nobody_is_left) => false,
+            },
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // It has ended already when the test went well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }

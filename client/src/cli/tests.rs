@@ -119,7 +119,6 @@ fn flags_without_an_effect_are_refused_by_name() {
     for (line, flag) in [
         ("--session 7 make", "--session"),
         ("--max-cost 3 make", "--max-cost"),
-        ("--tty make", "--tty"),
         ("--stdin make", "--stdin"),
         ("--fork ls", "--fork"),
     ] {

@@ -3,6 +3,7 @@
 mod arguments;
 mod deliver;
 mod summary;
+mod terminal;
 
 pub use arguments::{Args, NotBuiltArgs};
 pub(super) use summary::Tally;
@@ -11,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 
 use handoff_proto::run::{RunName, State};
+use handoff_proto::wire;
 
 use super::carry::{Errand, Secrets};
 use crate::agents::Kind;
@@ -22,7 +24,7 @@ use crate::follow::follow;
 use crate::interrupt::{Interrupted, or_interrupt};
 use crate::json::RunObject;
 use crate::notifier;
-use crate::output::{Format, Stream, TerminalFilter};
+use crate::output::{Format, Screen, Stream, TerminalFilter};
 use crate::remote::Remote;
 use crate::transfer::{Offer, Receipt};
 use deliver::{Sending, deliver};
@@ -116,12 +118,15 @@ async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Resul
     let task = Kind::of_command(args.agent.as_deref(), &args.command)?
         .map(|kind| kind.task(&args.command))
         .transpose()?;
+    let format = context.output.format();
+    let terminal = terminal::wanted(args.tty, args.no_tty, task.as_ref(), format)?;
     let mut errand = Errand::new(context, args.carry)?;
     if let Some(task) = &task {
         let going = errand.take_along(task.kind, args.session.as_deref(), args.fork)?;
         summary::going(going).iter().for_each(|line| context.output.note(line));
     }
     let contract = errand.contract(args.command, args.time_limit, task.as_ref())?;
+    let contract = wire::Contract { terminal, ..contract };
     let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
     let (capture, remote, receipt) = deliver(context, &errand, offer, sending, secrets).await?;
@@ -145,8 +150,10 @@ fn tell(
     output.note(summary::carried(capture, receipt.bundle_bytes, remote));
     output.note(format_args!("run {name} is on {remote}: it is safe to disconnect"));
     if !follows {
+        let has_terminal = receipt.run.contract.as_ref().is_some_and(|c| c.terminal.is_some());
+        let look = if has_terminal { "attach" } else { "logs -f" };
         output.note(format_args!(
-            "next: `handoff watch {name}`, `handoff logs -f {name}`, `handoff pull {name}`"
+            "next: `handoff watch {name}`, `handoff {look} {name}`, `handoff pull {name}`"
         ));
         if !notifier::is_running(&context.settings.places) {
             output.note("`handoff install notifier` tells you when a run finishes or needs you");
@@ -174,18 +181,24 @@ fn before_receipt(context: &Context, sending: &Sending, cause: Interrupted) -> a
 async fn show_output(context: &Context, remote: Remote, receipt: &Receipt) -> anyhow::Result<Exit> {
     let output = &context.output;
     let mut filters = [TerminalFilter::default(), TerminalFilter::default()];
+    let has_terminal = receipt.run.contract.as_ref().is_some_and(|c| c.terminal.is_some());
+    let mut screen =
+        (has_terminal && output.is_terminal(Stream::Out)).then(|| Screen::new(output.clone()));
     let run = follow(context, remote, receipt.id.as_str(), |stream, bytes| {
         let filter = match stream {
             Stream::Out => &mut filters[0],
             Stream::Err => &mut filters[1],
         };
-        if output.is_terminal(stream) {
+        if let (Some(screen), Stream::Out) = (&mut screen, stream) {
+            screen.draw(bytes)
+        } else if output.is_terminal(stream) {
             output.bytes(stream, filter.pass(bytes).as_bytes())
         } else {
             output.bytes(stream, bytes)
         }
     })
     .await?;
+    drop(screen);
     let (outcome, detail) = match &run.state {
         State::Finished(ending) => (ending.outcome.name(), ending.detail.as_str()),
         State::NeedsInput(need) => ("", need.text.as_str()),

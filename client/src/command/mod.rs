@@ -9,6 +9,7 @@ pub mod ls;
 pub mod show;
 pub mod watch;
 
+pub mod attach;
 pub mod diff;
 pub mod logs;
 
@@ -54,6 +55,8 @@ pub enum Command {
     Watch(watch::Args),
     /// Print a run's output
     Logs(logs::Args),
+    /// Take over a run's terminal; Ctrl-\ d detaches
+    Attach(attach::Args),
     /// Show what a run changed
     Diff(diff::Args),
     /// Bring a run's results back
@@ -103,9 +106,6 @@ pub enum Command {
     Audit(Anything),
     /// Not built yet
     #[command(hide = true)]
-    Attach(Anything),
-    /// Not built yet
-    #[command(hide = true)]
     Pause(Anything),
     /// Not built yet
     #[command(hide = true)]
@@ -125,7 +125,6 @@ impl Command {
         match self {
             Self::Report(_) => Some("report"),
             Self::Audit(_) => Some("audit"),
-            Self::Attach(_) => Some("attach"),
             Self::Pause(_) => Some("pause"),
             Self::Continue(_) => Some("continue"),
             _ => None,
@@ -146,10 +145,11 @@ pub async fn run(invocation: Invocation, output: Output) -> anyhow::Result<Exit>
     }
     let context = Context::load(global, output)?;
     match command {
-        // These three give Ctrl-C a meaning of their own.
+        // These four give Ctrl-C a meaning of their own.
         Invoked::Handoff(args) => handoff::run(*args, &context).await,
         Invoked::Subcommand(Command::Watch(args)) => watch::run(args, &context).await,
         Invoked::Subcommand(Command::Logs(args)) => logs::run(args, &context).await,
+        Invoked::Subcommand(Command::Attach(args)) => attach::run(args, &context).await,
         Invoked::Subcommand(command) => or_interrupt(dispatch(command, &context)).await?,
     }
 }
@@ -164,6 +164,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Show(args) => show::run(args, context).await,
         Command::Watch(args) => watch::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
+        Command::Attach(args) => attach::run(args, context).await,
         Command::Diff(args) => diff::run(args, context).await,
         Command::Pull(args) => pull::run(args, context).await,
         Command::Undo(args) => undo::run(args, context).await,

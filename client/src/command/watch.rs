@@ -144,6 +144,8 @@ fn exit_after(event: &Event) -> Option<Exit> {
         | Event::Said(_)
         | Event::TurnQueued(_)
         | Event::Resumed(_)
+        | Event::Attached(_)
+        | Event::Detached(_)
         | Event::Exited(_)
         | Event::ResultRecorded(_)
         | Event::Unknown(_) => None,

@@ -69,6 +69,8 @@ impl Notice {
             | Event::Said(_)
             | Event::TurnQueued(_)
             | Event::Resumed(_)
+            | Event::Attached(_)
+            | Event::Detached(_)
             | Event::Exited(_)
             | Event::ResultRecorded(_)
             | Event::Unknown(_) => None,

@@ -5,6 +5,7 @@
 //! say.
 
 mod progress;
+mod screen;
 mod terminal;
 
 use std::fmt::Display;
@@ -13,6 +14,7 @@ use std::io::{self, IsTerminal as _, Write};
 use serde::Serialize;
 
 pub use progress::Progress;
+pub use screen::{Screen, ScreenFilter};
 pub use terminal::TerminalFilter;
 
 use handoff_proto::path::{harmless, is_harmful};

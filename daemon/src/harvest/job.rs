@@ -86,6 +86,7 @@ pub fn job_spec(
         hostname: workspace::HOSTNAME.to_owned(),
         mounts,
         overlays: overlay.into_iter().collect(),
+        terminal: None,
         network: Network::None,
         limits: limits(input),
         umask: 0o077,

@@ -122,6 +122,7 @@ impl Rules<'_> {
             cwd: _,
             account: _,
             hostname: _,
+            terminal: _,
             umask: _,
         } = spec;
         if let Some(uid) = *host_uid {

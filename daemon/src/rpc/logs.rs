@@ -22,6 +22,11 @@ const READ_AHEAD: usize = 8;
 /// its upper bits. Sixteen bits are more turns, and 48 more bytes, than any run has.
 const JOB_SHIFT: u32 = 48;
 
+/// A position in a run's output, from one in the output of one of its jobs.
+pub(super) const fn position(job: u32, position: output::Position) -> u64 {
+    (job as u64).saturating_sub(1) << JOB_SHIFT | position.get()
+}
+
 /// Records after a position; with `follow` until the command has ended.
 pub(super) fn read(
     registry: &Registry,

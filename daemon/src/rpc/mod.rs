@@ -15,6 +15,7 @@ pub mod status;
 
 pub mod runs;
 
+mod attach;
 mod content;
 mod handoff;
 mod logs;

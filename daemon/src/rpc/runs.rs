@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    content, handoff,
+    attach, content, handoff,
     identity::{Caller, Identity},
     logs, watch,
 };
@@ -61,6 +61,7 @@ impl wire::runs_server::Runs for RunsService {
     type WatchStream = Replies<wire::RunRecord>;
     type WatchAllStream = Replies<wire::WatchAllReply>;
     type LogsStream = Replies<wire::OutputRecord>;
+    type AttachStream = Replies<wire::AttachReply>;
     type ManifestStream = Replies<wire::ManifestFrame>;
     type ChunksStream = Replies<wire::Frame>;
 
@@ -129,6 +130,20 @@ impl wire::runs_server::Runs for RunsService {
         let wire::LogsRequest { run, after, follow } = request.into_inner();
         let live = self.find(&caller, run)?;
         Ok(Response::new(logs::read(&self.registry, &live, after, follow)))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<wire::AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.and_then(|first| first.part);
+        let Some(wire::attach_request::Part::Start(mut start)) = first else {
+            return Err(Status::invalid_argument("attachment does not begin with its start"));
+        };
+        let live = self.find(&caller, start.run.take())?;
+        Ok(Response::new(attach::serve(&self.registry, live, caller, start, requests).await?))
     }
 
     async fn stop(

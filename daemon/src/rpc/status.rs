@@ -17,7 +17,7 @@ use crate::{
     pki::PairingError,
     runs::{
         AgentError, AnswerError, CollectError, CreateError, RemoveError, RoomError, SayError,
-        SelectError, StopError,
+        SelectError, SitError, StopError,
     },
     store::{AppendError, BlobError, QuotaExceeded, RevError, StoreError, embedded::EnrollError},
     supervisor::output::ReadError,
@@ -91,7 +91,7 @@ told! { NameError, ManifestError, BundleError, UnpackError }
 told_directly! {
     StoreError, AppendError, BlobError, RevError, PairingError,
     SelectError, CreateError, StopError, CollectError, RemoveError, CommandMissing, ReadError, QuotaExceeded,
-    CredentialError, RoomError, AgentError, AnswerError, SayError,
+    CredentialError, RoomError, AgentError, AnswerError, SayError, SitError,
 }
 
 impl Classify for CredentialError {
@@ -272,6 +272,28 @@ impl Classify for SayError {
             Self::NeverStarted(_) => (Code::Conflict, "hand it off again"),
             Self::Append(error) => error.classify(),
             Self::Store(error) => error.classify(),
+            Self::NotDriven(_) => (Code::Unreachable, ""),
+        }
+    }
+}
+
+impl Classify for SitError {
+    fn classify(&self) -> (Code, &'static str) {
+        match self {
+            Self::NoTerminal(_) => (
+                Code::Usage,
+                "`handoff logs -f RUN` follows its output, `handoff say RUN TEXT` tells an agent \
+                 something; `handoff --tty COMMAND` gives a command a terminal",
+            ),
+            Self::Over(_) => (
+                Code::Conflict,
+                "`handoff logs RUN` prints what it showed, `handoff pull RUN` brings its result",
+            ),
+            Self::Taken(_) => (
+                Code::Conflict,
+                "`handoff attach --watch RUN` looks on, `handoff attach --take-over RUN` takes the keyboard",
+            ),
+            Self::Supervisor { .. } => (Code::Unreachable, "try again; see the daemon's log"),
             Self::NotDriven(_) => (Code::Unreachable, ""),
         }
     }

@@ -159,6 +159,8 @@ impl Driver {
                 let _gone = reply.send(false);
                 None
             }
+            // Its terminal has gone with its command.
+            Request::Attached(_) | Request::Detached(_) => None,
         }
     }
 

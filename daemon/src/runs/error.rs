@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::{
     store::{AppendError, StoreError},
+    supervisor::AttachError,
     workspace::{self, WorkspaceError},
 };
 
@@ -160,6 +161,32 @@ pub enum SayError {
     Store(#[from] StoreError),
     /// Its driver is gone; the daemon is stopping or its store failed.
     #[error("run {0} is not driven right now; restart the daemon")]
+    NotDriven(RunName),
+}
+
+/// Nobody gets to a run's terminal.
+#[derive(Debug, Error)]
+pub enum SitError {
+    /// It has none.
+    #[error("run {0} has no terminal")]
+    NoTerminal(RunName),
+    /// Its command has ended.
+    #[error("command of run {0} has ended, and its terminal with it")]
+    Over(RunName),
+    /// Somebody else types.
+    #[error("somebody else sits at the terminal of run {0}")]
+    Taken(RunName),
+    /// Its supervisor does not answer.
+    #[error("cannot reach the terminal of run {run}")]
+    Supervisor {
+        /// The run.
+        run: RunName,
+        /// What was tried.
+        #[source]
+        source: AttachError,
+    },
+    /// The daemon is stopping.
+    #[error("run {0} is not driven right now; the daemon is stopping")]
     NotDriven(RunName),
 }
 

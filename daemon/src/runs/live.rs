@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use handoff_proto::{run::Run, wire};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::AnswerError;
+use super::{AnswerError, keyboard::Keyboard};
 
 /// How many requests may wait for a driver that is busy preparing.
 const REQUESTS_MAX: usize = 16;
@@ -17,6 +17,7 @@ pub struct Live {
     output: watch::Sender<OutputEnd>,
     /// Where the driver takes requests; another one for each turn.
     requests: RwLock<mpsc::Sender<Request>>,
+    keyboard: Keyboard,
 }
 
 /// How a run's output stands; changes whenever there is more.
@@ -52,6 +53,10 @@ pub enum Request {
         /// Told whether it is recorded; if not, the turn is over.
         reply: oneshot::Sender<bool>,
     },
+    /// Record that somebody sits at its terminal.
+    Attached(wire::Attached),
+    /// Record that they have left.
+    Detached(wire::Detached),
 }
 
 impl Live {
@@ -63,6 +68,7 @@ impl Live {
             run: watch::Sender::new(run),
             output: watch::Sender::new(OutputEnd { closed }),
             requests: RwLock::new(requests),
+            keyboard: Keyboard::default(),
         };
         (live, receiver)
     }
@@ -98,6 +104,11 @@ impl Live {
     /// Waits until the driver of a run that has finished has tidied up.
     pub(super) async fn driven_to_the_end(&self) {
         self.requests().closed().await;
+    }
+
+    /// The keyboard of its terminal.
+    pub(super) const fn keyboard(&self) -> &Keyboard {
+        &self.keyboard
     }
 
     fn requests(&self) -> mpsc::Sender<Request> {

@@ -23,10 +23,12 @@ mod answer;
 mod collect;
 mod error;
 mod host_uids;
+mod keyboard;
 mod recovery;
 mod registry;
 mod select;
 mod shared;
+mod sitting;
 mod talk;
 
 mod driver;
@@ -34,10 +36,13 @@ mod driver;
 pub use collect::{Collect, CollectError, Collected, NeededError, Storing};
 pub use error::{
     AgentError, AnswerError, CreateError, RegistryError, RemoveError, RoomError, SayError,
-    StopError,
+    SitError, StopError,
 };
 pub use host_uids::HostUids;
 pub use live::{Live, OutputEnd, Request};
 pub use registry::{NewRun, Registry};
 pub use select::{SelectError, Selector};
 pub use shared::RunSettings;
+
+pub(crate) use keyboard::Manners;
+pub(crate) use sitting::{Sitting, Wish};

@@ -76,11 +76,17 @@ impl Connection {
         }
     }
 
-    async fn try_call(path: &Path) -> io::Result<(Self, State)> {
+    /// Connects without a word.
+    pub(super) async fn open(path: &Path) -> io::Result<Self> {
         let job_dir = JobDir::open(path)?;
+        let connect = UnixStream::connect(job_dir.socket_path());
+        let stream = tokio::time::timeout(ANSWER_MAX, connect).await??;
+        Ok(Self { stream, incoming: Incoming::default() })
+    }
+
+    async fn try_call(path: &Path) -> io::Result<(Self, State)> {
         let call = async {
-            let stream = UnixStream::connect(job_dir.socket_path()).await?;
-            let mut connection = Self { stream, incoming: Incoming::default() };
+            let mut connection = Self::open(path).await?;
             let state = connection.greet().await?;
             Ok((connection, state))
         };

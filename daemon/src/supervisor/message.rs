@@ -32,6 +32,10 @@ pub(super) enum ToSupervisor {
     Input { id: String, text: String },
     /// Nothing more is written to it.
     InputEnd,
+    /// Type this on the command's terminal; in base64, as keys are bytes of any kind.
+    Type { base64: String },
+    /// The command's terminal has another size.
+    Resize { rows: u16, columns: u16 },
     /// A request of a newer version.
     #[serde(other)]
     Unknown,
@@ -64,6 +68,9 @@ pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) output_end: Position,
     pub(super) output_limited: bool,
+    /// Where the last screens of output begin, roughly.
+    #[serde(default, skip_serializing_if = "Position::is_start")]
+    pub(super) output_tail: Position,
     #[serde(default, skip_serializing_if = "Summary::is_empty")]
     pub(super) egress: Summary,
     /// The names of the pieces of input that were taken.
@@ -155,6 +162,11 @@ mod tests {
             r#"{"type":"input","id":"a","text":"{}\n"}"#,
         );
         check(&ToSupervisor::InputEnd, r#"{"type":"input_end"}"#);
+        check(&ToSupervisor::Type { base64: "Aw==".into() }, r#"{"type":"type","base64":"Aw=="}"#);
+        check(
+            &ToSupervisor::Resize { rows: 24, columns: 80 },
+            r#"{"type":"resize","rows":24,"columns":80}"#,
+        );
     }
 
     #[test]
@@ -163,6 +175,7 @@ mod tests {
             phase: Phase::SettingUp { step: "npm ci".into() },
             output_end: Position::new(7),
             output_limited: false,
+            output_tail: Position::START,
             egress: Summary::default(),
             inputs: Vec::new(),
         };

@@ -36,6 +36,7 @@ mod remains;
 
 mod attach;
 mod connection;
+mod terminal;
 
 mod job_dir;
 mod message;
@@ -52,6 +53,7 @@ pub use self::remains::Remains;
 pub use self::start::{
     CreateError, DiscardError, StartError, create, discard, start, start_through, start_with,
 };
+pub use self::terminal::Terminal;
 
 pub(crate) use self::job_dir::JobDir;
 pub(crate) use self::process::run_job;

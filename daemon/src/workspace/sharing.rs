@@ -128,6 +128,7 @@ fn spec(overlay: Overlay) -> Spec {
         hostname: "probe".into(),
         mounts: Vec::new(),
         overlays: vec![overlay],
+        terminal: None,
         network: Network::None,
         limits: Limits { memory_bytes: 256 << 20, ..Limits::default() },
         umask: 0o022,

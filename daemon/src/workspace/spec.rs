@@ -133,6 +133,11 @@ pub fn spec(input: &PolicyInput<'_>, purpose: Purpose) -> Result<Spec, PolicyErr
         hostname: HOSTNAME.to_owned(),
         mounts: mounts::without_carried(mounts, terms, input.view, input.layout),
         overlays: overlay.into_iter().collect(),
+        terminal: match purpose {
+            // An agent that is driven is spoken to through pipes.
+            Purpose::Command if input.agent.is_none() => terms.terminal,
+            Purpose::Command | Purpose::Setup(_) => None,
+        },
         network: match input.config.network.access {
             NetworkAccess::Fenced => Network::Fenced,
             NetworkAccess::None => Network::None,

@@ -14,6 +14,7 @@ use std::path::Path;
 use handoff_proto::path::{AbsolutePath, escaped};
 use handoff_proto::run::Contract;
 use handoff_proto::wire;
+use handoff_sandbox::TerminalSize;
 
 pub use error::TermsError;
 
@@ -99,6 +100,8 @@ pub struct Terms {
     pub git_remotes: Vec<String>,
     /// The directory of the run's agent, if it has one that is driven.
     pub agent_directory: Option<AbsolutePath>,
+    /// The command's terminal as large as it is at first, if it has one.
+    pub terminal: Option<TerminalSize>,
 }
 
 /// Who the command believes to be.
@@ -158,6 +161,7 @@ impl Terms {
             hosts: contract.hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>()?,
             git_remotes: contract.git_remotes.clone(),
             agent_directory: agent_directory.transpose()?,
+            terminal: contract.terminal.as_ref().map(terminal).transpose()?,
             root,
             directory,
             path_in_tree,
@@ -170,6 +174,15 @@ impl Terms {
     #[must_use]
     pub fn home_is_in_tree(&self) -> bool {
         self.account.home.starts_with(&self.root)
+    }
+}
+
+/// A terminal that a program can draw on.
+fn terminal(size: &wire::TerminalSize) -> Result<TerminalSize, TermsError> {
+    let usable = |length: u32| u16::try_from(length).ok().filter(|length| *length > 0);
+    match (usable(size.rows), usable(size.columns)) {
+        (Some(rows), Some(columns)) => Ok(TerminalSize { rows, columns }),
+        _ => Err(TermsError::Terminal { rows: size.rows, columns: size.columns }),
     }
 }
 

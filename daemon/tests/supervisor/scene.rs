@@ -85,6 +85,7 @@ impl Scene {
                 access: Access::ReadWrite,
             }],
             overlays: Vec::new(),
+            terminal: None,
             network: Network::None,
             limits: Limits { open_files: 1024, ..Limits::default() },
             umask: 0o022,

@@ -86,6 +86,10 @@ pub enum Event {
     TurnQueued(wire::TurnQueued),
     /// The agent was interrupted, for this reason, and goes on by its own resume.
     Resumed(String),
+    /// Somebody sits at the command's terminal.
+    Attached(wire::Attached),
+    /// They have left.
+    Detached(wire::Detached),
     /// The command ended.
     Exited(Exit),
     /// The turn's result is durable, or there is none and it is known why.
@@ -193,6 +197,8 @@ impl Event {
             Self::Said(_) => "said",
             Self::TurnQueued(_) => "turn_queued",
             Self::Resumed(_) => "resumed",
+            Self::Attached(_) => "attached",
+            Self::Detached(_) => "detached",
             Self::Exited(_) => "exited",
             Self::ResultRecorded(_) => "result_recorded",
             Self::Finished { .. } => "finished",
@@ -275,6 +281,8 @@ impl From<Record> for wire::RunRecord {
             Event::Said(said) => Wire::Said(said),
             Event::TurnQueued(turn) => Wire::TurnQueued(turn),
             Event::Resumed(why) => Wire::Resumed(wire::Resumed { why }),
+            Event::Attached(attached) => Wire::Attached(attached),
+            Event::Detached(detached) => Wire::Detached(detached),
             Event::Exited(exit) => Wire::Exited(wire::Exited { how: Some(exit.into()) }),
             Event::ResultRecorded(record) => Wire::ResultRecorded(wire::ResultRecorded {
                 result: record.result.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
@@ -364,6 +372,8 @@ impl TryFrom<wire::RunRecord> for Record {
             Some(Wire::Said(said)) => Event::Said(said),
             Some(Wire::TurnQueued(turn)) => Event::TurnQueued(turn),
             Some(Wire::Resumed(resumed)) => Event::Resumed(resumed.why),
+            Some(Wire::Attached(attached)) => Event::Attached(attached),
+            Some(Wire::Detached(detached)) => Event::Detached(detached),
             Some(Wire::Exited(exited)) => {
                 Event::Exited(exited.how.ok_or_else(|| missing("way of exit"))?.into())
             }

@@ -187,6 +187,10 @@ impl Run {
                 state
             }
             (
+                state @ (State::Running | State::NeedsInput(_) | State::Paused),
+                Event::Attached(_) | Event::Detached(_),
+            ) => state.clone(),
+            (
                 State::Preparing | State::Running | State::NeedsInput(_) | State::Paused,
                 Event::Resumed(_),
             ) => {

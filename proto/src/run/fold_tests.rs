@@ -89,6 +89,8 @@ fn events() -> Vec<Event> {
         Event::Said(wire::Said { id: "1".into(), text: "and tests".into(), by: "ada".into() }),
         another_turn(),
         Event::Resumed("machine went down".into()),
+        Event::Attached(wire::Attached { by: "ada".into(), id: "3".into(), writes: true }),
+        Event::Detached(wire::Detached { by: "ada".into(), id: "3".into() }),
         Event::Paused("ada".into()),
         Event::Continued("ada".into()),
         Event::StopRequested("ada".into()),

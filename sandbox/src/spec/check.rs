@@ -184,6 +184,7 @@ mod tests {
                 access: Access::ReadWrite,
             }],
             overlays: Vec::new(),
+            terminal: None,
             network: Network::None,
             limits: Limits::default(),
             umask: 0o022,

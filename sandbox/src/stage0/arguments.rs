@@ -94,6 +94,7 @@ mod tests {
             hostname: "box".into(),
             mounts: Vec::new(),
             overlays: Vec::new(),
+            terminal: None,
             network: Network::None,
             limits: Limits { shm_bytes: 4096, ..Limits::default() },
             umask: 0o022,

@@ -42,6 +42,7 @@ pub fn policy(name: String) -> Spec {
         hostname: "handoff".into(),
         mounts: Vec::new(),
         overlays: Vec::new(),
+        terminal: None,
         network: Network::None,
         limits: Limits {
             memory_bytes: 512 << 20,

@@ -33,7 +33,10 @@ pub struct Args {
     /// Follow the run's output; Ctrl-C detaches, the run goes on
     #[arg(short, long)]
     pub follow: bool,
-    /// Give the run no terminal, even from one
+    /// Give the command a terminal, which `handoff attach` takes over; the default on a terminal
+    #[arg(long, conflicts_with = "no_tty")]
+    pub tty: bool,
+    /// Give the command no terminal, even from one
     #[arg(long)]
     pub no_tty: bool,
     /// Send files even though they look as if they held secrets
@@ -62,16 +65,14 @@ pub struct NotBuiltArgs {
     #[arg(long, hide = true)]
     attempts: Option<OsString>,
     #[arg(long, hide = true)]
-    tty: bool,
-    #[arg(long, hide = true)]
     stdin: bool,
 }
 
 /// Every flag of [`NotBuiltArgs`], by its id.
-const NOT_BUILT: [&str; 6] = ["max_turns", "max_cost", "verify", "attempts", "tty", "stdin"];
+const NOT_BUILT: [&str; 5] = ["max_turns", "max_cost", "verify", "attempts", "stdin"];
 
 /// Every other flag that only handing off knows, by its id.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "name",
     "agent",
     "session",
@@ -82,6 +83,7 @@ const OWN: [&str; 12] = [
     "allow_host",
     "time_limit",
     "follow",
+    "tty",
     "no_tty",
     "allow_secrets",
 ];

@@ -56,6 +56,8 @@ fn fields(event: &Event) -> Value {
         Event::Said(said) => json!({ "text": said.text, "by": said.by }),
         Event::TurnQueued(turn) => json!({ "text": turn.text, "by": turn.by }),
         Event::Resumed(why) => json!({ "why": why }),
+        Event::Attached(attached) => json!({ "by": attached.by, "writes": attached.writes }),
+        Event::Detached(detached) => json!({ "by": detached.by }),
         Event::Exited(Exit::Code(code)) => json!({ "exit_code": code }),
         Event::Exited(Exit::Signal(signal)) => json!({ "signal": signal }),
         Event::Exited(Exit::TimedOut(seconds)) => json!({ "timed_out_seconds": seconds }),
@@ -106,6 +108,11 @@ pub(super) fn line(event: Option<&Event>) -> String {
         Event::Said(said) => format!("{} said: {}", said.by, said.text),
         Event::TurnQueued(turn) => format!("{} gave it another turn: {}", turn.by, turn.text),
         Event::Resumed(why) => format!("resumed: {why}"),
+        Event::Attached(attached) if attached.writes => {
+            format!("{} sits at its terminal", attached.by)
+        }
+        Event::Attached(attached) => format!("{} looks at its terminal", attached.by),
+        Event::Detached(detached) => format!("{} left its terminal", detached.by),
         Event::Exited(exit) => ended(exit),
         Event::ResultRecorded(harvest) if !harvest.failure.is_empty() => {
             format!("no result: {}", harvest.failure)

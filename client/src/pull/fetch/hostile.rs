@@ -220,6 +220,7 @@ macro_rules! serve_contents_only {
             type WatchStream = ReceiverStream<Result<wire::RunRecord, Status>>;
             type WatchAllStream = ReceiverStream<Result<wire::WatchAllReply, Status>>;
             type LogsStream = ReceiverStream<Result<wire::OutputRecord, Status>>;
+            type AttachStream = ReceiverStream<Result<wire::AttachReply, Status>>;
             type ManifestStream = Answer<ManifestFrame>;
             type ChunksStream = Answer<Frame>;
 
@@ -252,6 +253,7 @@ serve_contents_only! {
     watch(wire::WatchRequest) -> Self::WatchStream;
     watch_all(wire::WatchAllRequest) -> Self::WatchAllStream;
     logs(wire::LogsRequest) -> Self::LogsStream;
+    attach(Streaming<wire::AttachRequest>) -> Self::AttachStream;
     answer(wire::AnswerRequest) -> wire::RunView;
     say(wire::SayRequest) -> wire::RunView;
     stop(RunSelector) -> wire::RunView;

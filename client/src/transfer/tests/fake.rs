@@ -174,6 +174,7 @@ macro_rules! serve_handoff_only {
             type WatchStream = ReceiverStream<Result<wire::RunRecord, Status>>;
             type WatchAllStream = ReceiverStream<Result<wire::WatchAllReply, Status>>;
             type LogsStream = ReceiverStream<Result<wire::OutputRecord, Status>>;
+            type AttachStream = ReceiverStream<Result<wire::AttachReply, Status>>;
             type ManifestStream = ReceiverStream<Result<wire::ManifestFrame, Status>>;
             type ChunksStream = ReceiverStream<Result<wire::Frame, Status>>;
 
@@ -205,6 +206,7 @@ serve_handoff_only! {
     watch(wire::WatchRequest) -> Self::WatchStream;
     watch_all(wire::WatchAllRequest) -> Self::WatchAllStream;
     logs(wire::LogsRequest) -> Self::LogsStream;
+    attach(Streaming<wire::AttachRequest>) -> Self::AttachStream;
     answer(wire::AnswerRequest) -> wire::RunView;
     say(wire::SayRequest) -> wire::RunView;
     stop(wire::RunSelector) -> wire::RunView;

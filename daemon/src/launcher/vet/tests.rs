@@ -30,6 +30,7 @@ fn job() -> Job {
         hostname: "handoff".into(),
         mounts: vec![mount(in_run("writable/home"), Access::ReadWrite)],
         overlays: Vec::new(),
+        terminal: None,
         network: Network::None,
         limits: workspace::limits(&Config::default()),
         umask: 0o022,

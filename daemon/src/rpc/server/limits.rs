@@ -62,6 +62,7 @@ pub(super) fn of(path: &str) -> Limits {
         "/handoff.v1.Runs/Handoff" | "/handoff.v1.Runs/Lacks" | "/handoff.v1.Runs/Chunks" => {
             stream(Work::Heavy)
         }
+        "/handoff.v1.Runs/Attach" => stream(Work::Light),
         "/handoff.v1.Runs/Manifest" => message(SMALL_BYTES, Work::Heavy),
         "/handoff.v1.Runs/Answer" | "/handoff.v1.Runs/Say" => message(SAID_BYTES, Work::Light),
         "/handoff.v1.Runs/Check" => message(OFFER_BYTES, Work::Light),
@@ -90,6 +91,6 @@ mod tests {
             assert_eq!(limits.request_bytes.is_none(), is_stream, "{name}");
             streams += usize::from(is_stream);
         }
-        assert_eq!(streams, 3);
+        assert_eq!(streams, 4);
     }
 }

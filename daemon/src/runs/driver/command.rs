@@ -85,6 +85,8 @@ impl Driver {
                         Request::Say { said, reply } => {
                             self.say(dialogue.as_mut(), &mut attached, said, reply).await?;
                         }
+                        Request::Attached(who) => self.seat(Event::Attached(who)).await?,
+                        Request::Detached(who) => self.seat(Event::Detached(who)).await?,
                     }
                 }
             }
@@ -95,6 +97,15 @@ impl Driver {
         // An attachment tells everything again.
         if matches!(self.run().state, State::Preparing) {
             self.journal.record(Event::Started(layers(isolation))).await?;
+        }
+        Ok(())
+    }
+
+    /// Records who came to its terminal, or left it.
+    async fn seat(&mut self, event: Event) -> Result<(), DriveError> {
+        // A daemon that was just started has not heard yet that the command runs.
+        if matches!(self.run().state, State::Running | State::NeedsInput(_) | State::Paused) {
+            self.journal.record(event).await?;
         }
         Ok(())
     }

@@ -76,6 +76,11 @@ impl Position {
         self.0
     }
 
+    /// Tells whether it is the place before the first record.
+    pub(super) const fn is_start(&self) -> bool {
+        self.0 == 0
+    }
+
     const fn after(self, len: usize) -> Self {
         Self(self.0.saturating_add((RECORD_HEADER_LEN + len) as u64))
     }

@@ -4,8 +4,11 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 
-use super::{MAGIC, RECORD_LEN_MAX, Stream};
+use super::{MAGIC, Position, RECORD_LEN_MAX, Stream};
 use crate::supervisor::job::OutputTotals;
+
+/// How much the last screens of output are, at least, where there is as much.
+const TAIL_LEN: u64 = 64 << 10;
 
 /// Appends the output of one job to its file.
 #[derive(Debug)]
@@ -15,13 +18,20 @@ pub(in crate::supervisor) struct Writer {
     room: u64,
     totals: OutputTotals,
     record: Vec<u8>,
+    /// Two places between records, at least the length of a tail apart.
+    marks: [Position; 2],
 }
 
 impl Writer {
     /// Starts an output file; it must be empty.
     pub(in crate::supervisor) fn start(mut file: File, limit_bytes: u64) -> io::Result<Self> {
         file.write_all(&MAGIC)?;
-        Ok(Self { file, room: limit_bytes, totals: OutputTotals::default(), record: Vec::new() })
+        Ok(Self::of(file, limit_bytes))
+    }
+
+    const fn of(file: File, room: u64) -> Self {
+        let totals = OutputTotals { end: Position::START, kept_bytes: 0, dropped_bytes: 0 };
+        Self { file, room, totals, record: Vec::new(), marks: [Position::START; 2] }
     }
 
     /// Appends what one stream got, as far as there is room.
@@ -48,12 +58,21 @@ impl Writer {
         self.totals
     }
 
+    /// Tells where the last screens begin: a place between records, not far before the end.
+    pub(in crate::supervisor) const fn tail(&self) -> Position {
+        self.marks[0]
+    }
+
     /// Makes everything appended so far survive a crash of the machine.
     pub(in crate::supervisor) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
     fn append_record(&mut self, stream: Stream, content: &[u8]) -> io::Result<()> {
+        let [_, newer] = self.marks;
+        if self.totals.end.get() - newer.get() >= TAIL_LEN {
+            self.marks = [newer, self.totals.end];
+        }
         let len = u32::try_from(content.len()).map_err(io::Error::other)?;
         self.record.clear();
         self.record.push(stream.number());
@@ -70,7 +89,6 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::output::Position;
 
     fn written(limit_bytes: u64, appended: &[(Stream, &[u8])]) -> (Vec<u8>, OutputTotals) {
         let directory = tempfile::tempdir().expect("temporary directory");
@@ -103,10 +121,24 @@ mod tests {
     }
 
     #[test]
+    fn the_tail_is_never_much_longer_than_a_few_screens() {
+        let mut writer =
+            Writer::start(tempfile::tempfile().expect("file"), u64::MAX).expect("start");
+        for _ in 0..100 {
+            writer.append(Stream::Stdout, &[b'x'; 10_000]).expect("append");
+            let (end, tail) = (writer.totals().end.get(), writer.tail().get());
+            assert!(
+                end - tail >= end.min(TAIL_LEN) && end - tail <= 3 * TAIL_LEN,
+                "{tail} of {end}"
+            );
+            assert_eq!(tail % 10_005, 0, "between two records");
+        }
+    }
+
+    #[test]
     fn a_full_disk_is_told_once_and_then_output_is_dropped() {
         let full = File::options().write(true).open("/dev/full").expect("/dev/full");
-        let mut writer =
-            Writer { file: full, room: 100, totals: OutputTotals::default(), record: Vec::new() };
+        let mut writer = Writer::of(full, 100);
         writer.append(Stream::Stdout, b"one").expect_err("the disk is full");
         writer.append(Stream::Stdout, b"two").expect("dropped");
         assert_eq!(writer.totals().dropped_bytes, 6);

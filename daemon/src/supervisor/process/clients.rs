@@ -138,6 +138,8 @@ impl Client {
                 ToSupervisor::Stop { .. }
                 | ToSupervisor::Kill
                 | ToSupervisor::Input { .. }
+                | ToSupervisor::Type { .. }
+                | ToSupervisor::Resize { .. }
                 | ToSupervisor::InputEnd => requests.push(request),
                 ToSupervisor::Unknown => {}
             }
@@ -192,6 +194,7 @@ mod tests {
             output_end: Position::START,
             egress: crate::egress::Summary::default(),
             output_limited: false,
+            output_tail: Position::START,
             inputs: Vec::new(),
         }
     }

@@ -113,11 +113,13 @@ impl Front {
         if std::mem::take(&mut self.egress_is_news) {
             self.clients.tell(&FromSupervisor::Egress { summary: self.egress.clone() });
         }
+        let output_tail = self.output.tail();
         let Self { clients, phase, output_limited, egress, .. } = self;
         clients.serve(|| State {
             phase: phase.clone(),
             output_end: end,
             output_limited: *output_limited,
+            output_tail,
             egress: egress.clone(),
             inputs: inputs(),
         })

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use handoff_sandbox::{Running, SpawnError, Spec, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Gid, OFlags, Uid, fchown, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::complain;
@@ -29,7 +30,7 @@ pub(super) struct LiveStep {
     stderr: Pipe,
 }
 
-/// The end that we read.
+/// The end that we read: of a pipe, or of a terminal.
 #[derive(Debug)]
 struct Pipe {
     stream: Stream,
@@ -49,6 +50,13 @@ impl LiveStep {
     /// anything.
     pub(super) fn start(spec: &Spec, reads: Reads) -> Result<(Self, Option<File>), SpawnError> {
         let system = |what| move |source| SpawnError::System { what, source };
+        if spec.terminal.is_some() {
+            // The jail makes it, and reports when it is there.
+            let stdio = Stdio::null().map_err(system("open /dev/null"))?;
+            let running = handoff_sandbox::spawn(spec, stdio)?;
+            let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(Pipe::none);
+            return Ok((Self { running, gateway: None, stdout, stderr }, None));
+        }
         let (stdout, their_stdout) =
             Pipe::open(Stream::Stdout, spec).map_err(system("make a pipe"))?;
         let (stderr, their_stderr) =
@@ -66,6 +74,17 @@ impl LiveStep {
         let stdio = Stdio { stdin, stdout: their_stdout, stderr: their_stderr };
         let running = handoff_sandbox::spawn(spec, stdio)?;
         Ok((Self { running, gateway: None, stdout, stderr }, input))
+    }
+
+    /// Reads from now on what the command's terminal shows, and returns the same end to type on; none
+    /// for a command without a terminal.
+    pub(super) fn connect_terminal(&mut self) -> io::Result<Option<File>> {
+        let Some(outer) = self.running.take_terminal() else { return Ok(None) };
+        fcntl_setfl(&outer, OFlags::NONBLOCK)?;
+        let shown = File::from(outer);
+        let typed = shown.try_clone()?;
+        self.stdout.file = Some(shown);
+        Ok(Some(typed))
     }
 
     /// Lists what to poll; the reports come first.
@@ -125,6 +144,11 @@ impl LiveStep {
 }
 
 impl Pipe {
+    /// Nothing to read yet.
+    const fn none(stream: Stream) -> Self {
+        Self { stream, file: None }
+    }
+
     /// Makes a pipe and returns its other end, too.
     fn open(stream: Stream, spec: &Spec) -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = pipe(End::Read, spec)?;
@@ -150,6 +174,10 @@ impl Pipe {
                 Ok(read) => return Got::Bytes(read),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // What a terminal says once nobody has its inner end any more.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                    self.file = None;
+                }
                 Err(error) => {
                     complain("read output", &error);
                     self.file = None;

@@ -18,6 +18,7 @@ mod disk;
 mod ending;
 mod input;
 mod live_step;
+mod terminal;
 mod verdict;
 
 use std::ffi::OsString;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use handoff_sandbox::{
     Access, Ended as SandboxEnded, LayerName, Next, Refusal, Report, Signal, SpawnError, Spec,
     Step as SandboxStep,
@@ -17,6 +18,7 @@ use super::front::Front;
 use super::input::Input;
 use super::live_step::LiveStep;
 use super::start_up::Hold;
+use super::terminal::Terminal;
 use super::verdict::{Close, of_command, of_setup};
 use crate::egress::{Gateway, Policy};
 use crate::supervisor::disk_limits::Breach;
@@ -29,6 +31,7 @@ pub(super) fn run(hold: Hold) {
     let mut supervision = Supervision {
         front: Front::new(job_dir, output, listener),
         input: Input::default(),
+        terminal: Terminal::default(),
         buffer: Vec::new(),
         egress: job.egress.take().unwrap_or_default(),
         disk: None,
@@ -44,6 +47,7 @@ pub(super) fn run(hold: Hold) {
 struct Supervision {
     front: Front,
     input: Input,
+    terminal: Terminal,
     /// What is read from a pipe on its way to the output.
     buffer: Vec<u8>,
     /// What steps with a fenced network may reach.
@@ -137,11 +141,17 @@ impl Supervision {
             live.read(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
             live.attend(|notice| self.front.hear(notice));
             self.input.write();
+            self.terminal.write();
             match self.demanded(ending) {
                 None => {}
                 Some(Act::Ask) => {
-                    if let Err(error) = live.running.signal(Signal::TERM) {
-                        complain("ask the command to end", &error);
+                    // A shell at a terminal ignores the first one; the second says what it is told
+                    // when its terminal goes away.
+                    let signals = [Some(Signal::TERM), spec.terminal.map(|_| Signal::HUP)];
+                    for signal in signals.into_iter().flatten() {
+                        if let Err(error) = live.running.signal(signal) {
+                            complain("ask the command to end", &error);
+                        }
                     }
                 }
                 // What is killed has nothing to report.
@@ -198,7 +208,7 @@ impl Supervision {
     fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         let disk = self.disk.as_ref().map(DiskWatch::poll_fd);
         let disk = disk.map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN));
-        self.front.poll_fds().chain(disk).chain(self.input.poll_fd())
+        self.front.poll_fds().chain(disk).chain(self.input.poll_fd()).chain(self.terminal.poll_fd())
     }
 
     /// Takes what the sandbox reports; the end of the step is returned.
@@ -214,6 +224,7 @@ impl Supervision {
                             None => isolation,
                         };
                         self.front.enter(Phase::Running { isolation });
+                        self.connect_terminal(live);
                     }
                 },
                 Ok(Next::Report(Report::Refused(refusal))) => {
@@ -226,6 +237,15 @@ impl Supervision {
                 Ok(Next::Ended(ended)) => return Some(Close::Ended(ended)),
                 Err(error) => return Some(Close::Untrusted(error.to_string())),
             }
+        }
+    }
+
+    /// Takes the outer end of the command's terminal, if it has one.
+    fn connect_terminal(&mut self, live: &mut LiveStep) {
+        match live.connect_terminal() {
+            Ok(Some(outer)) => self.terminal.connect(outer),
+            Ok(None) => {}
+            Err(error) => complain("take the command's terminal", &error),
         }
     }
 
@@ -244,7 +264,7 @@ impl Supervision {
     fn demanded(&mut self, ending: &mut Ending) -> Option<Act> {
         let breach = self.disk.as_ref().and_then(DiskWatch::breach);
         let mut demanded = breach.and_then(|breach| ending.exceed(breach));
-        let Self { front, input, .. } = self;
+        let Self { front, input, terminal, .. } = self;
         for request in front.serve(|| input.taken()) {
             demanded = demanded.max(match request {
                 ToSupervisor::Stop { grace_ms } => {
@@ -257,6 +277,16 @@ impl Supervision {
                 }
                 ToSupervisor::InputEnd => {
                     input.end();
+                    None
+                }
+                ToSupervisor::Type { base64 } => {
+                    if let Ok(keys) = BASE64.decode(base64.as_bytes()) {
+                        terminal.type_keys(&keys);
+                    }
+                    None
+                }
+                ToSupervisor::Resize { rows, columns } => {
+                    terminal.resize(rows, columns);
                     None
                 }
                 ToSupervisor::Attach | ToSupervisor::Unknown => None,

@@ -83,6 +83,14 @@ pub enum TermsError {
     /// An entry of the list of hosts.
     #[error("contract's list of hosts: {0}")]
     Host(#[from] RuleError),
+    /// A terminal of no size, or of one that no terminal has.
+    #[error("contract's terminal cannot have {rows} rows and {columns} columns")]
+    Terminal {
+        /// How many rows.
+        rows: u32,
+        /// How many columns.
+        columns: u32,
+    },
     /// Extra bits in the umask.
     #[error("contract's umask {0:o} has bits outside 777")]
     Umask(u32),

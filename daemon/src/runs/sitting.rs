@@ -1,0 +1,100 @@
+//! Users at the terminals of their runs: any number that look, one that types. What they type is
+//! recorded nowhere, that they sat there is.
+
+use std::sync::Arc;
+
+use handoff_proto::{
+    run::{Run, State},
+    wire,
+};
+
+use super::{
+    Live, Registry, Request,
+    error::SitError,
+    keyboard::{Hold, Manners},
+};
+use crate::{
+    store::UserName,
+    supervisor::{AttachError, Terminal, output::Position},
+    workspace::JobKind,
+};
+
+/// What somebody wants who comes to a terminal.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// Which attachment, however often it has connected.
+    pub(crate) id: String,
+    /// Whose.
+    pub(crate) by: UserName,
+    /// Whether they want to type, and how they treat others who do.
+    pub(crate) keyboard: Option<Manners>,
+}
+
+/// Somebody's place at a terminal.
+#[derive(Debug)]
+pub(crate) struct Sitting {
+    pub(crate) terminal: Terminal,
+    /// None for those who look only.
+    pub(crate) hold: Option<Hold>,
+    /// The job whose terminal it is, from 1, and where its last screens begin.
+    pub(crate) job: u32,
+    pub(crate) tail: Position,
+    live: Arc<Live>,
+    detached: wire::Detached,
+}
+
+impl Registry {
+    /// Gives somebody a place at a run's terminal, once its command runs.
+    ///
+    /// # Errors
+    /// When it has none, or not any more, or somebody else types.
+    pub(crate) async fn sit(&self, live: &Arc<Live>, wish: Wish) -> Result<Sitting, SitError> {
+        let run = live.run();
+        if run.contract.terminal.is_none() || !run.contract.agent.is_empty() {
+            return Err(SitError::NoTerminal(run.name));
+        }
+        let run = self.begun(live).await.ok_or(SitError::NotDriven(run.name))?;
+        let name = run.name.clone();
+        if matches!(run.state, State::Verifying(_) | State::Finished(_)) {
+            return Err(SitError::Over(name));
+        }
+        let job_dir = self.layout(&run.id).job(run.job, JobKind::Command);
+        let (terminal, tail) = match Terminal::find(&job_dir).await {
+            Ok(found) => found,
+            Err(AttachError::NotRunning(_)) => return Err(SitError::Over(name)),
+            Err(source) => return Err(SitError::Supervisor { run: name, source }),
+        };
+        let hold = match wish.keyboard {
+            Some(manners) => {
+                let hold = live.keyboard().take(&wish.id, manners);
+                Some(hold.ok_or(SitError::Taken(name))?)
+            }
+            None => None,
+        };
+        let by = wish.by.as_str().to_owned();
+        let (id, writes) = (wish.id, hold.is_some());
+        let attached = wire::Attached { by: by.clone(), id: id.clone(), writes };
+        // A run that has just ended records no more of it.
+        let _ended = live.ask(Request::Attached(attached)).await;
+        let (live, detached) = (Arc::clone(live), wire::Detached { by, id });
+        Ok(Sitting { terminal, hold, job: run.job, tail, live, detached })
+    }
+
+    /// Waits until the command runs, or never will; none where the daemon stops first.
+    async fn begun(&self, live: &Live) -> Option<Run> {
+        let mut published = live.subscribe();
+        let waits = |run: &Run| matches!(run.state, State::Queued | State::Preparing);
+        tokio::select! {
+            () = self.stopping().cancelled() => None,
+            run = published.wait_for(|run| !waits(run)) => run.ok().map(|run| run.clone()),
+        }
+    }
+}
+
+impl Sitting {
+    /// Lets go of the terminal.
+    pub(crate) async fn leave(self) {
+        drop(self.hold);
+        let _ended = self.live.ask(Request::Detached(self.detached)).await;
+    }
+}

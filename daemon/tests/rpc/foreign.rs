@@ -5,11 +5,12 @@ use handoff_proto::{
     chunk::ChunkId,
     problem::Problem,
     wire::{
-        AddCredentialRequest, AnswerRequest, Approved, ChunkIds, ChunksRequest, CollectRequest,
-        CredentialsRequest, DoctorRequest, InfoRequest, InviteRequest, ListRequest, LogsRequest,
-        ManifestRequest, Receipt, RemoveCredentialRequest, RevokeRequest, RunSelector, SayRequest,
-        StopRequest, UsageRequest, UsersRequest, WatchAllRequest, WatchRequest,
-        admin_client::AdminClient, answer_request, handoff_reply, runs_client::RunsClient,
+        AddCredentialRequest, AnswerRequest, Approved, AttachRequest, AttachStart, ChunkIds,
+        ChunksRequest, CollectRequest, CredentialsRequest, DoctorRequest, InfoRequest,
+        InviteRequest, ListRequest, LogsRequest, ManifestRequest, Receipt, RemoveCredentialRequest,
+        RevokeRequest, RunSelector, SayRequest, StopRequest, UsageRequest, UsersRequest,
+        WatchAllRequest, WatchRequest, admin_client::AdminClient, answer_request, attach_request,
+        handoff_reply, runs_client::RunsClient,
     },
 };
 use tonic::{Response, Status, transport::Channel};
@@ -96,6 +97,17 @@ async fn attempt(method: &str, bob: &Runs, ada: &Ada) {
             for pair in &pairs {
                 let said = |run| SayRequest { run: Some(run), id: "1".into(), text: "hi".into() };
                 same(pair, async |run| bob().say(said(run)).await).await;
+            }
+        }
+        "Attach" => {
+            for pair in &pairs {
+                let ask = async |run| {
+                    let start =
+                        AttachStart { run: Some(run), id: "1".into(), ..Default::default() };
+                    let first = AttachRequest { part: Some(attach_request::Part::Start(start)) };
+                    bob().attach(tokio_stream::once(first)).await
+                };
+                same(pair, ask).await;
             }
         }
         "Remove" => {

@@ -10,3 +10,4 @@ mod job;
 mod output;
 mod scene;
 mod steps;
+mod terminal;

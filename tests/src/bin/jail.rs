@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, bail};
 use handoff_sandbox::{Ended, ExitStatus, Isolation, Next, Report, Running, Spec, Stdio, spawn};
@@ -79,19 +80,34 @@ fn run(spec: &Spec, until_eof: bool) -> Result<(Option<Isolation>, Ended, Option
         }
         Err(error) => return Err(error.into()),
     };
-    let mut isolation = None;
+    let (mut isolation, mut shown) = (None, None);
     loop {
         match running.next()? {
-            Next::Report(Report::Ready { isolation: found }) => isolation = Some(found),
+            Next::Report(Report::Ready { isolation: found }) => {
+                isolation = Some(found);
+                shown = running.take_terminal().map(show);
+            }
             Next::Report(_) => {}
             Next::Pending => wait(&mut running, until_eof)?,
             Next::Ended(_) => break,
         }
     }
     let ended = running.wait()?;
+    if let Some(shown) = shown {
+        // Nobody is left who could write more.
+        shown.join().ok().context("show the terminal")?;
+    }
     let oom_kills = running.oom_kills();
     running.cleanup()?;
     Ok((isolation, ended, oom_kills))
+}
+
+/// Copies what the command's terminal shows to standard output, until nobody has it any more.
+fn show(terminal: OwnedFd) -> JoinHandle<()> {
+    std::thread::spawn(|| {
+        // It ends with an error, as terminals do.
+        drop(std::io::copy(&mut File::from(terminal), &mut std::io::stdout()));
+    })
 }
 
 /// Waits for a report, or for the end of our own input, which ends the run.

@@ -1,6 +1,6 @@
 //! A terminal on a run: typed at, left, come back to, looked at by several.
 
-use handoff_tests::{terminal::Seat, world::World};
+use handoff_tests::{remote::Remote, terminal::Seat, world::World};
 
 /// Keys that detach.
 const DETACH: &str = "\x1cd";
@@ -201,4 +201,31 @@ fn runs_without_a_terminal_and_of_others_are_nobodys_to_attach_to() {
     assert_eq!(seat.ends(), 8);
     world.handoff(&tree, ["--tty", "--no-tty", "true"]).fails(2, &["--no-tty"]);
     world.handoff(&tree, ["--tty", "claude", "fix it"]).fails(2, &["has no terminal"]);
+}
+
+#[test]
+fn other_users_and_those_who_were_shut_out_have_no_terminal() {
+    let (ada, bob, remote) = (World::new(), World::new(), Remote::start());
+    for (world, user) in [(&ada, "ada"), (&bob, "bob")] {
+        let invitation = remote.invite(user, &[]);
+        world.handoff(&world.home(), ["remote", "add", "box", &invitation]).ok();
+    }
+    let tree = ada.directory("hers");
+    let shell = ["-r", "box", "-n", "hers", "--tty", "bash", "--norc", "-i"];
+    let id = ada.hand_off(&tree, shell);
+    let mut seat = attach(&ada, &tree, &["hers"]);
+    seat.until("attached to hers");
+    for args in [["-r", "box", &id], ["-r", "box", "hers"]] {
+        let mut other = attach(&bob, &bob.home(), &args);
+        assert_eq!(other.ends(), 8, "{}", other.shown());
+    }
+    remote.admin(&["user", "revoke", "ada"]).ok();
+    seat.until("this device was revoked");
+    assert!(seat.is_cooked());
+    assert_eq!(seat.ends(), 7);
+    let again = remote.invite("ada", &[]);
+    ada.handoff(&tree, ["remote", "rm", "box"]).ok();
+    ada.handoff(&tree, ["remote", "add", "box", &again]).ok();
+    ada.handoff(&tree, ["stop", &id]).ok();
+    assert_eq!(ada.finished(&tree, &id)["outcome"], "cancelled");
 }

@@ -194,6 +194,8 @@ impl<'a> Session<'a> {
         match part {
             Some(Reply::Attached(attached)) => {
                 self.greet(attached.writes);
+                // Done once: a connection that is made again takes the keyboard from nobody.
+                self.start.take_over = false;
                 *taken = Some(self.take_terminal(attached.writes)?);
                 send(ask, Ask::Size(terminal::size()));
             }
@@ -205,7 +207,7 @@ impl<'a> Session<'a> {
             }
             Some(Reply::KeyboardTaken(_)) => {
                 // A connection that is made again must not take it back.
-                (self.start.watch, self.start.take_over) = (true, false);
+                self.start.watch = true;
                 *taken = None;
                 self.context.output.note(format_args!(
                     "somebody else has taken the keyboard; `handoff attach --take-over {}` takes it back",

@@ -245,10 +245,12 @@ fn of_capture(error: &CaptureError) -> Exit {
 
 fn of_agent(error: &AgentError) -> Exit {
     match error {
-        AgentError::Read { .. } | AgentError::Settings { .. } | AgentError::Toml { .. } => {
-            Exit::Failed
-        }
+        AgentError::Read { .. }
+        | AgentError::Settings { .. }
+        | AgentError::Toml { .. }
+        | AgentError::Lease { .. } => Exit::Failed,
         AgentError::NoSession { .. } => Exit::NotFound,
+        AgentError::Held { .. } | AgentError::Busy { .. } => Exit::Conflict,
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::SystemTime;
 use handoff_proto::manifest::Timestamp;
 use handoff_proto::path::{AbsolutePath, TreePath};
 
+use super::lease::LeaseError;
+
 /// What is set up for every session may hold so much together, in bytes; a session has no limit.
 const SETUP_BYTES_MAX: u64 = 32 << 20;
 
@@ -115,6 +117,32 @@ pub enum AgentError {
         /// The agent's directory.
         directory: PathBuf,
     },
+    /// A run goes on with it.
+    #[error("run {run} on {remote} goes on with session {id}")]
+    Held {
+        /// The session.
+        id: String,
+        /// The run's name.
+        run: String,
+        /// Where it runs.
+        remote: String,
+    },
+    /// Its agent is in the middle of a turn.
+    #[error("session {id} is at work here{}", pid.map(|pid| format!(", process {pid}")).unwrap_or_default())]
+    Busy {
+        /// The session.
+        id: String,
+        /// The agent's process, where that can be told.
+        pid: Option<u32>,
+    },
+    /// Who holds a session cannot be told.
+    #[error("cannot tell which run holds session {id}")]
+    Lease {
+        /// The session.
+        id: String,
+        /// Why.
+        source: LeaseError,
+    },
     /// A settings file is not what the agent writes.
     #[error("cannot understand {}", path.display())]
     Settings {
@@ -138,7 +166,11 @@ impl AgentError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => None,
+            Self::Read { .. } | Self::Lease { .. } => None,
+            Self::Held { run, .. } => Some(format!(
+                "`handoff pull {run}` brings it back, `handoff say {run} TEXT` tells it more, `--fork` sends a copy of what is here"
+            )),
+            Self::Busy { .. } => Some("wait until its turn is over, or interrupt it".to_owned()),
             Self::NoSession { .. } => {
                 Some("leave `--session` out for the newest session of this directory".to_owned())
             }

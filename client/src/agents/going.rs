@@ -7,7 +7,10 @@ use handoff_proto::wire;
 use uuid::Uuid;
 
 use super::export::{AgentError, Export, Found};
+use super::lease::{LeaseHolder, Leases};
+use super::live::Live;
 use super::{Kind, Task};
+use crate::settings::Places;
 
 /// A session on its way: one that there is, a copy of it, or a new one.
 #[derive(Clone, Debug)]
@@ -69,6 +72,28 @@ impl Going {
             (false, forked_from) => Some(kind.session(&agent, forked_from)?),
         };
         kind.export(&agent, &directory, from.as_ref(), &contract.session_id).map(Some)
+    }
+
+    /// Makes sure that nobody else advances the session: no run holds it, and no turn is under way.
+    ///
+    /// # Errors
+    ///
+    /// Where that is not so, or cannot be told.
+    pub fn check_free(&self, places: &Places) -> Result<(), AgentError> {
+        let Some(found) = &self.from else { return Ok(()) };
+        let id = || found.id.clone();
+        if self.forked_from().is_none() {
+            let held = Leases::new(places).held(self.kind.name(), &found.id);
+            if let Some(lease) = held.map_err(|source| AgentError::Lease { id: id(), source })? {
+                let LeaseHolder { name: run, remote, .. } = lease.holder;
+                return Err(AgentError::Held { id: id(), run, remote });
+            }
+        }
+        let agent = self.export.directory.as_os_path();
+        match self.kind.holder(agent, &found.id).map_err(AgentError::read(agent))? {
+            Live::Free | Live::Idle { .. } => Ok(()),
+            Live::Busy { pid } => Err(AgentError::Busy { id: id(), pid }),
+        }
     }
 
     /// The session of which this is a copy, if it is one.

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use handoff_proto::run::RunId;
+use handoff_proto::wire;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{FileLock, Places, create_private_directory, write_private};
@@ -77,6 +78,32 @@ struct Stored {
 #[must_use]
 pub fn prompt_hash(prompt: &str) -> String {
     blake3::hash(prompt.trim().as_bytes()).to_hex().to_string()
+}
+
+/// Gives the session that goes on with a contract to its run; one that begins there, or is a copy,
+/// belongs to nobody here.
+///
+/// # Errors
+///
+/// As [`Leases::hold`].
+pub fn hold_for(
+    places: &Places,
+    contract: &wire::Contract,
+    run: &wire::RunView,
+    remote: &str,
+) -> Result<(), LeaseError> {
+    let Some(terms) = &contract.agent_terms else { return Ok(()) };
+    if terms.is_new || !terms.forked_from.is_empty() {
+        return Ok(());
+    }
+    let holder = LeaseHolder {
+        run: run.id.clone(),
+        name: run.name.clone(),
+        remote: remote.to_owned(),
+        prompt: prompt_hash(&terms.prompt),
+        since_unix_nanos: run.created_at_unix_nanos,
+    };
+    Leases::new(places).hold(&contract.agent, &contract.session_id, &holder).map(drop)
 }
 
 /// The leases of this machine.

@@ -123,6 +123,7 @@ async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Resul
     let mut errand = Errand::new(context, args.carry)?;
     if let Some(task) = &task {
         let going = errand.take_along(task.kind, args.session.as_deref(), args.fork)?;
+        going.check_free(&context.settings.places)?;
         summary::going(going).iter().for_each(|line| context.output.note(line));
     }
     let contract = errand.contract(args.command, args.time_limit, task.as_ref())?;

@@ -96,6 +96,7 @@ async fn pull(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let report = pull.to(destination).await?;
     let conversation = conversation::bring_back(context, &pull.remote, &pull.returned).await;
     let report = Report { conversation: conversation?, ..report };
+    conversation::release(context, &pull.returned)?;
     match context.output.format() {
         Format::Json => context.output.json(&report)?,
         Format::Text => report.lines().iter().for_each(|line| context.output.note(line)),

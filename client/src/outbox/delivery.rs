@@ -10,6 +10,7 @@ use super::error::{NotSent, OutboxError};
 use super::held::Held;
 use super::kept::Kept;
 use super::reach::fate;
+use crate::agents::lease;
 use crate::capture::Capture;
 use crate::exit::chain_text;
 use crate::notifier;
@@ -117,6 +118,11 @@ fn remember(
     if let Err(error) = Ledger::new(places).remember(&run, encoded_manifest, kept) {
         let why = chain_text(&error);
         output.note(format_args!("warning: this machine will not remember the run: {why}"));
+    }
+    if let Err(error) = lease::hold_for(places, &entry.offer.contract, &receipt.run, &entry.remote)
+    {
+        let why = chain_text(&error);
+        output.note(format_args!("warning: the session can be advanced here, too: {why}"));
     }
     let start = notifier::cursor::remember_start(places, &entry.remote, &receipt.cursor);
     if let Err(error) = start {

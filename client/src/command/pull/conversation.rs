@@ -5,9 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use handoff_proto::run::RunId;
 use rustix::fs::{Mode, OFlags, open};
 
 use super::ending::Ending;
+use crate::agents::lease::Leases;
+use crate::agents::live::Live;
 use crate::agents::{Import, Imported, Kind};
 use crate::capture::account::home;
 use crate::context::Context;
@@ -51,13 +54,28 @@ pub(super) async fn bring_back(
         let progress = context.output.progress("fetching the conversation", bytes);
         let on_bytes = move |arrived| progress.set(arrived);
         let chunks = fetch::contents(remote, run, &wanted, chunks, on_bytes).await?;
-        let imported = tokio::task::block_in_place(|| import.apply(&chunks, |_| false))?;
+        // One that cannot be looked at may be open.
+        let is_held = |id: &str| {
+            kind.holder(agent.as_os_path(), id).map_or(true, |holder| holder != Live::Free)
+        };
+        let imported = tokio::task::block_in_place(|| import.apply(&chunks, is_held))?;
         anyhow::Ok(imported)
     };
     let imported = brought.await.with_context(|| {
         format!("the tree is back, the conversation is not; `handoff pull {name}` tries again")
     })?;
     Ok(Some(imported))
+}
+
+/// The session is this machine's again.
+///
+/// # Errors
+///
+/// Where that cannot be written down.
+pub(super) fn release(context: &Context, returned: &Returned) -> anyhow::Result<()> {
+    let Ok(run) = RunId::parse(&returned.run.id) else { return Ok(()) };
+    Leases::new(&context.settings.places).release_run(&run)?;
+    Ok(())
 }
 
 /// Becomes the agent, with the conversation.

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -141,6 +141,21 @@ impl Driven {
         let mut claude = self.local_claude();
         claude.args(["-p", "--permission-mode", "acceptEdits"]).args(words);
         said(&mut claude).ok()
+    }
+
+    /// One turn of Codex on the laptop, which may look but not touch; returns what it says.
+    pub fn local_codex_turn(&self, words: &[&str]) -> String {
+        let mut codex = Command::new(programs().join("codex"));
+        codex.env_clear().current_dir(&self.project);
+        for (name, value) in self.local_environment() {
+            codex.env(name, value);
+        }
+        codex.env("CODEX_API_KEY", LOCAL_KEY);
+        codex.args(["exec", "-m", "gpt-5.5", "-s", "read-only", "--disable", "plugins"]);
+        codex.args(["-c", "analytics.enabled=false", "-c"]);
+        codex.arg(format!("openai_base_url=\"{}/v1\"", self.model.url()));
+        codex.args(words).stdin(Stdio::null());
+        said(&mut codex).ok()
     }
 
     /// Hands claude off under a name, with these words behind it; returns the run's id.

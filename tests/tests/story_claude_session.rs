@@ -59,6 +59,7 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
     let said = handoff(&["-n", "on", "claude", "--dangerously-skip-permissions", "REMOTE-PROMPT"]);
     assert!(said.stderr.contains(session.as_str()), "{said:?}");
     drop(said.ok());
+    handoff(&["claude", "another"]).fails(5, &["run on on local goes on with session", "--fork"]);
     let run = driven.finished("on");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     assert_eq!(run["session_id"], session.as_str());

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use handoff_proto::wire;
 use handoff_sandbox::{Layer, LayerName, LayerState};
 
+use crate::agents::Kind;
 use crate::launcher::{self, Request};
-use crate::runs::HostUids;
+use crate::runs::{HostUids, Registry};
 use crate::supervisor::{self, Answer, Starter};
 use crate::workspace::{Sharing, Tools};
 
@@ -31,6 +32,10 @@ pub fn layers(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer
     }
     found
 }
+
+/// What to do where an agent is not found; who hands off plain commands needs none.
+const AGENT_FIX: &str = "install it for everybody, or name its directory in `[tools] paths`, if \
+                         sessions of it are to go on here";
 
 /// What a trial jail has, and a run in this state directory, which is the process's only one.
 fn tried(launcher: Option<&Path>, state: &Path) -> Vec<wire::IsolationLayer> {
@@ -94,6 +99,23 @@ fn through(socket: &Path) -> Result<Vec<wire::IsolationLayer>, String> {
 pub fn tools(tools: &Tools) -> Option<wire::IsolationLayer> {
     let left_out: Vec<String> = tools.left_out().iter().map(ToString::to_string).collect();
     (!left_out.is_empty()).then(|| line("tools", "partial", left_out.join("; ")))
+}
+
+/// Which agents start here, one line each. Blocks.
+#[must_use]
+pub fn agents(registry: &Registry) -> Vec<wire::IsolationLayer> {
+    let each = Kind::ALL.into_iter().map(|kind| {
+        let program = registry.settings().config.agent_program(kind).to_owned();
+        let (state, detail) = match registry.agent_version(kind) {
+            Some(Ok(version)) => ("in-force", format!("{program} starts: {version}")),
+            Some(Err(why)) => ("absent", format!("{program} does not start: {why}")),
+            None => {
+                ("absent", format!("{program} is not where runs find programs; to do: {AGENT_FIX}"))
+            }
+        };
+        line(&format!("agent {}", kind.name()), state, detail)
+    });
+    each.collect()
 }
 
 fn to_wire(layer: Layer) -> wire::IsolationLayer {

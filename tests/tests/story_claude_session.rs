@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use handoff_tests::{
     agent::{Driven, LOCAL_KEY, SECRET},
     model::Turn,
+    world::said,
 };
 use serde_json::{Value, json};
 
@@ -56,9 +57,9 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
         Turn::tool("TaskUpdate", json!({ "taskId": "1", "status": "completed" })),
         Turn::text("REMOTE-ANSWER"),
     ]);
-    let said = handoff(&["-n", "on", "claude", "--dangerously-skip-permissions", "REMOTE-PROMPT"]);
-    assert!(said.stderr.contains(session.as_str()), "{said:?}");
-    drop(said.ok());
+    let sent = handoff(&["-n", "on", "claude", "--dangerously-skip-permissions", "REMOTE-PROMPT"]);
+    assert!(sent.stderr.contains(session.as_str()), "{sent}");
+    drop(sent.ok());
     handoff(&["claude", "another"]).fails(5, &["run on on local goes on with session", "--fork"]);
     let run = driven.finished("on");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
@@ -139,4 +140,23 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
     handoff(&["--session", "6fe487e1-a3f6-4eb2-ad69-e6f9d1d97a38", "claude", "x"])
         .fails(8, &["no session", "newest"]);
     handoff(&["--session", "x", "make"]).fails(2, &["only an agent"]);
+}
+
+#[test]
+fn a_session_of_a_newer_agent_is_refused_and_the_doctor_says_which_there_are() {
+    let driven = Driven::with(vec![Turn::text("an answer")]);
+    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
+    driven.local_turn(&["LOCAL-PROMPT"]);
+    let [(_, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
+    let text = fs::read_to_string(transcript).expect("read");
+    driven.world.write(transcript, text.replace(r#""version":"2.1."#, r#""version":"99.0."#));
+    handoff(&["claude", "x"]).fails(7, &["claude of this daemon is 2.1.330", "99.0.330", "update"]);
+    driven.world.write(transcript, text);
+    let mut doctor = std::process::Command::new(driven.world.bin().join("handoffd"));
+    doctor.arg("doctor").env_clear().env("PATH", "/usr/bin:/bin");
+    doctor.env("HOME", driven.world.home()).env("HANDOFFD_STATE", driven.world.local_daemon());
+    let said = said(&mut doctor).ok();
+    for line in ["agent claude: in-force (claude starts: 2.1.330", "agent codex: in-force"] {
+        assert!(said.contains(line), "no {line:?} in {said}");
+    }
 }

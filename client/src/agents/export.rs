@@ -94,6 +94,8 @@ pub struct Found {
     pub model: String,
     /// How much the agent might do without asking, in its own words; empty if that is not known.
     pub permissions: String,
+    /// The version of the agent that went on with it last; empty if that is not known.
+    pub version: String,
 }
 
 /// An agent's files cannot be looked at.
@@ -263,7 +265,9 @@ impl<'a> Setup<'a> {
         relative: &[u8],
     ) -> Result<(), AgentError> {
         use std::os::unix::fs::MetadataExt as _;
-        let Ok(at) = TreePath::parse(relative) else { return Ok(()) };
+        let at = TreePath::parse(relative).ok().filter(|at| !at.has_git_component());
+        // Commands and skills are often clones; their history is of no use there.
+        let Some(at) = at else { return Ok(()) };
         let stays = |why: String| Stays { what: path.display().to_string(), why };
         if self.bytes + meta.len() > SETUP_BYTES_MAX {
             let why = format!("what is set up for {} is over 32 MiB", self.directory.display());
@@ -315,6 +319,7 @@ pub(super) fn session_files(
         };
         if entry.file_type().is_file()
             && let Some((from, to)) = at(name).zip(at(renamed))
+            && !from.has_git_component()
         {
             files.push(ExportFile { path: to, content: ExportContent::Session(from) });
         }

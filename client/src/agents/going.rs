@@ -118,6 +118,7 @@ impl Going {
             permissions: permissions.to_owned(),
             is_new: from.is_none(),
             forked_from: self.forked_from().unwrap_or_default().to_owned(),
+            version: from.map(|found| found.version.clone()).unwrap_or_default(),
         }
     }
 }

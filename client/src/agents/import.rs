@@ -6,10 +6,12 @@
 //! here   ─▶ a beginning of the transcript? forward : fork
 //! ```
 //!
-//! What comes out of a sandbox is data: files get names of ours in places of the session's own, and
-//! records that would decide what the agent may do here are left out.
+//! What comes out of a sandbox is data: files go to places of the session's own, nothing that is here
+//! is overwritten by something else, and records that would decide what the agent may do are left out.
 
-use std::collections::{HashMap, HashSet};
+mod sort;
+
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +21,9 @@ use handoff_proto::manifest::{Entry, Session};
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Serialize;
 
+use self::sort::Sorted;
 use super::Kind;
+use crate::exit::chain_text;
 use crate::pull::chunks::Chunks;
 use crate::settings::{Durability, replace_private};
 
@@ -27,7 +31,13 @@ use crate::settings::{Durability, replace_private};
 const FORKS_MAX: usize = 100;
 
 /// The longest transcript that is brought back, in bytes.
-const TRANSCRIPT_BYTES_MAX: u64 = 2 << 30;
+const TRANSCRIPT_BYTES_MAX: u64 = 1 << 30;
+
+/// How often what is here is looked at again after writing what belongs to the transcript.
+const ATTEMPTS: usize = 3;
+
+/// Things left out that are named.
+const LEFT_OUT_MAX: usize = 20;
 
 /// What a file of a session is to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +46,8 @@ pub(super) enum Part {
     Transcript,
     /// The session's alone.
     Own,
+    /// Its todo list.
+    List,
     /// Named by the session, in a place that others use, too.
     Shared,
 }
@@ -67,14 +79,25 @@ pub enum ImportMode {
     Forked,
     /// A session of its own: a program has the one here open.
     ForkedWhileOpen,
+    /// Not at all.
+    Nothing,
 }
 
 /// A conversation cannot be brought back; what was here is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// There is no transcript, or more than one.
+    /// The id is none that the agent gives.
+    #[error("the run returned a session with an impossible name")]
+    Name,
+    /// There is no transcript where one belongs.
     #[error("the run returned no transcript of session {0}")]
     NoTranscript(String),
+    /// The transcript does not begin with what was sent.
+    #[error("the run did not only add to the transcript of session {0}")]
+    Rewritten(String),
+    /// Nothing tells with which settings it could be opened safely.
+    #[error("the run's transcript of session {0} says too little to be opened safely")]
+    NoSettings(String),
     /// It is larger than any session.
     #[error("the transcript has {0} bytes, the limit is {TRANSCRIPT_BYTES_MAX}")]
     TooLarge(u64),
@@ -108,58 +131,35 @@ pub struct Import<'a> {
     kind: Kind,
     run: &'a str,
     agent: &'a Path,
-    base: Option<&'a Session>,
-    session: &'a Session,
-    transcript: &'a Entry,
-    parts: Vec<(&'a Entry, Part)>,
-    left_out: Vec<String>,
+    /// Where the command started, here as there.
+    directory: &'a AbsolutePath,
+    sorted: Sorted<'a>,
 }
 
 impl<'a> Import<'a> {
-    /// Sorts what a run returned. `agent` is the agent's directory here.
+    /// Sorts what a run returned. `agent` is the agent's directory here, `directory` where the
+    /// command started.
     ///
     /// # Errors
     ///
-    /// Where it holds no transcript.
+    /// Where it holds no transcript in the place where one belongs.
     pub fn new(
         kind: Kind,
         run: &'a str,
         agent: &'a AbsolutePath,
+        directory: &'a AbsolutePath,
         base: Option<&'a Session>,
         session: &'a Session,
     ) -> Result<Self, ImportError> {
-        let base = base.filter(|base| base.id == session.id && base.agent == session.agent);
-        let known: HashMap<&TreePath, &Entry> =
-            base.iter().flat_map(|base| &base.files).map(|file| (&file.path, file)).collect();
-        let (mut transcripts, mut parts, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-        for file in &session.files {
-            match kind.part(&file.path, &session.id) {
-                Some(Part::Transcript) => transcripts.push(file),
-                Some(part) => parts.push((file, part)),
-                None if known.get(&file.path).is_some_and(|known| known.kind == file.kind) => {}
-                None => left_out.push(file.path.to_string()),
-            }
-        }
-        let sent = |file: &&&Entry| known.contains_key(&file.path);
-        let transcript = match transcripts.as_slice() {
-            [only] => Some(*only),
-            // Of a thread in several files the newest goes on; their names begin with the time.
-            several => several.iter().rfind(sent).copied(),
-        };
-        let missing = || ImportError::NoTranscript(session.id.clone());
-        let transcript = transcript.ok_or_else(missing)?;
-        if transcript.size() > TRANSCRIPT_BYTES_MAX {
-            return Err(ImportError::TooLarge(transcript.size()));
-        }
-        let agent = agent.as_os_path();
-        Ok(Self { kind, run, agent, base, session, transcript, parts, left_out })
+        let sorted = Sorted::new(kind, directory, base, session)?;
+        Ok(Self { kind, run, agent: agent.as_os_path(), directory, sorted })
     }
 
     /// The contents that are needed.
     #[must_use]
     pub fn wanted(&self) -> HashMap<ChunkId, u32> {
-        let parts = self.parts.iter().map(|(file, _)| *file);
-        let files = parts.chain(std::iter::once(self.transcript));
+        let parts = self.sorted.parts.iter().map(|(file, _)| *file);
+        let files = parts.chain(std::iter::once(self.sorted.transcript));
         files.flat_map(Entry::chunks).map(|chunk| (chunk.id, chunk.size)).collect()
     }
 
@@ -174,117 +174,110 @@ impl<'a> Import<'a> {
         chunks: &Chunks,
         is_held: impl Fn(&str) -> bool,
     ) -> Result<Imported, ImportError> {
-        let returned = read(chunks, self.transcript)?;
-        let (transcript, own) = self.returned_from(&returned);
-        let Standing { id, mode, content } = self.decide(&transcript, is_held)?;
-        if let Some(content) = content {
-            self.write_parts(chunks, &id)?;
-            let path = self.path(&self.transcript.path, &id);
-            write(&path, &self.kind.closed(content, own))?;
+        let returned = read(chunks, self.sorted.transcript)?;
+        let (transcript, own) = self.returned_from(&returned)?;
+        let mut standing = self.decide(&transcript, &is_held)?;
+        if !standing.is_here_already {
+            // Again after the parts, which take a while: the session here may have gone on.
+            for _ in 0..ATTEMPTS {
+                self.write_parts(chunks, &standing.id)?;
+                let now = self.decide(&transcript, &is_held)?;
+                if now.id == standing.id {
+                    break;
+                }
+                standing = now;
+            }
+            let Standing { id, .. } = &standing;
+            let content = self.kind.rewritten(&transcript, &self.sorted.session.id, id);
+            let content = self
+                .kind
+                .closed(content, own, id, self.directory)
+                .ok_or_else(|| ImportError::NoSettings(id.clone()))?;
+            write(&self.path(&self.sorted.transcript.path, id), &content)?;
         }
-        let resume = self.kind.resume(&id);
-        Ok(Imported { mode, session_id: id, resume, left_out: self.left_out })
+        let resume = self.kind.resume(&standing.id);
+        let Standing { id, mode, .. } = standing;
+        Ok(Imported { mode, session_id: id, resume, left_out: few(self.sorted.left_out) })
     }
 
     /// The transcript as it may be here: the laptop's own part as it was, whose length comes second,
     /// and what the run added without what decides about permissions.
-    fn returned_from(&self, returned: &[u8]) -> (Vec<u8>, usize) {
-        let same = self.base.and_then(|base| {
-            let sent = base.files.iter().find(|file| file.path == self.transcript.path)?;
-            let end = usize::try_from(sent.size()).ok()?;
-            let part = returned.get(..end)?;
-            is_content(part, sent).then_some(end)
-        });
-        let (mut own, added) = {
-            let (own, added) = returned.split_at(same.unwrap_or_default());
-            (own.to_vec(), added)
+    fn returned_from(&self, returned: &[u8]) -> Result<(Vec<u8>, usize), ImportError> {
+        let sent = self.sorted.sent(&self.sorted.transcript.path);
+        let end = sent.map_or(Ok(0), |sent| usize::try_from(sent.size())).unwrap_or(usize::MAX);
+        let part = returned.get(..end);
+        let Some(part) = part.filter(|part| sent.is_none_or(|sent| is_content(part, sent))) else {
+            return Err(ImportError::Rewritten(self.sorted.session.id.clone()));
         };
+        let (mut own, added) = (part.to_vec(), &returned[part.len()..]);
         for line in added.split_inclusive(|byte| *byte == b'\n') {
-            if self.kind.is_harmless(line) {
+            // What has no end would take in what comes behind it.
+            if line.ends_with(b"\n") && self.kind.is_harmless(line) {
                 own.extend_from_slice(line);
             }
         }
-        (own, same.unwrap_or_default())
+        Ok((own, end))
     }
 
-    /// Which session it becomes, and with what content unless that has all of it.
+    /// Which session it becomes, unless one has all of it already.
     fn decide(
         &self,
         returned: &[u8],
-        is_held: impl Fn(&str) -> bool,
+        is_held: &impl Fn(&str) -> bool,
     ) -> Result<Standing, ImportError> {
         let mut mode = ImportMode::Forwarded;
+        let session = &self.sorted.session.id;
         for number in 0..=FORKS_MAX {
             let id = match number {
-                0 => self.session.id.clone(),
-                number => self.kind.fork_id(&self.session.id, self.run, number),
+                0 => session.clone(),
+                number => self.kind.fork_id(session, self.run, number),
             };
-            let content = self.kind.rewritten(returned, &self.session.id, &id);
-            let path = self.path(&self.transcript.path, &id);
-            let here = match fs::read(&path) {
-                Ok(here) => Some(here),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(source) => return Err(ImportError::Read { path, source }),
+            let content = self.kind.rewritten(returned, session, &id);
+            let path = self.path(&self.sorted.transcript.path, &id);
+            let Some(here) = read_here(&path)? else {
+                let mode = if number == 0 { ImportMode::New } else { mode };
+                return Ok(Standing { id, mode, is_here_already: false });
             };
-            match here {
-                None => {
-                    let mode = if number == 0 { ImportMode::New } else { mode };
-                    return Ok(Standing { id, mode, content: Some(content) });
-                }
-                Some(here) if here.starts_with(&content) => {
-                    let mode = ImportMode::UpToDate;
-                    return Ok(Standing { id, mode, content: None });
-                }
-                Some(here) if content.starts_with(self.kind.unclosed(&here)) => {
-                    if !is_held(&id) {
-                        return Ok(Standing { id, mode, content: Some(content) });
-                    }
-                    if number == 0 {
-                        mode = ImportMode::ForkedWhileOpen;
-                    }
-                }
-                Some(_) => {
-                    if number == 0 {
-                        mode = ImportMode::Forked;
-                    }
-                }
+            if here.starts_with(&content) {
+                return Ok(Standing { id, mode: ImportMode::UpToDate, is_here_already: true });
+            }
+            let continues = content.starts_with(self.kind.unclosed(&here));
+            if continues && !is_held(&id) {
+                return Ok(Standing { id, mode, is_here_already: false });
+            }
+            if number == 0 {
+                mode = if continues { ImportMode::ForkedWhileOpen } else { ImportMode::Forked };
             }
         }
-        Err(ImportError::TooManyForks(self.session.id.clone()))
+        Err(ImportError::TooManyForks(session.clone()))
     }
 
-    /// Writes everything but the transcript.
+    /// Writes everything but the transcript. What is here is only ever added to, but for the todo
+    /// list, which is what the session says it is.
     fn write_parts(&mut self, chunks: &Chunks, id: &str) -> Result<(), ImportError> {
-        let sent: HashMap<&TreePath, &Entry> =
-            self.base.iter().flat_map(|base| &base.files).map(|file| (&file.path, file)).collect();
-        for (file, part) in &self.parts {
+        let mut left_out = Vec::new();
+        for (file, part) in &self.sorted.parts {
             let path = self.path(&file.path, id);
             let content = read(chunks, file)?;
-            let here = match fs::read(&path) {
-                Ok(here) => Some(here),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(source) => return Err(ImportError::Read { path, source }),
-            };
-            let is_as_sent =
-                |here: &Vec<u8>| sent.get(&file.path).is_some_and(|sent| is_content(here, sent));
-            match here {
+            match read_here(&path)? {
                 Some(here) if here == content => {}
-                Some(here) if *part == Part::Shared && !is_as_sent(&here) => {
-                    self.left_out.push(format!("{}: it is another file here", file.path));
+                Some(here) if *part != Part::List && !content.starts_with(&here) => {
+                    left_out.push(format!("{}: it is another file here", file.path));
                 }
                 Some(_) | None => write(&path, &content)?,
             }
         }
         // What the run took off its todo list does not come back by staying here.
-        let returned: HashSet<&TreePath> =
-            self.session.files.iter().map(|file| &file.path).collect();
-        let gone = sent.keys().filter(|path| !returned.contains(**path));
-        for path in gone.filter(|path| self.kind.part(path, &self.session.id) == Some(Part::Own)) {
-            let path = self.path(path, id);
-            match fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(ImportError::Write { path, source }),
+        for gone in self.sorted.gone() {
+            let path = self.path(&gone.path, id);
+            if read_here(&path)?.is_some_and(|here| is_content(&here, gone)) {
+                fs::remove_file(&path)
+                    .map_err(|source| ImportError::Write { path: path.clone(), source })?;
+            }
+        }
+        for what in left_out {
+            if !self.sorted.left_out.contains(&what) {
+                self.sorted.left_out.push(what);
             }
         }
         Ok(())
@@ -292,7 +285,7 @@ impl<'a> Import<'a> {
 
     /// Where a file of the session is here, if the session is called `id`.
     fn path(&self, path: &TreePath, id: &str) -> PathBuf {
-        self.agent.join(self.kind.renamed(path, &self.session.id, id).as_os_path())
+        self.agent.join(self.kind.renamed(path, &self.sorted.session.id, id).as_os_path())
     }
 }
 
@@ -300,7 +293,26 @@ impl<'a> Import<'a> {
 struct Standing {
     id: String,
     mode: ImportMode,
-    content: Option<Vec<u8>>,
+    is_here_already: bool,
+}
+
+/// The first ones, and how many more there are.
+fn few(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(LEFT_OUT_MAX);
+    lines.truncate(LEFT_OUT_MAX);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+/// What a file holds here; none where there is none.
+fn read_here(path: &Path) -> Result<Option<Vec<u8>>, ImportError> {
+    match fs::read(path) {
+        Ok(here) => Ok(Some(here)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ImportError::Read { path: path.to_owned(), source }),
+    }
 }
 
 fn read(chunks: &Chunks, file: &Entry) -> Result<Vec<u8>, ImportError> {
@@ -326,13 +338,37 @@ fn write(path: &Path, content: &[u8]) -> Result<(), ImportError> {
         .map_err(|source: io::Error| ImportError::Write { path: path.to_owned(), source })
 }
 
+impl ImportError {
+    /// Whether another pull would meet it again: it is about what the run returned.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Name
+            | Self::NoTranscript(_)
+            | Self::Rewritten(_)
+            | Self::NoSettings(_)
+            | Self::TooLarge(_)
+            | Self::TooManyForks(_) => true,
+            Self::Read { .. } | Self::Write { .. } | Self::Content(_) => false,
+        }
+    }
+}
+
 impl Imported {
+    /// Nothing came back, for this reason.
+    #[must_use]
+    pub fn nothing(session_id: &str, why: &ImportError) -> Self {
+        let (session_id, left_out) = (session_id.to_owned(), vec![chain_text(why)]);
+        Self { mode: ImportMode::Nothing, session_id, resume: Vec::new(), left_out }
+    }
+
     /// What is told about it, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let resume = self.resume.join(" ");
         let first = match self.mode {
             ImportMode::UpToDate => return Vec::new(),
+            ImportMode::Nothing => "the conversation did not come back".to_owned(),
             ImportMode::Forwarded | ImportMode::New => {
                 format!("the conversation is back: `{resume}` goes on with it")
             }

@@ -11,6 +11,7 @@ use handoff_proto::run::RunId;
 use handoff_proto::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::runs::Ledger;
 use crate::settings::{FileLock, Places, create_private_directory, write_private};
 
 /// How long a session's id may be, which becomes a file's name.
@@ -24,6 +25,14 @@ pub enum LeaseError {
     Session {
         /// What was given.
         session: String,
+    },
+    /// Another run holds the session.
+    #[error("run {run} on {remote} holds it")]
+    Held {
+        /// The run's name.
+        run: String,
+        /// Where it runs.
+        remote: String,
     },
     /// A file cannot be read.
     #[error("cannot read {path}")]
@@ -106,6 +115,31 @@ pub fn hold_for(
     Leases::new(places).hold(&contract.agent, &contract.session_id, &holder).map(drop)
 }
 
+/// Gives the session of a run that goes on with another turn to it again, if this machine knows the
+/// run: it may have been pulled since.
+///
+/// # Errors
+///
+/// As [`Leases::hold`].
+pub fn hold_again(places: &Places, run: &wire::RunView, remote: &str) -> Result<(), LeaseError> {
+    let agent = run.contract.as_ref().filter(|contract| contract.agent_terms.is_some());
+    let session = run.agent.as_ref().map(|agent| agent.session_id.as_str()).unwrap_or_default();
+    let is_ours = || {
+        Ledger::new(places)
+            .all()
+            .is_ok_and(|runs| runs.iter().any(|known| known.id.as_str() == run.id))
+    };
+    let Some(contract) = agent.filter(|_| !session.is_empty() && is_ours()) else { return Ok(()) };
+    let holder = LeaseHolder {
+        run: run.id.clone(),
+        name: run.name.clone(),
+        remote: remote.to_owned(),
+        prompt: String::new(),
+        since_unix_nanos: run.created_at_unix_nanos,
+    };
+    Leases::new(places).hold(&contract.agent, session, &holder).map(drop)
+}
+
 /// The leases of this machine.
 #[derive(Clone, Debug)]
 pub struct Leases {
@@ -124,7 +158,7 @@ impl Leases {
     ///
     /// # Errors
     ///
-    /// Where the id is none or the file cannot be written.
+    /// Where another run holds it, the id is none or the file cannot be written.
     pub fn hold(
         &self,
         agent: &str,
@@ -134,8 +168,13 @@ impl Leases {
         let path = self.file(agent, session)?;
         let _lock = self.lock()?;
         let stored = read(&path)?.unwrap_or_default();
-        if stored.holder.as_ref().is_some_and(|before| before.run == holder.run) {
-            return Ok(stored.number);
+        match &stored.holder {
+            Some(before) if before.run == holder.run => return Ok(stored.number),
+            Some(LeaseHolder { name, remote, .. }) => {
+                let (run, remote) = (name.clone(), remote.clone());
+                return Err(LeaseError::Held { run, remote });
+            }
+            None => {}
         }
         let number = stored.number.saturating_add(1);
         write(&path, &Stored { number, holder: Some(holder.clone()) })?;

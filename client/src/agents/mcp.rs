@@ -5,8 +5,18 @@ use serde_json::Value;
 use super::export::{Needs, Setup, Stays};
 
 /// Words in names of variables and headers that hold secrets.
-const SECRET_NAMES: [&str; 8] =
-    ["auth", "cookie", "credential", "key", "passw", "secret", "session", "token"];
+const SECRET_NAMES: [&str; 10] = [
+    "auth",
+    "bearer",
+    "cookie",
+    "credential",
+    "key",
+    "passw",
+    "secret",
+    "session",
+    "token",
+    "_pat",
+];
 
 /// Whether a definition goes along; takes down what it relies on, or why it stays.
 pub(super) fn take(name: &str, definition: &Value, setup: &mut Setup<'_>) -> bool {
@@ -38,25 +48,44 @@ fn note_needs(definition: &Value, needs: &mut Needs) {
     }
 }
 
-/// The first thing in the definition of a server that looks like a secret.
+/// The first thing in the definition of a server that may be a secret. Rather one too many stays.
 fn secret_of(definition: &Value) -> Option<String> {
     for place in ["env", "headers", "http_headers"] {
         let named = definition.get(place).and_then(Value::as_object);
         for (name, value) in named.into_iter().flatten() {
-            // A reference to a variable of the run's is no secret.
-            let is_reference = value.as_str().is_some_and(|value| value.contains("${"));
-            if is_secret_name(name) && !is_reference {
+            let value = value.as_str().unwrap_or_default();
+            if (is_secret_name(name) && !is_reference(value)) || has_userinfo(value) {
                 return Some(format!("its {place}.{name}"));
             }
         }
     }
-    let has_userinfo = |url: &str| {
-        url.split_once("://").is_some_and(|(_, rest)| {
-            rest.split('/').next().is_some_and(|authority| authority.contains('@'))
-        })
-    };
-    let url = definition.get("url").and_then(Value::as_str);
-    url.filter(|url| has_userinfo(url)).map(|_| "its url".to_owned())
+    let words = definition.get("args").and_then(Value::as_array).into_iter().flatten();
+    for word in words.filter_map(Value::as_str) {
+        // A flag like `--api-key`, a header, or a URL that says who asks.
+        let is_named = is_secret_name(word) && !word.starts_with('/') && !is_reference(word);
+        if is_named || has_userinfo(word) || has_query(word) {
+            return Some("one of its args".to_owned());
+        }
+    }
+    let url = definition.get("url").and_then(Value::as_str).unwrap_or_default();
+    (has_userinfo(url) || has_query(url)).then(|| "its url".to_owned())
+}
+
+/// Whether a value is nothing but a variable of the run's.
+fn is_reference(value: &str) -> bool {
+    let value = value.strip_prefix("Bearer ").unwrap_or(value);
+    let name = value.strip_prefix("${").and_then(|value| value.strip_suffix('}'));
+    name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+}
+
+fn has_userinfo(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| {
+        rest.split('/').next().is_some_and(|authority| authority.contains('@'))
+    })
+}
+
+fn has_query(text: &str) -> bool {
+    text.contains("://") && text.contains('?')
 }
 
 pub(super) fn is_secret_name(name: &str) -> bool {
@@ -89,6 +118,14 @@ mod tests {
         assert!(of(json!({ "headers": { "Authorization": "Bearer x" } })).is_some());
         assert_eq!(of(json!({ "headers": { "Authorization": "Bearer ${T}" } })), None);
         assert!(of(json!({ "url": "https://a:b@c.test/x" })).is_some());
+        assert!(of(json!({ "url": "https://c.test/mcp?apiKey=x" })).is_some());
+        assert!(of(json!({ "args": ["x", "--api-key", "y"] })).is_some());
+        assert!(of(json!({ "args": ["--header", "Authorization: Bearer y"] })).is_some());
+        assert!(of(json!({ "env": { "DATABASE_URL": "postgres://u:p@h/d" } })).is_some());
+        assert!(of(json!({ "env": { "GITHUB_PAT": "x" } })).is_some());
+        assert!(of(json!({ "headers": { "Authorization": "Bearer x ${T}" } })).is_some());
+        assert!(of(json!({ "env": { "A_TOKEN": "${T:-literal}" } })).is_some());
+        assert_eq!(of(json!({ "args": ["-y", "@x/server-filesystem", "/home/a/keys"] })), None);
         assert_eq!(of(json!({ "url": "https://c.test/x@y" })), None);
     }
 }

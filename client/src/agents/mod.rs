@@ -214,11 +214,26 @@ impl Kind {
         }
     }
 
-    /// A returned transcript as it may be opened here; the first `own` bytes are the laptop's.
-    fn closed(self, transcript: Vec<u8>, own: usize) -> Vec<u8> {
+    /// Whether the transcript of a session that began there, in that directory, may be here.
+    fn begins_at(self, path: &TreePath, directory: &AbsolutePath) -> bool {
         match self {
-            Self::Claude => transcript,
-            Self::Codex => codex::closed(transcript, own),
+            Self::Claude => claude::begins_at(path, directory),
+            Self::Codex => codex::begins_at(path),
+        }
+    }
+
+    /// A returned transcript of session `id` as it may be opened here; the first `own` bytes are the
+    /// laptop's. None where nothing tells how.
+    fn closed(
+        self,
+        transcript: Vec<u8>,
+        own: usize,
+        id: &str,
+        directory: &AbsolutePath,
+    ) -> Option<Vec<u8>> {
+        match self {
+            Self::Claude => Some(transcript),
+            Self::Codex => codex::closed(transcript, own, id, directory),
         }
     }
 

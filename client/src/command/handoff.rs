@@ -184,7 +184,7 @@ async fn show_output(context: &Context, remote: Remote, receipt: &Receipt) -> an
     let mut filters = [TerminalFilter::default(), TerminalFilter::default()];
     let has_terminal = receipt.run.contract.as_ref().is_some_and(|c| c.terminal.is_some());
     let mut screen =
-        (has_terminal && output.is_terminal(Stream::Out)).then(|| Screen::new(output.clone()));
+        (has_terminal && output.is_terminal(Stream::Out)).then(|| Screen::looking(output.clone()));
     let run = follow(context, remote, receipt.id.as_str(), |stream, bytes| {
         let filter = match stream {
             Stream::Out => &mut filters[0],

@@ -94,21 +94,28 @@ async fn pull(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let pull = Pull::open(context, remote, returned, args.yes)?;
     let report = pull.to(destination).await?;
-    let conversation = conversation::bring_back(context, &pull.remote, &pull.returned).await;
-    let report = Report { conversation: conversation?, ..report };
-    conversation::release(context, &pull.returned)?;
+    let directory = pull.directory();
+    let brought = conversation::bring_back(context, &pull.remote, &pull.returned, &directory).await;
+    let (conversation, failed) = match brought {
+        Ok(conversation) => (conversation, None),
+        Err(error) => (None, Some(error)),
+    };
+    let report = Report { conversation, ..report };
     match context.output.format() {
         Format::Json => context.output.json(&report)?,
         Format::Text => report.lines().iter().for_each(|line| context.output.note(line)),
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    conversation::release(context, &pull.returned)?;
     match report.conversation {
-        Some(conversation) if args.resume => {
+        Some(conversation) if args.resume && !conversation.resume.is_empty() => {
             // The next pull of this tree need not wait until the agent is left.
-            let directory = pull.directory();
             drop(pull);
-            conversation::resume(&conversation, &directory)
+            conversation::resume(&conversation, directory.as_os_path())
         }
-        None if args.resume => Err(Ending::NoConversation(report.name).into()),
+        Some(_) | None if args.resume => Err(Ending::NoConversation(report.name).into()),
         Some(_) | None => Ok(Exit::Done),
     }
 }
@@ -162,12 +169,12 @@ impl<'a> Pull<'a> {
     }
 
     /// Where the command started.
-    fn directory(&self) -> PathBuf {
+    fn directory(&self) -> AbsolutePath {
         let contract = self.returned.run.contract.as_ref();
         let directory = contract.and_then(|contract| AbsolutePath::parse(&contract.directory).ok());
         let directory =
             directory.filter(|directory| directory.starts_with(&self.returned.base.root));
-        directory.map_or_else(|| self.root.path().to_owned(), |at| at.as_os_path().to_owned())
+        directory.unwrap_or_else(|| self.returned.base.root.clone())
     }
 
     async fn to(&self, destination: Destination) -> anyhow::Result<Report> {

@@ -3,8 +3,9 @@
 use handoff_proto::wire::SayRequest;
 use uuid::Uuid;
 
+use crate::agents::lease;
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, chain_text};
 use crate::json::RunObject;
 use crate::output::Format;
 use crate::runs::{Selected, select};
@@ -29,6 +30,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let request = SayRequest { run: Some(selector), id, text: args.text };
     let said = remote.runs().say(request).await;
     let run = said.map_err(|status| remote.error(status))?.into_inner();
+    if let Err(error) = lease::hold_again(&context.settings.places, &run, remote.name()) {
+        let why = chain_text(&error);
+        context.output.note(format_args!("warning: the session can be advanced here, too: {why}"));
+    }
     match context.output.format() {
         Format::Json => context.output.json(&RunObject::new(run, remote.name()))?,
         Format::Text if run.state == "queued" => {

@@ -28,6 +28,8 @@ pub struct ScreenFilter {
     /// The beginning of a character.
     character: Vec<u8>,
     left_behind: LeftBehind,
+    /// Whether nobody reads what the terminal would tell.
+    looks_only: bool,
 }
 
 /// Where in a sequence the stream is.
@@ -58,7 +60,17 @@ struct LeftBehind {
 /// Private modes that are on at first: lines wrap, and there is a cursor.
 const ON_AT_FIRST: [u16; 2] = [7, 25];
 
+/// Private modes in which the terminal tells of keys, mouse, focus and pastes in other ways: without a
+/// reader that would end up in the user's shell.
+const TELLING: [u16; 11] = [1, 9, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 2004];
+
 impl ScreenFilter {
+    /// For who only looks: the terminal is not asked to tell of keys or the mouse.
+    #[must_use]
+    pub fn looking() -> Self {
+        Self { looks_only: true, ..Self::default() }
+    }
+
     /// What of the bytes so far may be written to the terminal.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut safe = Vec::with_capacity(bytes.len());
@@ -147,6 +159,16 @@ impl ScreenFilter {
     fn act(&mut self, effect: Option<Effect>, safe: &mut Vec<u8>) {
         self.state = State::Text;
         let Some(effect) = effect else { return };
+        let effect = match effect {
+            Effect::Modes { mut modes, on } if self.looks_only => {
+                modes.retain(|mode| !TELLING.contains(mode));
+                if modes.is_empty() {
+                    return;
+                }
+                Effect::Modes { modes, on }
+            }
+            effect => effect,
+        };
         let left_behind = &mut self.left_behind;
         match &effect {
             Effect::Modes { modes, on } => {
@@ -224,10 +246,16 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Begins to draw.
+    /// Begins to draw, for who has the keyboard.
     #[must_use]
     pub fn new(output: Output) -> Self {
         Self { output, filter: ScreenFilter::default() }
+    }
+
+    /// The same for who only looks.
+    #[must_use]
+    pub fn looking(output: Output) -> Self {
+        Self { output, filter: ScreenFilter::looking() }
     }
 
     /// Draws.

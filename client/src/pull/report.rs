@@ -284,8 +284,18 @@ mod tests {
         let mut fields: Vec<&String> = value.as_object().unwrap().keys().collect();
         fields.sort();
         let expected = [
-            "because", "branch", "deleted", "left_out", "mode", "name", "path", "refs", "review",
-            "run", "written",
+            "because",
+            "branch",
+            "conversation",
+            "deleted",
+            "left_out",
+            "mode",
+            "name",
+            "path",
+            "refs",
+            "review",
+            "run",
+            "written",
         ];
         assert_eq!(fields, expected);
         assert_eq!(value["mode"], "up_to_date");

@@ -13,11 +13,12 @@
 //! not written twice, what was recorded is not recorded again. What an agent writes comes out of a
 //! sandbox: it is believed as far as the run itself goes, and no further.
 //!
-//! Knows no run, no supervisor and no store; reads no screen.
+//! Knows no run, no supervisor and no store; reads no screen. `installed` alone looks at the machine.
 
 mod claude;
 mod codex;
 mod cut;
+pub(crate) mod installed;
 
 use handoff_proto::run::AgentAccount;
 use handoff_proto::wire::{self, answer, heard};

@@ -16,6 +16,12 @@ use crate::agents;
 /// Files of a session, at most: sub-agents and long results of tools have one each.
 const FILES_MAX: usize = 100_000;
 
+/// What all of them hold, at most, in bytes; far more than any session.
+const BYTES_MAX: u64 = 4 << 30;
+
+/// Things left out that are told.
+const NOTES_MAX: usize = 20;
+
 /// Where an agent's directory is, and whose session is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPlace {
@@ -48,8 +54,14 @@ pub(super) fn collect(place: &SessionPlace, notes: &mut Vec<Note>) -> Option<Col
         }
     };
     let mut files = Vec::new();
+    let mut found = Listing { top: &place.place, seen: 0, bytes: 0, notes: Vec::new() };
     for directory in kind.session_directories() {
-        list(&place.place, directory, &mut files, notes);
+        found.list(directory, &mut files);
+    }
+    let more = found.notes.len().saturating_sub(NOTES_MAX);
+    notes.extend(found.notes.into_iter().take(NOTES_MAX));
+    if more > 0 {
+        notes.push(left_out(Path::new(""), &format!("and {more} more")));
     }
     files.sort_by(|a: &Entry, b| a.path.cmp(&b.path));
     content::fill(&root, &mut files, notes);
@@ -57,38 +69,56 @@ pub(super) fn collect(place: &SessionPlace, notes: &mut Vec<Note>) -> Option<Col
     Some(Collected { session: Session { agent, id, directory, files }, root })
 }
 
-fn list(top: &Path, directory: &str, files: &mut Vec<Entry>, notes: &mut Vec<Note>) {
-    // The run's processes are gone: nothing moves while this looks, and links are not followed.
-    for entry in walkdir::WalkDir::new(top.join(directory)).sort_by_file_name() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.depth() == 0 => return,
-            Err(error) => {
-                notes.push(left_out(error.path().unwrap_or(top), &error.to_string()));
+/// What was seen so far.
+struct Listing<'a> {
+    top: &'a Path,
+    seen: usize,
+    bytes: u64,
+    notes: Vec<Note>,
+}
+
+impl Listing<'_> {
+    fn list(&mut self, directory: &str, files: &mut Vec<Entry>) {
+        let Self { top, seen, bytes, notes } = self;
+        // The run's processes are gone: nothing moves while this looks, and links are not followed.
+        let walk = walkdir::WalkDir::new(top.join(directory)).follow_root_links(false);
+        for entry in walk {
+            *seen += 1;
+            if *seen > FILES_MAX {
+                notes.push(left_out(Path::new(directory), "it holds too many files"));
+                return;
+            }
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if error.depth() == 0 => return,
+                Err(error) => {
+                    notes.push(left_out(error.path().unwrap_or(*top), &error.to_string()));
+                    continue;
+                }
+            };
+            if entry.file_type().is_dir() {
                 continue;
             }
-        };
-        if entry.file_type().is_dir() {
-            continue;
+            let beneath = entry.path().strip_prefix(*top).unwrap_or(entry.path());
+            let path = TreePath::parse(beneath.as_os_str().as_encoded_bytes());
+            let (Ok(path), Ok(meta)) = (path, entry.metadata()) else { continue };
+            if !meta.is_file() || path.has_git_component() {
+                notes.push(left_out(beneath, "it is no file that an agent keeps"));
+                continue;
+            }
+            *bytes = bytes.saturating_add(meta.len());
+            if *bytes > BYTES_MAX {
+                notes.push(left_out(beneath, "the session holds too much"));
+                return;
+            }
+            let nanos = u32::try_from(meta.mtime_nsec()).unwrap_or_default();
+            files.push(Entry {
+                path,
+                mode: meta.mode() & MODE_MASK,
+                mtime: Timestamp { secs: meta.mtime(), nanos },
+                kind: Kind::File { size: 0, chunks: Vec::new() },
+            });
         }
-        let beneath = entry.path().strip_prefix(top).unwrap_or(entry.path());
-        let path = TreePath::parse(beneath.as_os_str().as_encoded_bytes());
-        let (Ok(path), Ok(meta)) = (path, entry.metadata()) else { continue };
-        if !meta.is_file() || path.has_git_component() {
-            notes.push(left_out(beneath, "it is no file that an agent keeps"));
-            continue;
-        }
-        if files.len() == FILES_MAX {
-            notes.push(left_out(beneath, &format!("a session has at most {FILES_MAX} files")));
-            return;
-        }
-        let nanos = u32::try_from(meta.mtime_nsec()).unwrap_or_default();
-        files.push(Entry {
-            path,
-            mode: meta.mode() & MODE_MASK,
-            mtime: Timestamp { secs: meta.mtime(), nanos },
-            kind: Kind::File { size: 0, chunks: Vec::new() },
-        });
     }
 }
 

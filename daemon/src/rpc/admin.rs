@@ -132,6 +132,9 @@ impl Admin for AdminService {
             .await
             .map_err(|_| Status::unavailable("daemon is stopping"))?;
         isolation.extend(doctor::tools(&self.registry.settings().tools));
+        let registry = self.registry.clone();
+        let agents = tokio::task::spawn_blocking(move || doctor::agents(&registry)).await;
+        isolation.extend(agents.map_err(|_| Status::unavailable("daemon is stopping"))?);
         let state: PathBuf = self.store.directory().to_owned();
         Ok(Response::new(wire::DoctorReply {
             isolation,

@@ -75,12 +75,13 @@ pub(super) fn serve(
 }
 
 /// What keeps an offer from being taken, as far as that can be told without its manifest.
-pub(super) fn check(
+pub(super) async fn check(
     registry: &Registry,
     caller: &Caller,
     offer: wire::Offer,
 ) -> Result<(), Status> {
-    offer::check(registry, &caller.user, offer).map(drop)
+    let accepted = offer::check(registry, &caller.user, offer)?;
+    Ok(registry.check_agent_version(&accepted.contract).await?)
 }
 
 struct Session {
@@ -104,6 +105,7 @@ impl Session {
             return self.receipt_again(&offer, &live).await;
         }
         let accepted = offer::check(&self.registry, &self.caller.user, offer)?;
+        self.registry.check_agent_version(&accepted.contract).await?;
         // What is there now is there until the run exists that needs it.
         let _storing = self.registry.storing().await;
         let base = Base::find(&self.registry, &self.caller.user, &accepted).await?;

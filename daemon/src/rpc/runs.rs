@@ -222,7 +222,7 @@ impl wire::runs_server::Runs for RunsService {
 
     async fn check(&self, request: Request<wire::Offer>) -> Result<Response<wire::Empty>, Status> {
         let caller = self.caller(&request).await?;
-        handoff::check(&self.registry, &caller, request.into_inner())?;
+        handoff::check(&self.registry, &caller, request.into_inner()).await?;
         Ok(Response::new(wire::Empty {}))
     }
 

@@ -235,6 +235,7 @@ impl Classify for AgentError {
                 "leave the agent out to run it as a plain command, or update the daemon"
             }
             Self::NoCredential { .. } => "the operator adds one with `handoffd credential add`",
+            Self::TooOld { .. } => "update the agent there",
         };
         (Code::Refused, hint)
     }

@@ -5,7 +5,14 @@ use std::borrow::Cow;
 use handoff_proto::run::Contract;
 
 use super::{AgentError, Registry};
-use crate::{agents::Kind, config::NetworkAccess, credentials::Credentials};
+use crate::{
+    agents::{
+        Kind,
+        installed::{self, Version},
+    },
+    config::NetworkAccess,
+    credentials::Credentials,
+};
 
 impl Registry {
     /// Refuses an agent that is not driven here, or could not use a model.
@@ -30,6 +37,35 @@ impl Registry {
             return Ok(());
         }
         Err(AgentError::NoCredential { agent: agent.clone(), provider: provider.to_owned() })
+    }
+
+    /// Refuses a session that the agent here is too old for. One whose version nobody can tell is let
+    /// through: it says itself what it cannot open.
+    ///
+    /// # Errors
+    /// When that is so.
+    pub async fn check_agent_version(&self, contract: &Contract) -> Result<(), AgentError> {
+        let Some((kind, terms)) =
+            Kind::from_name(&contract.agent).zip(contract.agent_terms.as_ref())
+        else {
+            return Ok(());
+        };
+        let Some(session) = Version::parse(&terms.version) else { return Ok(()) };
+        let asking = self.clone();
+        let found = self.tracker().spawn_blocking(move || asking.agent_version(kind));
+        let Ok(Some(Ok(here))) = found.await else { return Ok(()) };
+        if Version::parse(&here).is_some_and(|version| version < session) {
+            let (agent, session) = (contract.agent.clone(), terms.version.clone());
+            return Err(AgentError::TooOld { agent, here, session });
+        }
+        Ok(())
+    }
+
+    /// What an agent says of its version, or why it does not; none where it is not installed. Blocks.
+    pub(crate) fn agent_version(&self, kind: Kind) -> Option<Result<String, String>> {
+        let settings = self.settings();
+        let program = installed::find(settings.config.agent_program(kind), settings.tools.path())?;
+        Some(installed::version(&program))
     }
 
     /// A contract with the command that is started for it: of an agent, its program.

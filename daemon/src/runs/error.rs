@@ -92,6 +92,16 @@ pub enum AgentError {
         /// The model API.
         provider: String,
     },
+    /// A newer one has written to the session.
+    #[error("{agent} of this daemon is {here}, the session is of {session}")]
+    TooOld {
+        /// The agent.
+        agent: String,
+        /// What the agent here says of its version.
+        here: String,
+        /// The version that went on with the session last.
+        session: String,
+    },
 }
 
 /// An answer was not taken; nothing has changed.

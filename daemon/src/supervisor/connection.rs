@@ -13,7 +13,7 @@ use super::remains::{Life, Remains};
 
 /// How long a supervisor may take to answer: it never waits for anything but a slow disk and the
 /// death of killed processes.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// How often to call: once before it started, once after, and once more for one that is leaving.
 const CALLS_MAX: usize = 3;

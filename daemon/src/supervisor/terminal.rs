@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
+use tokio::time::timeout;
 
-use super::connection::{AttachError, Connection};
+use super::connection::{ANSWER_MAX, AttachError, Connection};
 use super::message::ToSupervisor;
 use super::output::Position;
 
@@ -65,7 +66,11 @@ impl Terminal {
                 None => Connection::open(&self.path).await,
             };
             let told = match opened {
-                Ok(mut connection) => connection.send(message).await.map(|()| connection),
+                // One that takes nothing for so long must not keep the keyboard.
+                Ok(mut connection) => match timeout(ANSWER_MAX, connection.send(message)).await {
+                    Ok(sent) => sent.map(|()| connection),
+                    Err(elapsed) => Err(elapsed.into()),
+                },
                 Err(error) => Err(error),
             };
             match told {

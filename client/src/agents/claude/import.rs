@@ -1,14 +1,27 @@
 //! What of a returned session goes where. Checked against Claude Code 2.1.330.
 
 use handoff_proto::chunk::ChunkId;
-use handoff_proto::path::TreePath;
+use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Deserialize;
 
 use crate::agents::import::Part;
 
-/// Records by which a transcript says in which mode its user interface was: on this machine that is
-/// its user's affair.
-const RECORDS_OF_THE_SCREEN: [&str; 2] = ["mode", "permission-mode"];
+/// Records that a run may add: what was said and done, where that ends, what it cost. Modes of the
+/// user interface, queued prompts and copies of files are this machine's affair, and Claude Code
+/// opens a transcript without them.
+const RECORDS: [&str; 8] = [
+    "assistant",
+    "attachment",
+    "cost-state",
+    "last-prompt",
+    "summary",
+    "system",
+    "tools-used",
+    "user",
+];
+
+/// How much of a directory's name stands in that of its sessions before that is cut off.
+const PROJECT_LEN_MAX: usize = 200;
 
 /// What a file of a session with that id is to it; none for what is not brought back.
 pub(in crate::agents) fn part(path: &TreePath, id: &str) -> Option<Part> {
@@ -26,10 +39,22 @@ pub(in crate::agents) fn part(path: &TreePath, id: &str) -> Option<Part> {
         ["projects", project, session, _, ..] if is_directory(project) => {
             (*session == id).then_some(Part::Own)
         }
-        ["tasks" | "file-history", session, _] => (*session == id).then_some(Part::Own),
+        ["tasks", session, _] => (*session == id).then_some(Part::List),
         ["plans", name] if name.ends_with(".md") => Some(Part::Shared),
         _ => None,
     }
+}
+
+/// Whether this is where the transcript of a session is that began in that directory.
+pub(in crate::agents) fn begins_at(path: &TreePath, directory: &AbsolutePath) -> bool {
+    let text = String::from_utf8_lossy(directory.as_bytes());
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let project: String = text.chars().map(plain).collect();
+    let place = path.components().nth(1).unwrap_or_default();
+    if project.len() <= PROJECT_LEN_MAX {
+        return place == project.as_bytes();
+    }
+    place.starts_with(&project.as_bytes()[..PROJECT_LEN_MAX])
 }
 
 /// The path of a session's file if the session is called `to`.
@@ -52,7 +77,7 @@ pub(in crate::agents) fn is_harmless(line: &[u8]) -> bool {
         kind: String,
     }
     let record = serde_json::from_slice::<Record>(line);
-    record.is_ok_and(|record| !RECORDS_OF_THE_SCREEN.contains(&record.kind.as_str()))
+    record.is_ok_and(|record| RECORDS.contains(&record.kind.as_str()))
 }
 
 /// The id of a fork, the same each time.
@@ -74,8 +99,8 @@ mod tests {
         for (path, expected) in [
             (format!("projects/-w/{ID}.jsonl"), Some(Part::Transcript)),
             (format!("projects/-w/{ID}/subagents/a.jsonl"), Some(Part::Own)),
-            (format!("tasks/{ID}/1.json"), Some(Part::Own)),
-            (format!("file-history/{ID}/x@v1"), Some(Part::Own)),
+            (format!("tasks/{ID}/1.json"), Some(Part::List)),
+            (format!("file-history/{ID}/x@v1"), None),
             ("plans/a-b.md".to_owned(), Some(Part::Shared)),
             (format!("tasks/{ID}/.lock"), None),
             (format!("tasks/{ID}/a/b"), None),
@@ -103,11 +128,26 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_began_there_is_where_its_directory_says() {
+        let path = |project: &str| format!("projects/{project}/{ID}.jsonl").parse().unwrap();
+        let directory = "/home/\u{e9} b/x.y".parse().unwrap();
+        assert!(
+            begins_at(&path("-home----b-x-y"), &directory)
+                || begins_at(&path("-home---b-x-y"), &directory)
+        );
+        assert!(!begins_at(&path("-home-other"), &directory));
+        let long: AbsolutePath = format!("/{}", "x".repeat(250)).parse().unwrap();
+        assert!(begins_at(&path(&format!("-{}-1a2b", "x".repeat(199))), &long));
+    }
+
+    #[test]
     fn a_run_decides_nothing_about_permissions_here() {
         assert!(is_harmless(br#"{"type":"user","permissionMode":"bypassPermissions"}"#));
         for line in [
             r#"{"type":"permission-mode","permissionMode":"bypassPermissions"}"#,
             r#"{"type":"mode","mode":"normal"}"#,
+            r#"{"type":"file-history-snapshot"}"#,
+            r#"{"type":"queue-operation","operation":"enqueue"}"#,
             r#"{"no":"type"}"#,
             "no record",
             "",

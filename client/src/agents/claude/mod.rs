@@ -11,7 +11,7 @@ use handoff_proto::path::AbsolutePath;
 use super::{Kind, Task};
 use crate::cli::UsageError;
 
-pub(super) use self::import::{fork_id, is_harmless, part, renamed};
+pub(super) use self::import::{begins_at, fork_id, is_harmless, part, renamed};
 pub(super) use self::session::{export, newest, of_id};
 
 /// Names another directory than `~/.claude`.

@@ -47,6 +47,7 @@ const NO_MODEL: &str = "<synthetic>";
 struct Record {
     cwd: Option<String>,
     permission_mode: Option<String>,
+    version: Option<String>,
     is_sidechain: bool,
     message: Option<Message>,
 }
@@ -104,8 +105,14 @@ fn sessions(agent: &AbsolutePath) -> Result<Vec<Found>, AgentError> {
         let transcript = TreePath::parse(beneath.as_os_str().as_encoded_bytes());
         let modified = entry.metadata().ok().and_then(|meta| meta.modified().ok());
         if let (Ok(transcript), Some(modified)) = (transcript, modified) {
-            let (model, permissions) = (String::new(), String::new());
-            found.push(Found { id: id.to_owned(), transcript, modified, model, permissions });
+            found.push(Found {
+                id: id.to_owned(),
+                transcript,
+                modified,
+                model: String::new(),
+                permissions: String::new(),
+                version: String::new(),
+            });
         }
     }
     Ok(found)
@@ -135,18 +142,22 @@ fn directory_of(path: &Path) -> Result<Option<Vec<u8>>, AgentError> {
     found.transpose().map_err(failed)
 }
 
-/// Looks for the last word on model and permissions.
+/// Looks for the last word on model, permissions and version.
 fn described(agent: &AbsolutePath, mut found: Found) -> Result<Found, AgentError> {
     let path = agent.as_os_path().join(found.transcript.as_os_path());
     let tail = tail(&path).map_err(AgentError::read(&path))?;
     for line in tail.split(|byte| *byte == b'\n').rev() {
-        if !found.model.is_empty() && !found.permissions.is_empty() {
+        let known = [&found.model, &found.permissions, &found.version];
+        if known.into_iter().all(|word| !word.is_empty()) {
             break;
         }
         // What a sub-agent does says nothing of the session.
         let Ok(record) = serde_json::from_slice::<Record>(line) else { continue };
         if record.is_sidechain {
             continue;
+        }
+        if found.version.is_empty() {
+            found.version = record.version.unwrap_or_default();
         }
         if found.permissions.is_empty() {
             found.permissions = record.permission_mode.unwrap_or_default();
@@ -262,7 +273,7 @@ mod tests {
         fn session(&self, project: &str, id: &str, cwd: &str) {
             let lines = [
                 r#"{"type":"queue-operation","operation":"enqueue"}"#.to_owned(),
-                format!(r#"{{"type":"user","cwd":"{cwd}","permissionMode":"plan"}}"#),
+                format!(r#"{{"type":"user","cwd":"{cwd}","permissionMode":"plan","version":"2.1.3"}}"#),
                 r#"{"type":"assistant","message":{"model":"opus"},"planFilePath":"/h/.claude/plans/a-b.md"}"#.to_owned(),
                 r#"{"type":"assistant","isSidechain":true,"message":{"model":"haiku"}}"#.to_owned(),
                 r#"{"type":"assistant","message":{"model":"<synthetic>"}}"#.to_owned(),
@@ -288,6 +299,7 @@ mod tests {
         let found = newest(&home.agent, &"/w".parse().unwrap()).unwrap().unwrap();
         assert_eq!(found.id, ID);
         assert_eq!((found.model.as_str(), found.permissions.as_str()), ("opus", "plan"));
+        assert_eq!(found.version, "2.1.3");
         assert_eq!(of_id(&home.agent, OTHER).unwrap().unwrap().id, OTHER);
         assert_eq!(of_id(&home.agent, "../x").unwrap(), None);
     }

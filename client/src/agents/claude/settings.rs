@@ -32,6 +32,9 @@ const SETTINGS_OF_THIS_MACHINE: [&str; 10] = [
 /// Settings that say nothing to an agent without a user interface: nobody misses them.
 const SETTINGS_OF_THE_SCREEN: [&str; 3] = ["statusLine", "theme", "spinnerTipsEnabled"];
 
+/// Beginnings of the names of variables that say how to reach the model, and as whom.
+const OF_PROVIDERS: [&str; 5] = ["ANTHROPIC_", "AWS_", "CLAUDE_CODE_USE_", "CLOUD_ML_", "GOOGLE_"];
+
 /// Takes along what means something there.
 pub(super) fn export(
     setup: &mut Setup<'_>,
@@ -97,11 +100,13 @@ fn kept_settings(mut settings: Map<String, Value>, stays: &mut Vec<Stays>) -> Ma
     }
     if let Some(Value::Object(environment)) = settings.get_mut("env") {
         environment.retain(|name, _| {
-            let stays_here = is_secret_name(name) || name.starts_with("ANTHROPIC_BASE");
+            let of_the_way = name.to_ascii_uppercase().ends_with("_PROXY")
+                || OF_PROVIDERS.iter().any(|start| name.starts_with(start));
+            let stays_here = is_secret_name(name) || of_the_way;
             if stays_here {
                 stays.push(Stays {
                     what: format!("setting env.{name}"),
-                    why: "credentials are the daemon's".to_owned(),
+                    why: "how to reach the model is the daemon's affair".to_owned(),
                 });
             }
             !stays_here

@@ -4,7 +4,7 @@
 //! which has a sandbox of its own, would let it do everything here. So a thread that comes back ends
 //! with the settings that it had here, or with those of a careful user.
 
-use handoff_proto::path::TreePath;
+use handoff_proto::path::{AbsolutePath, TreePath};
 use serde_json::{Value, json};
 
 use super::session::thread_of;
@@ -63,24 +63,39 @@ pub(in crate::agents) fn fork_id(id: &str, run: &str, number: usize) -> String {
     claude::fork_id(id, run, number)
 }
 
+/// Whether a thread that began there may be in this file: it has one alone.
+pub(in crate::agents) fn begins_at(path: &TreePath) -> bool {
+    !path.file_name().contains(&b'_')
+}
+
 /// The thread with its settings here at its end: the last ones among the first `own` bytes, which
-/// are the laptop's, else careful ones.
-pub(in crate::agents) fn closed(mut content: Vec<u8>, own: usize) -> Vec<u8> {
-    let lines = |part: &[u8]| -> Vec<Value> {
-        let lines = part.split(|byte| *byte == b'\n');
-        lines.filter_map(record).collect()
+/// are the laptop's, else careful ones of which the run decides nothing but the model's name.
+pub(in crate::agents) fn closed(
+    mut content: Vec<u8>,
+    own: usize,
+    id: &str,
+    directory: &AbsolutePath,
+) -> Option<Vec<u8>> {
+    let lines = || content.split(|byte| *byte == b'\n').filter_map(record);
+    let ordinals = lines().filter_map(|record| record["ordinal"].as_u64());
+    let next = ordinals.max().unwrap_or_default().checked_add(1)?;
+    let here = content[..own.min(content.len())].rsplit(|byte| *byte == b'\n').filter_map(record);
+    let mut settings = match { here }.find(is_settings) {
+        Some(settings) => settings,
+        None => careful(&model_of(lines())?, id, directory),
     };
-    let (here, all) = (lines(&content[..own.min(content.len())]), lines(&content));
-    let last_settings = |records: &[Value]| records.iter().rfind(|one| is_settings(one)).cloned();
-    let Some(last) = all.last() else { return content };
-    let next = last["ordinal"].as_u64().map_or(0, |ordinal| ordinal + 1);
-    let settings = last_settings(&here).or_else(|| last_settings(&all).map(careful));
-    // Without any turn there are no settings yet, and Codex takes those of its own settings file.
-    let Some(mut settings) = settings else { return content };
     settings["ordinal"] = json!(next);
-    settings["timestamp"] = last["timestamp"].clone();
     content.extend_from_slice(format!("{settings}\n").as_bytes());
-    content
+    Some(content)
+}
+
+/// The model that was used last, if that is a name.
+fn model_of(records: impl Iterator<Item = Value>) -> Option<String> {
+    let turns = records.filter(|record| record["type"] == "turn_context");
+    let model = turns.last()?["payload"]["model"].as_str()?.to_owned();
+    let is_name =
+        !model.is_empty() && model.len() <= 100 && model.bytes().all(|b| b.is_ascii_graphic());
+    is_name.then_some(model)
 }
 
 /// The thread without settings at its end.
@@ -99,10 +114,9 @@ fn is_settings(record: &Value) -> bool {
     record["type"] == "event_msg" && record["payload"]["type"] == SETTINGS
 }
 
-/// The settings of a run as those of a user who is asked about what leaves the directory.
-fn careful(mut record: Value) -> Value {
-    let settings = &mut record["payload"]["thread_settings"];
-    let cwd = settings["cwd"].as_str().unwrap_or("/").to_owned();
+/// The settings of a user who is asked about what leaves the directory.
+fn careful(model: &str, id: &str, directory: &AbsolutePath) -> Value {
+    let cwd = String::from_utf8_lossy(directory.as_bytes()).into_owned();
     let special = |kind: &str, access: &str| json!({ "path": { "type": "special", "value": { "kind": kind } }, "access": access });
     let path = |path: String| json!({ "type": "path", "path": path });
     let mut entries = vec![
@@ -118,13 +132,38 @@ fn careful(mut record: Value) -> Value {
             "missing_path_behavior": "skip",
         }));
     }
-    settings["approval_policy"] = json!("on-request");
-    settings["permission_profile"] = json!({
-        "type": "managed",
-        "file_system": { "type": "restricted", "entries": entries },
-        "network": "restricted",
-    });
-    record
+    json!({
+        "timestamp": jiff::Timestamp::now().to_string(),
+        "ordinal": 0,
+        "type": "event_msg",
+        "payload": {
+            "type": SETTINGS,
+            "thread_id": id,
+            "thread_settings": {
+                "model": model,
+                "model_provider_id": "openai",
+                "approval_policy": "on-request",
+                "approvals_reviewer": "user",
+                "requested_approvals_reviewer": "user",
+                "permission_profile": {
+                    "type": "managed",
+                    "file_system": { "type": "restricted", "entries": entries },
+                    "network": "restricted",
+                },
+                "cwd": cwd,
+                "runtime_workspace_roots": [cwd],
+                "collaboration_mode": {
+                    "mode": "default",
+                    "settings": {
+                        "model": model,
+                        "reasoning_effort": null,
+                        "developer_instructions": null,
+                    },
+                },
+                "disabled_plugin_ids": [],
+            },
+        },
+    })
 }
 
 #[cfg(test)]
@@ -167,24 +206,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_thread_ends_with_the_settings_that_it_had_here() {
-        let here = settings(3, "untrusted");
-        let all = format!("{here}{}", settings(4, "never"));
-        let closed_one = closed(all.clone().into_bytes(), here.len());
-        let record = last(&closed_one);
-        assert_eq!(record["payload"]["thread_settings"]["approval_policy"], "untrusted");
-        assert_eq!(record["ordinal"], 5);
-        assert_eq!(unclosed(&closed_one), all.as_bytes());
+    fn close(content: &str, own: usize) -> Option<Vec<u8>> {
+        closed(content.as_bytes().to_vec(), own, ID, &"/w".parse().unwrap())
     }
 
     #[test]
-    fn one_that_began_there_is_opened_with_care() {
-        let closed = closed(settings(4, "never").into_bytes(), 0);
-        let settings = &last(&closed)["payload"]["thread_settings"];
-        assert_eq!(settings["approval_policy"], "on-request");
-        assert_eq!(settings["permission_profile"]["type"], "managed");
-        assert!(!settings.to_string().contains("disabled"));
+    fn a_thread_ends_with_the_settings_that_it_had_here() {
+        let here = settings(3, "untrusted");
+        let all = format!("{here}{}", settings(7, "never"));
+        let closed = close(&all, here.len()).unwrap();
+        let record = last(&closed);
+        assert_eq!(record["payload"]["thread_settings"]["approval_policy"], "untrusted");
+        assert_eq!(record["ordinal"], 8);
+        assert_eq!(unclosed(&closed), all.as_bytes());
+    }
+
+    #[test]
+    fn one_that_began_there_is_opened_with_care_whatever_it_says() {
+        let turn = "{\"ordinal\":1,\"type\":\"turn_context\",\"payload\":{\"model\":\"m\"}}\n";
+        for says in [
+            settings(4, "never"),
+            settings(4, "never").replace("\"/w\"", "\"/\""),
+            String::new(),
+            format!(
+                "{{\"type\":\"event_msg\",\"payload\":{{\"type\":\"{SETTINGS}\",\"thread_settings\":1}}}}\n"
+            ),
+        ] {
+            let closed = close(&format!("{turn}{says}"), 0).unwrap();
+            let settings = &last(&closed)["payload"]["thread_settings"];
+            assert_eq!(settings["approval_policy"], "on-request");
+            assert_eq!(
+                (settings["cwd"].as_str(), settings["model"].as_str()),
+                (Some("/w"), Some("m"))
+            );
+            assert!(!settings.to_string().contains("disabled\""), "{settings}");
+        }
+        // Nothing that could be opened safely.
+        assert_eq!(close(&settings(4, "never"), 0), None);
+        let end = turn.replace(":1,", &format!(":{},", u64::MAX));
+        assert_eq!(close(&end, 0), None);
     }
 
     #[test]

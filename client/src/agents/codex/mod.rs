@@ -11,7 +11,9 @@ use handoff_proto::path::AbsolutePath;
 use super::{Kind, Task};
 use crate::cli::UsageError;
 
-pub(super) use self::import::{closed, fork_id, is_harmless, part, renamed, rewritten, unclosed};
+pub(super) use self::import::{
+    begins_at, closed, fork_id, is_harmless, part, renamed, rewritten, unclosed,
+};
 pub(super) use self::session::{export, newest, of_id};
 
 /// Names another directory than `~/.codex`.

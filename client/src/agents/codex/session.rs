@@ -53,6 +53,7 @@ struct Payload {
     history_base: Option<HistoryBase>,
     model: Option<String>,
     approval_policy: Option<serde_json::Value>,
+    cli_version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -154,7 +155,9 @@ fn described(agent: &AbsolutePath, rollout: Rollout) -> Result<Found, AgentError
         }
     }
     let Rollout { id, path: transcript, modified } = rollout;
-    Ok(Found { id, transcript, modified, model, permissions })
+    let first = first_record(agent, &transcript)?;
+    let version = first.and_then(|first| first.cli_version).unwrap_or_default();
+    Ok(Found { id, transcript, modified, model, permissions, version })
 }
 
 /// What travels: a thread as `id`, if one goes on, and what is set up for every one.

@@ -53,7 +53,9 @@ impl Laptop {
     }
 
     fn pull(&self, base: &Session, session: &Session, is_held: bool) -> Imported {
-        let import = Import::new(Kind::Claude, "run", &self.agent, Some(base), session).unwrap();
+        let directory = "/w".parse().unwrap();
+        let import =
+            Import::new(Kind::Claude, "run", &self.agent, &directory, Some(base), session).unwrap();
         import.apply(&self.chunks, |id| is_held && id == ID).unwrap()
     }
 }
@@ -105,7 +107,8 @@ fn one_that_went_on_here_or_is_open_is_left_alone() {
         // The same fork again, also when the run has gone on since.
         let again = laptop.pull(&base, &session, is_held);
         assert_eq!((again.mode, again.session_id.as_str()), (ImportMode::UpToDate, fork.as_str()));
-        let later = laptop.session(&[(&path, &format!("{SENT}{ADDED}{{\"type\":\"z\"}}\n"))]);
+        let later =
+            laptop.session(&[(&path, &format!("{SENT}{ADDED}{{\"type\":\"user\",\"n\":1}}\n"))]);
         let later = laptop.pull(&base, &later, is_held);
         assert_eq!((later.mode, later.session_id), (expected, fork));
     }
@@ -128,10 +131,63 @@ fn a_session_that_began_there_is_new_here() {
     assert_eq!(imported.left_out, ["tasks/x/1.json", "plans/p.md: it is another file here"]);
 }
 
+/// Why a session is refused.
+fn refused(laptop: &Laptop, base: Option<&Session>, session: &Session) -> ImportError {
+    let directory = "/w".parse().unwrap();
+    let import = Import::new(Kind::Claude, "run", &laptop.agent, &directory, base, session);
+    match import {
+        Err(error) => error,
+        Ok(import) => import.apply(&laptop.chunks, |_| false).unwrap_err(),
+    }
+}
+
 #[test]
-fn a_result_without_a_transcript_brings_nothing() {
+fn a_result_that_is_no_continuation_brings_nothing() {
     let mut laptop = Laptop::new();
-    let session = laptop.session(&[("tasks/x/1.json", "")]);
-    let import = Import::new(Kind::Claude, "run", &laptop.agent, None, &session);
-    assert!(matches!(import, Err(ImportError::NoTranscript(_))));
+    let path = transcript(ID);
+    let base = laptop.session(&[(&path, SENT)]);
+    let without = laptop.session(&[("tasks/x/1.json", "")]);
+    assert!(matches!(refused(&laptop, Some(&base), &without), ImportError::NoTranscript(_)));
+    // In the place of another directory's sessions.
+    let elsewhere = laptop.session(&[(&format!("projects/-v/{ID}.jsonl"), ADDED)]);
+    for base in [None, Some(&base)] {
+        assert!(matches!(refused(&laptop, base, &elsewhere), ImportError::NoTranscript(_)));
+    }
+    for content in ["", ADDED, &SENT[..10]] {
+        let session = laptop.session(&[(&path, content)]);
+        assert!(matches!(refused(&laptop, Some(&base), &session), ImportError::Rewritten(_)));
+    }
+    for name in ["memory", "--dangerously-skip-permissions", "x;id", "", "../../../../x"] {
+        let session = laptop.session(&[(&path, ADDED)]);
+        let session = Session { id: name.to_owned(), ..session };
+        assert!(matches!(refused(&laptop, Some(&base), &session), ImportError::Name));
+    }
+    assert_eq!(laptop.has(&path), None);
+}
+
+#[test]
+fn what_is_here_of_a_session_is_only_added_to() {
+    let mut laptop = Laptop::new();
+    let path = transcript(ID);
+    let [log, result] = ["a.jsonl", "b.txt"].map(|name| format!("projects/-w/{ID}/{name}"));
+    let base = laptop.session(&[(&path, SENT), (&log, "one\n"), (&result, "mine")]);
+    for (path, content) in [(&path, SENT), (&log, "one\n"), (&result, "mine")] {
+        laptop.put(path, content);
+    }
+    // One is added to, one replaced; a third was removed, and the last line has no end.
+    let session = laptop.session(&[
+        (&path, &format!("{SENT}{ADDED}{{\"type\":\"user\"}}")),
+        (&log, "one\ntwo\n"),
+        (&result, "theirs"),
+    ]);
+    let imported = laptop.pull(&base, &session, false);
+    assert_eq!(imported.left_out, [format!("{result}: it is another file here")]);
+    assert_eq!(laptop.has(&path).unwrap(), format!("{SENT}{KEPT}"));
+    assert_eq!(
+        (laptop.has(&log).as_deref(), laptop.has(&result).as_deref()),
+        (Some("one\ntwo\n"), Some("mine"))
+    );
+    let gone = laptop.session(&[(&path, &format!("{SENT}{ADDED}{ADDED}"))]);
+    laptop.pull(&base, &gone, false);
+    assert!(laptop.has(&result).is_some(), "nothing but the todo list is removed");
 }

@@ -65,7 +65,10 @@ impl Installation {
         };
         text(&directory)?;
         let command = format!("{} {} {}", quoted(&text(program)?), hook::WORD, interface.name());
-        let memory = places.installed().join(format!("{}.json", interface.name()));
+        // Each directory has its own: who has two of an agent may install in both.
+        let hash = blake3::hash(directory.as_os_str().as_encoded_bytes()).to_hex();
+        let memory = format!("{}-{}.json", interface.name(), &hash[..16]);
+        let memory = places.installed().join(memory);
         Ok(Self { interface, directory, command, memory })
     }
 

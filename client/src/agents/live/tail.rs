@@ -39,6 +39,6 @@ pub(super) fn find<T>(
         if found.is_some() || start == 0 || wanted >= LAST_BYTES {
             return Ok(found);
         }
-        wanted *= 16;
+        wanted = (wanted * 16).min(LAST_BYTES);
     }
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use handoff_proto::path::AbsolutePath;
 use handoff_proto::run::RunId;
 use rustix::fs::{Mode, OFlags, open};
 
 use super::ending::Ending;
 use crate::agents::lease::Leases;
 use crate::agents::live::Live;
-use crate::agents::{Import, Imported, Kind};
+use crate::agents::{Import, ImportError, Imported, Kind};
 use crate::capture::account::home;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -31,6 +32,7 @@ pub(super) async fn bring_back(
     context: &Context,
     remote: &Remote,
     returned: &Returned,
+    directory: &AbsolutePath,
 ) -> anyhow::Result<Option<Imported>> {
     let Some(session) = &returned.result.session else { return Ok(None) };
     let Some(kind) = Kind::from_name(&session.agent) else { return Ok(None) };
@@ -39,7 +41,7 @@ pub(super) async fn bring_back(
         // Where the agent keeps its sessions here is not for the run to say.
         let agent = kind.directory(&home()?)?;
         let base = returned.base.session.as_ref();
-        let import = Import::new(kind, run, &agent, base, session)?;
+        let import = Import::new(kind, run, &agent, directory, base, session)?;
         let wanted = import.wanted();
         let state = &context.settings.places.state;
         create_private_directory(state)?;
@@ -61,7 +63,15 @@ pub(super) async fn bring_back(
         let imported = tokio::task::block_in_place(|| import.apply(&chunks, is_held))?;
         anyhow::Ok(imported)
     };
-    let imported = brought.await.with_context(|| {
+    let brought = match brought.await {
+        Err(error) => match error.downcast_ref::<ImportError>() {
+            // The next pull would meet it again.
+            Some(why) if why.is_final() => Ok(Imported::nothing(&session.id, why)),
+            Some(_) | None => Err(error),
+        },
+        brought => brought,
+    };
+    let imported = brought.with_context(|| {
         format!("the tree is back, the conversation is not; `handoff pull {name}` tries again")
     })?;
     Ok(Some(imported))

@@ -245,3 +245,10 @@ proptest! {
         prop_assert_eq!(&safe, &filtered(&[&safe]));
     }
 }
+
+#[test]
+fn who_only_looks_is_told_of_no_keys() {
+    let mut filter = ScreenFilter::looking();
+    assert_eq!(filter.pass(b"\x1b[?1003h\x1b[?1006h\x1b[?2004hx"), b"x");
+    assert_eq!(filter.pass(b"\x1b[?25;1000l"), b"\x1b[?25l");
+}

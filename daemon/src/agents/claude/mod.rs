@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::wire::{self, answer, heard::What};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::ask::Asked;
@@ -30,6 +31,9 @@ const GO_ON: &str = "You were interrupted: the machine that you run on was resta
 
 /// Requests that wait for an answer at a time; a few sub-agents ask at once.
 const ASKED_MAX: usize = 64;
+
+/// Tools that are used at a time and whose time is taken.
+const USING_MAX: usize = 1000;
 
 /// Items of the todo list that are told.
 const TASKS_MAX: usize = 100;
@@ -49,6 +53,8 @@ pub(super) struct Claude {
     tasks: BTreeMap<u64, wire::PlanItem>,
     /// Items that are being made, by the id of the tool's use.
     tasks_made: BTreeMap<String, String>,
+    /// Since when tools are used, by the id of the use.
+    using: BTreeMap<String, Timestamp>,
 }
 
 impl Claude {
@@ -63,6 +69,7 @@ impl Claude {
             asked: BTreeMap::new(),
             tasks: BTreeMap::new(),
             tasks_made: BTreeMap::new(),
+            using: BTreeMap::new(),
         }
     }
 
@@ -87,22 +94,25 @@ impl Claude {
                 is_over.then_some(Act::End).into_iter().collect()
             }
             Record::System(system) => system.told(),
-            Record::Assistant { message, parent_tool_use_id, error } => {
+            Record::Assistant { message, parent_tool_use_id, error, timestamp } => {
                 // What it says of an error of its API comes as the turn's end, too.
                 if error.is_some() {
                     return Vec::new();
                 }
                 let by_subagent = parent_tool_use_id.is_some();
                 let parts = message.content.into_parts();
-                parts.into_iter().flat_map(|part| self.hear_part(part, by_subagent)).collect()
+                parts
+                    .into_iter()
+                    .flat_map(|part| self.hear_part(part, by_subagent, timestamp))
+                    .collect()
             }
-            Record::User { message, uuid, is_replay } => {
+            Record::User { message, uuid, is_replay, timestamp } => {
                 if is_replay {
                     self.waiting.remove(&uuid);
                     return Vec::new();
                 }
                 let parts = message.content.into_parts();
-                parts.into_iter().flat_map(|part| self.hear_part(part, false)).collect()
+                parts.into_iter().flat_map(|part| self.hear_part(part, false, timestamp)).collect()
             }
             Record::ControlRequest { request_id, request: Request::CanUseTool(wish) }
                 if self.asked.len() < ASKED_MAX =>
@@ -146,12 +156,15 @@ impl Claude {
         }
     }
 
-    fn hear_part(&mut self, part: Content, by_subagent: bool) -> Vec<Act> {
+    fn hear_part(&mut self, part: Content, by_subagent: bool, at: Option<Timestamp>) -> Vec<Act> {
         match part {
             Content::Text { text } if !by_subagent && !text.trim().is_empty() => {
                 vec![Act::Tell(What::Text(beginning(&text, TEXT_CHARS_MAX)))]
             }
             Content::ToolUse { id, name, input } => {
+                if let Some(at) = at.filter(|_| self.using.len() < USING_MAX) {
+                    self.using.insert(id.clone(), at);
+                }
                 let mut acts = vec![Act::Tell(What::ToolStarted(wire::ToolStarted {
                     kind: tools::kind(&name).into(),
                     target: beginning(&tools::target(&name, &input), LINE_CHARS_MAX),
@@ -167,12 +180,16 @@ impl Claude {
             Content::ToolResult { tool_use_id, is_error, content } => {
                 let text = content.text();
                 let made = self.tasks_made.remove(&tool_use_id);
+                let began = self.using.remove(&tool_use_id);
+                let took = began.zip(at).map(|(began, ended)| ended.duration_since(began));
+                let milliseconds = took.map_or(0, |took| took.as_millis().max(0));
+                let milliseconds = u64::try_from(milliseconds).unwrap_or_default();
                 let detail =
                     if is_error { beginning(&text, LINE_CHARS_MAX) } else { String::new() };
                 let mut acts = vec![Act::Tell(What::ToolEnded(wire::ToolEnded {
                     id: tool_use_id,
                     failed: is_error,
-                    milliseconds: 0,
+                    milliseconds,
                     detail,
                 }))];
                 let made = made.filter(|_| self.tasks.len() < TASKS_MAX);

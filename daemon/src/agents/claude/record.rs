@@ -2,6 +2,7 @@
 //! in later versions, is skipped by name or by field.
 
 use handoff_proto::wire::{self, heard::What};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub(super) enum Record {
         parent_tool_use_id: Option<String>,
         /// Set where it is not the model that speaks.
         error: Option<Value>,
+        timestamp: Option<Timestamp>,
     },
     /// A tool's result, or a message of the user's that is taken up.
     User {
@@ -30,6 +32,7 @@ pub(super) enum Record {
         uuid: String,
         #[serde(default, rename = "isReplay")]
         is_replay: bool,
+        timestamp: Option<Timestamp>,
     },
     /// It wants something of whoever drives it.
     ControlRequest { request_id: String, request: Request },

@@ -150,6 +150,9 @@ impl Accepted {
             return Err(Status::invalid_argument("contract and manifest name different roots"));
         }
         self.check_session(snapshot.session.as_ref())?;
+        let files = snapshot.session.as_ref().map_or(0, |session| session.files.len());
+        let entries = (snapshot.entries.len() + files) as u64;
+        registry.settings().config.store.quota().check_entries(entries)?;
         let started = registry.as_started(&self.contract);
         workspace::find_command(&started, Some(snapshot), &registry.settings().tools)?;
         let content = snapshot.content_bytes();

@@ -133,8 +133,11 @@ impl Supervision {
         if let Some(disk) = &self.disk {
             disk.look_below(Some(live.running.pid()));
         }
+        // When a command on a terminal is told that its terminal goes away.
+        let mut hang_up_at: Option<Instant> = None;
         let close = loop {
-            wait(live.poll_fds().chain(self.poll_fds()), ending.wake_at());
+            let wake_at = [ending.wake_at(), hang_up_at].into_iter().flatten().min();
+            wait(live.poll_fds().chain(self.poll_fds()), wake_at);
             if let Some(close) = self.hear_reports(&mut live, role) {
                 break close;
             }
@@ -145,17 +148,18 @@ impl Supervision {
             match self.demanded(ending) {
                 None => {}
                 Some(Act::Ask) => {
-                    // A shell at a terminal ignores the first one; the second says what it is told
-                    // when its terminal goes away.
-                    let signals = [Some(Signal::TERM), spec.terminal.map(|_| Signal::HUP)];
-                    for signal in signals.into_iter().flatten() {
-                        if let Err(error) = live.running.signal(signal) {
-                            complain("ask the command to end", &error);
-                        }
-                    }
+                    ask(&live, Signal::TERM);
+                    // A shell at a terminal ignores that. What does not has half the time.
+                    let now = Instant::now();
+                    let left = ending.wake_at().map(|kill_at| kill_at.duration_since(now) / 2);
+                    hang_up_at = spec.terminal.and(left).and_then(|left| now.checked_add(left));
                 }
                 // What is killed has nothing to report.
                 Some(Act::Kill) => break Close::Ended(SandboxEnded::WithoutReport),
+            }
+            if hang_up_at.is_some_and(|at| at <= Instant::now()) {
+                hang_up_at = None;
+                ask(&live, Signal::HUP);
             }
         };
         if let Some(disk) = &self.disk {
@@ -305,5 +309,11 @@ fn wait<'a>(fds: impl Iterator<Item = PollFd<'a>>, wake_at: Option<Instant>) {
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => complain("wait", &error),
+    }
+}
+
+fn ask(live: &LiveStep, signal: Signal) {
+    if let Err(error) = live.running.signal(signal) {
+        complain("ask the command to end", &error);
     }
 }

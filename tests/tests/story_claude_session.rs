@@ -160,3 +160,95 @@ fn a_session_of_a_newer_agent_is_refused_and_the_doctor_says_which_there_are() {
         assert!(said.contains(line), "no {line:?} in {said}");
     }
 }
+
+#[test]
+fn sub_agents_and_odd_paths_travel_both_ways() {
+    let agent = |what: &str| {
+        let input = json!({
+            "description": what, "prompt": format!("{what}-PROMPT"),
+            "subagent_type": "general-purpose", "run_in_background": false,
+        });
+        Turn::tool("Agent", input)
+    };
+    let mut driven = Driven::with(vec![
+        agent("LOCAL-SUB"),
+        Turn::text("LOCAL-SUB-ANSWER"),
+        Turn::text("LOCAL-ANSWER"),
+    ]);
+    let project = driven.world.directory("sp ace. (x) \u{e9}/.hidden_");
+    driven.world.git(&project, &["init", "-q"]);
+    driven.project = project;
+    driven.local_turn(&["LOCAL-PROMPT"]);
+    let [(session, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
+    let sub_agents = transcript.with_extension("").join("subagents");
+    let logs = || {
+        let files = fs::read_dir(&sub_agents).expect("sub-agents").flatten();
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|name| name == "jsonl");
+        files.map(|file| file.path()).filter(is_log).count()
+    };
+    assert_eq!(logs(), 1);
+    driven.model.set(vec![
+        bash("ls \"$CLAUDE_CONFIG_DIR\"/projects/*/*/subagents > seen; pwd > where"),
+        agent("REMOTE-SUB"),
+        Turn::text("REMOTE-SUB-ANSWER"),
+        Turn::text("REMOTE-ANSWER"),
+    ]);
+    driven.claude("odd", &["--dangerously-skip-permissions", "REMOTE-PROMPT"]);
+    let run = driven.finished("odd");
+    assert_eq!(run["outcome"], "succeeded", "{run:#}");
+    assert_eq!(run["session_id"], session.as_str());
+    let events = driven.events("odd");
+    assert!(
+        events.iter().any(|event| event["type"] == "tool_started" && event["kind"] == "subagent")
+    );
+    driven.world.handoff(&driven.project, ["pull", "odd"]).ok();
+    assert_eq!(logs(), 2);
+    let seen = fs::read_to_string(driven.project.join("seen")).expect("read");
+    assert!(seen.contains("agent-"), "{seen}");
+    let place = fs::read_to_string(driven.project.join("where")).expect("read");
+    assert_eq!(place.trim_end(), driven.project.to_str().expect("text"));
+    driven.model.set(vec![Turn::text("LOCAL-ANSWER-2")]);
+    driven.local_turn(&["--resume", session, "LOCAL-PROMPT-2"]);
+    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    for text in ["LOCAL-PROMPT", "LOCAL-SUB-ANSWER", "REMOTE-SUB-ANSWER", "REMOTE-ANSWER"] {
+        assert!(last.contains(text), "no {text} in {last}");
+    }
+}
+
+#[test]
+fn a_session_of_fifty_megabytes_travels_and_its_next_turn_is_cheap() {
+    let driven = Driven::with(vec![Turn::text("LOCAL-ANSWER")]);
+    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
+    driven.local_turn(&["LOCAL-PROMPT"]);
+    let [(session, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
+    // What tools returned makes sessions long; here it stands in records that say nothing else.
+    let mut text = fs::read_to_string(transcript).expect("read");
+    let mut number: u64 = 1;
+    for _ in 0..500 {
+        let mut noise = String::with_capacity(100_000);
+        while noise.len() < 100_000 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise.push_str(&format!("{number:x}"));
+        }
+        text.push_str(&format!("{{\"type\":\"tools-used\",\"noise\":\"{noise}\"}}\n"));
+    }
+    driven.world.write(transcript, &text);
+    let mut sent = Vec::new();
+    for turn in ["one", "two"] {
+        driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
+        let said = handoff(&["-n", turn, "claude", turn]);
+        let line = said.stderr.lines().find(|line| line.contains("; sent ")).expect("a line");
+        sent.push(line.rsplit("; sent ").next().expect("how much").to_owned());
+        drop(said.ok());
+        let run = driven.finished(turn);
+        assert_eq!(run["outcome"], "succeeded", "{run:#}");
+        let pulled = handoff(&["--json", "pull", turn]).json();
+        assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
+        assert_eq!(pulled["conversation"]["session_id"], session.as_str());
+    }
+    assert!(sent[0].contains("MB") && sent[1].contains("kB"), "{sent:?}");
+    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    for text in ["LOCAL-PROMPT", "LOCAL-ANSWER", "one", "REMOTE-ANSWER", "two"] {
+        assert!(last.contains(text), "no {text} in {last}");
+    }
+}

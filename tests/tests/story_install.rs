@@ -85,12 +85,17 @@ impl User {
     }
 
     fn screen(&self, name: &str) -> Screen<'_> {
+        self.screen_with(name, &[])
+    }
+
+    fn screen_with(&self, name: &str, more: &[&str]) -> Screen<'_> {
         let url = self.model.url();
         let program = programs().join(self.agent);
-        let words = match self.agent {
+        let mut words = match self.agent {
             "claude" => vec![program.to_str().expect("text")],
             _ => vec![program.to_str().expect("text"), "--no-daemon"],
         };
+        words.extend(more);
         let variables = [
             ("ANTHROPIC_BASE_URL", url.as_str()),
             ("ANTHROPIC_API_KEY", KEY),
@@ -227,6 +232,19 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     screen.shows(&[&format!("not sent: this session goes on in run {name}")]);
     assert_eq!(runs().len(), 1);
     assert_eq!(user.model.turns().len(), 2, "nothing else reached the model");
+
+    // While it is open the run's conversation does not take its place; closed, it goes on.
+    let pulled = user.world.handoff(&user.project, ["--json", "pull", name]).json();
+    assert_eq!(pulled["conversation"]["mode"], "forked_while_open", "{pulled:#}");
+    let fork = pulled["conversation"]["session_id"].as_str().expect("an id");
+    drop(screen);
+    let screen = user.screen_with("again", &["--resume", fork]);
+    screen.shows(&["an ordinary prompt", "the reply here", "do it there", "the reply there"]);
+    user.model.then([Turn::text("the reply at last")]);
+    screen.enter("and here again");
+    screen.shows(&["the reply at last"]);
+    let last = user.model.turns().pop().expect("a turn").body.to_string();
+    assert!(last.contains("an ordinary prompt") && last.contains("the reply there"), "{last}");
 }
 
 #[test]

@@ -10,10 +10,10 @@ mod hooks;
 mod json_text;
 mod place;
 mod record;
+mod texts;
 mod trust;
 mod words;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::hook;
@@ -21,7 +21,8 @@ use super::interface::Interface;
 use crate::settings::{FileLock, Places, create_private_directory, write_private};
 use edit::Edit;
 pub use error::InstallError;
-use record::{Part, Placed, Record, Without, hash};
+use record::{Part, Placed, Record, hash};
+use texts::{Texts, placed, take_back};
 
 /// An agent's files, and how our program is run.
 #[derive(Clone, Debug)]
@@ -82,6 +83,9 @@ impl Installation {
         let _lock = self.lock()?;
         let old = self.recall()?;
         let mut texts = Texts::default();
+        if self.interface == Interface::Codex && self.is_trusted(&mut texts)? {
+            return Ok(Vec::new());
+        }
         take_back(&old, &mut texts)?;
         let mut record = Record { files: Vec::new(), directories: old.directories.clone() };
         self.place_words(&old, &mut texts, &mut record)?;
@@ -214,6 +218,23 @@ impl Installation {
         Ok(())
     }
 
+    /// Whether all of it is in place: Codex knows hooks by their numbers, so that moving ours would
+    /// cost those behind it the trust of their user.
+    fn is_trusted(&self, texts: &mut Texts) -> Result<bool, InstallError> {
+        let hooks = self.directory.join("hooks.json");
+        let document = texts.value(&hooks)?.as_deref().map(serde_json::from_str);
+        let position = document
+            .and_then(Result::ok)
+            .and_then(|document| hooks::position(&document, &self.command));
+        let Some(position) = position else { return Ok(false) };
+        let key = trust::key(&hooks.to_string_lossy(), position);
+        let settings = texts.value(&self.directory.join("config.toml"))?.clone();
+        let trusted =
+            trust::add(settings.as_deref().unwrap_or_default(), &key, &trust::hash(&self.command));
+        let (words, _) = words::file(self.interface);
+        Ok(matches!(trusted, Ok(None)) && texts.value(&self.directory.join(words))?.is_some())
+    }
+
     fn lock(&self) -> Result<FileLock, InstallError> {
         let directory = self.memory.parent().unwrap_or(&self.memory);
         let path = directory.join("lock");
@@ -237,37 +258,6 @@ impl Installation {
     }
 }
 
-/// Makes the change in the text and describes it; without a change our part was there already.
-fn placed(path: &Path, part: Part, edit: Option<Edit>, text: &mut Option<String>) -> Placed {
-    let created = text.is_none();
-    let nothing = Edit { at: 0, removed: String::new(), inserted: String::new() };
-    let (edit, after) = match edit {
-        Some(edit) => {
-            let with = edit.apply(text.as_deref().unwrap_or_default()).unwrap_or_default();
-            let after = hash(&with);
-            *text = Some(with);
-            (edit, after)
-        }
-        None => (nothing, String::new()),
-    };
-    Placed { path: path.to_owned(), part, created, edit, after }
-}
-
-/// Takes everything of a record out of the texts; returns the files that ours cannot be taken out of.
-fn take_back(record: &Record, texts: &mut Texts) -> Result<Vec<PathBuf>, InstallError> {
-    let mut mixed = Vec::new();
-    for placed in record.files.iter().rev() {
-        let text = texts.value(&placed.path)?;
-        match text.as_deref().map(|text| placed.take_back(text)) {
-            None => {}
-            Some(Without::Nothing) => *text = None,
-            Some(Without::Text(left)) => *text = Some(left),
-            Some(Without::Mixed) => mixed.push(placed.path.clone()),
-        }
-    }
-    Ok(mixed)
-}
-
 fn are_hooks_off(settings: &str) -> bool {
     serde_json::from_str(settings)
         .is_ok_and(|settings: serde_json::Value| settings["disableAllHooks"] == true)
@@ -280,43 +270,6 @@ fn quoted(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// Files as they are, and as they are to be.
-#[derive(Debug, Default)]
-struct Texts(BTreeMap<PathBuf, (Option<String>, Option<String>)>);
-
-impl Texts {
-    /// What a file is to hold; at first, what it holds.
-    fn value(&mut self, path: &Path) -> Result<&mut Option<String>, InstallError> {
-        if !self.0.contains_key(path) {
-            let read = |source| InstallError::Read { path: path.to_owned(), source };
-            let text = place::read(path).map_err(read)?;
-            self.0.insert(path.to_owned(), (text.clone(), text));
-        }
-        Ok(&mut self.0.entry(path.to_owned()).or_default().1)
-    }
-
-    /// Writes what is to be different; returns what was done.
-    fn write(&self) -> Result<Vec<String>, InstallError> {
-        let mut done = Vec::new();
-        for (path, (before, now)) in &self.0 {
-            let write = |source| InstallError::Write { path: path.clone(), source };
-            let verb = match (before, now) {
-                (before, now) if before == now => continue,
-                (_, None) => {
-                    place::remove(path).map_err(write)?;
-                    "removed"
-                }
-                (before, Some(text)) => {
-                    place::write(path, text).map_err(write)?;
-                    if before.is_some() { "changed" } else { "wrote" }
-                }
-            };
-            done.push(format!("{verb} {}", path.display()));
-        }
-        Ok(done)
     }
 }
 

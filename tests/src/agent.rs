@@ -100,12 +100,9 @@ impl Driven {
 
     /// Gives the daemon a credential for this provider's model API.
     pub fn keep_credential_for(&self, provider: &str) {
-        let mut add = Command::new("sh");
-        add.args(["-c", r#"printf '%s\n' "$SECRET" | exec "$@""#, "sh"]);
-        add.arg(self.world.bin().join("handoffd")).args(["credential", "add", provider]);
-        add.env_clear().env("SECRET", SECRET).env("PATH", "/usr/bin:/bin");
-        add.env("HOME", self.world.home()).env("HANDOFFD_STATE", self.world.local_daemon());
-        drop(said(&mut add).ok());
+        let (home, state) = (self.world.home(), self.world.local_daemon());
+        let daemon = [("HOME", home.as_path()), ("HANDOFFD_STATE", state.as_path())];
+        self.world.keep_credential(provider, SECRET, &daemon);
     }
 
     /// Claude Code as its user starts it on the laptop, with a key of the laptop's own.

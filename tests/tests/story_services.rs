@@ -12,13 +12,14 @@ use handoff_tests::{
 const SECRET: &str = "sk-ant-c4n4ry-5d41402abc4b2a76";
 
 fn keep(fenced: &Fenced, name: &str) {
-    let mut add = Command::new("sh");
-    add.args(["-c", r#"printf '%s\n' "$SECRET" | exec "$@""#, "sh"]);
-    add.arg(fenced.world.bin().join("handoffd")).args(["credential", "add", name]);
-    add.env_clear().env("SECRET", SECRET).env("PATH", "/usr/bin:/bin");
-    add.env("HOME", fenced.remote.directory()).env("HANDOFFD_STATE", fenced.remote.state());
-    add.env("HANDOFFD_CONFIG", fenced.remote.directory().join("handoffd.toml"));
-    drop(said(&mut add).ok());
+    let (home, state) = (fenced.remote.directory(), fenced.remote.state());
+    let config = home.join("handoffd.toml");
+    let daemon = [
+        ("HOME", AsRef::<Path>::as_ref(&home)),
+        ("HANDOFFD_STATE", state.as_ref()),
+        ("HANDOFFD_CONFIG", config.as_ref()),
+    ];
+    fenced.world.keep_credential(name, SECRET, &daemon);
 }
 
 #[test]

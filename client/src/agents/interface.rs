@@ -1,28 +1,10 @@
-//! The user interfaces of agents in which `handoff` can be installed.
+//! What each agent's own user interface is called, where it keeps its files, and what its user types.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
+use super::Kind;
 
-/// A user interface of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Interface {
-    /// Claude Code
-    Claude,
-    /// Codex
-    Codex,
-}
-
-impl Interface {
-    /// What the agent is called on command lines and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Claude => "claude",
-            Self::Codex => "codex",
-        }
-    }
-
+impl Kind {
     /// What its user calls it.
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -43,23 +25,34 @@ impl Interface {
 
     /// Where it keeps its settings and sessions; none without a home directory.
     #[must_use]
-    pub fn directory(self) -> Option<PathBuf> {
+    pub fn place(self) -> Option<PathBuf> {
+        Some(self.place_in(directories::BaseDirs::new()?.home_dir()))
+    }
+
+    /// The same for a user with this home directory.
+    pub(super) fn place_in(self, home: &Path) -> PathBuf {
         let set = std::env::var_os(self.directory_variable()).filter(|value| !value.is_empty());
         let usual = match self {
             Self::Claude => ".claude",
             Self::Codex => ".codex",
         };
-        set.map(PathBuf::from)
-            .or_else(|| Some(directories::BaseDirs::new()?.home_dir().join(usual)))
+        set.map_or_else(|| home.join(usual), PathBuf::from)
     }
 
-    /// The command that opens a session again.
+    /// The command that opens a session again, word by word.
+    #[must_use]
+    pub fn resume(self, session: &str) -> Vec<String> {
+        let words = match self {
+            Self::Claude => ["claude", "--resume", session],
+            Self::Codex => ["codex", "resume", session],
+        };
+        words.map(str::to_owned).to_vec()
+    }
+
+    /// The same as a line.
     #[must_use]
     pub fn resume_command(self, session: &str) -> String {
-        match self {
-            Self::Claude => format!("claude --resume {session}"),
-            Self::Codex => format!("codex resume {session}"),
-        }
+        self.resume(session).join(" ")
     }
 
     /// The command that goes on with a copy of a session under an id of its own.

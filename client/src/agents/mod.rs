@@ -9,14 +9,16 @@ mod going;
 pub mod hook;
 mod import;
 pub mod install;
-pub mod interface;
+mod interface;
 pub mod lease;
 pub mod live;
 mod mcp;
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use clap::ValueEnum;
 use handoff_proto::path::{AbsolutePath, PathError, TreePath};
 use uuid::Uuid;
 
@@ -32,11 +34,11 @@ pub use self::import::{Import, ImportError, ImportMode, Imported};
 const NONE: &str = "none";
 
 /// A kind of agent that is handed off as such.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// Claude Code.
+    /// Claude Code
     Claude,
-    /// Codex.
+    /// Codex
     Codex,
 }
 
@@ -143,10 +145,7 @@ impl Kind {
     ///
     /// Where that cannot be the same path in the sandbox.
     pub fn directory(self, home: &AbsolutePath) -> Result<AbsolutePath, DirectoryError> {
-        let path = match self {
-            Self::Claude => claude::directory(home),
-            Self::Codex => codex::directory(home),
-        };
+        let path = self.place_in(home.as_os_path());
         AbsolutePath::parse(path.as_os_str().as_encoded_bytes()).map_err(|source| DirectoryError {
             agent: self.name(),
             path,
@@ -250,14 +249,6 @@ impl Kind {
         match self {
             Self::Claude => claude::fork_id(id, run, number),
             Self::Codex => codex::fork_id(id, run, number),
-        }
-    }
-
-    /// What goes on with a session.
-    fn resume(self, id: &str) -> Vec<String> {
-        match self {
-            Self::Claude => ["claude", "--resume", id].map(str::to_owned).to_vec(),
-            Self::Codex => ["codex", "resume", id].map(str::to_owned).to_vec(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `handoff hook`: what agents run before a prompt is sent; `handoff install` has them do so.
 
+use crate::agents::Kind;
 use crate::agents::hook;
-use crate::agents::interface::Interface;
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -9,7 +9,7 @@ use crate::output::Output;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The agent that asks
-    pub agent: Interface,
+    pub agent: Kind,
 }
 
 /// Answers the agent whose question is on standard input.

@@ -5,7 +5,7 @@ mod agent;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::agents::interface::Interface;
+use crate::agents::Kind;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Format;
@@ -43,8 +43,8 @@ pub enum Part {
 pub async fn install(args: InstallArgs, context: &Context) -> anyhow::Result<Exit> {
     match args.what {
         Part::Notifier => notifier::install(context).await,
-        Part::Claude => agent::install(Interface::Claude, context),
-        Part::Codex => agent::install(Interface::Codex, context),
+        Part::Claude => agent::install(Kind::Claude, context),
+        Part::Codex => agent::install(Kind::Codex, context),
     }
 }
 
@@ -56,8 +56,8 @@ pub async fn install(args: InstallArgs, context: &Context) -> anyhow::Result<Exi
 pub async fn uninstall(args: UninstallArgs, context: &Context) -> anyhow::Result<Exit> {
     match args.what {
         Part::Notifier => notifier::uninstall(context).await,
-        Part::Claude => agent::uninstall(Interface::Claude, context),
-        Part::Codex => agent::uninstall(Interface::Codex, context),
+        Part::Claude => agent::uninstall(Kind::Claude, context),
+        Part::Codex => agent::uninstall(Kind::Codex, context),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use super::{Event, reply};
-use crate::agents::interface::Interface;
+use crate::agents::Kind;
 use crate::agents::lease::{LeaseHolder, Leases, prompt_hash};
 use crate::agents::live::Live;
 use crate::exit::chain_text;
@@ -42,7 +42,7 @@ struct Failure {
 
 /// Hands the session off to do `task`, once: returns what its user is told.
 pub(super) fn hand_off(
-    interface: Interface,
+    interface: Kind,
     event: &Event,
     task: &str,
     places: &Places,
@@ -53,7 +53,7 @@ pub(super) fn hand_off(
 }
 
 fn try_hand_off(
-    interface: Interface,
+    interface: Kind,
     event: &Event,
     task: &str,
     places: &Places,
@@ -74,7 +74,7 @@ fn try_hand_off(
     if let Some((name, remote)) = unsent(agent, session, places)? {
         return Ok(reply::unsent(&name, &remote));
     }
-    if let Some(directory) = interface.directory()
+    if let Some(directory) = interface.place()
         && let Live::Busy { .. } = interface.holder(&directory, session)?
     {
         return Ok(reply::busy(interface));
@@ -109,7 +109,7 @@ fn unsent(agent: &str, session: &str, places: &Places) -> anyhow::Result<Option<
 
 /// Runs `handoff --session ID`.
 async fn run_handoff(
-    interface: Interface,
+    interface: Kind,
     event: &Event,
     task: &str,
 ) -> anyhow::Result<Result<Run, Failure>> {
@@ -142,7 +142,7 @@ async fn run_handoff(
 
 /// The words after the program's name.
 fn words<'a>(
-    interface: Interface,
+    interface: Kind,
     session: &'a str,
     directory: &'a Path,
     task: &'a str,
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn whatever_the_task_is_it_is_a_prompt_and_no_option() {
         for task in ["fix it", "--model is a flag", "-p", "--", "-- x"] {
-            let words = words(Interface::Claude, "abc", Path::new("/w"), task);
+            let words = words(Kind::Claude, "abc", Path::new("/w"), task);
             // The words up to the command are the command line's, the rest the agent's.
             assert_eq!(words[..5], ["--json", "--session", "abc", "-C", "/w"]);
             let line: Vec<OsString> = std::iter::once(OsString::from("handoff"))

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::ValueEnum as _;
 use serde::Deserialize;
 
-use super::interface::Interface;
+use super::Kind;
 use super::lease::Leases;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
@@ -59,12 +59,12 @@ pub fn answer_if_asked(words: &[OsString]) -> Option<Exit> {
     if hook != OsStr::new(WORD) {
         return None;
     }
-    let interface = Interface::from_str(name.to_str()?, false).ok()?;
+    let interface = Kind::from_str(name.to_str()?, false).ok()?;
     Some(answer(interface, std::io::stdin().lock(), &Output::new(Format::Json)))
 }
 
 /// Answers an agent about the prompt that this input describes.
-pub fn answer(interface: Interface, input: impl Read, output: &Output) -> Exit {
+pub fn answer(interface: Kind, input: impl Read, output: &Output) -> Exit {
     let reason = Event::read(input).and_then(|event| {
         let places = Places::from_environment().ok()?;
         decide(interface, &event, &places)
@@ -77,7 +77,7 @@ pub fn answer(interface: Interface, input: impl Read, output: &Output) -> Exit {
 }
 
 /// Why a prompt goes no further, for its user; none lets it pass.
-fn decide(interface: Interface, event: &Event, places: &Places) -> Option<String> {
+fn decide(interface: Kind, event: &Event, places: &Places) -> Option<String> {
     let leases = Leases::new(places);
     if let Some(task) = asked(interface, &event.prompt) {
         return Some(handoff::hand_off(interface, event, task, places, &leases));
@@ -108,7 +108,7 @@ mod tests {
     fn an_ordinary_prompt_passes_unless_a_run_holds_its_session() {
         let home = tempfile::tempdir().expect("directory");
         let places = Places::beneath(home.path());
-        assert_eq!(decide(Interface::Claude, &event("hello"), &places), None);
+        assert_eq!(decide(Kind::Claude, &event("hello"), &places), None);
         assert!(!home.path().join("state").exists(), "nothing is written");
         let leases = Leases::new(&places);
         let holder = LeaseHolder {
@@ -119,11 +119,11 @@ mod tests {
             since_unix_nanos: 1_793_000_000_000_000_000,
         };
         leases.hold("claude", "abc", &holder).expect("lease");
-        let told = decide(Interface::Claude, &event("hello"), &places).expect("an answer");
+        let told = decide(Kind::Claude, &event("hello"), &places).expect("an answer");
         for text in ["deps", "box", "handoff pull deps", "claude --resume abc --fork-session"] {
             assert!(told.contains(text), "no {text:?} in {told}");
         }
-        assert_eq!(decide(Interface::Codex, &event("hello"), &places), None, "another agent's");
+        assert_eq!(decide(Kind::Codex, &event("hello"), &places), None, "another agent's");
     }
 
     #[test]
@@ -131,9 +131,9 @@ mod tests {
         let home = tempfile::tempdir().expect("directory");
         let places = Places::beneath(home.path());
         let handoff = Leases::new(&places).begin_handoff("codex", "abc").expect("lock");
-        assert!(decide(Interface::Codex, &event("hello"), &places).is_some());
+        assert!(decide(Kind::Codex, &event("hello"), &places).is_some());
         drop(handoff);
-        assert_eq!(decide(Interface::Codex, &event("hello"), &places), None);
+        assert_eq!(decide(Kind::Codex, &event("hello"), &places), None);
     }
 
     #[test]

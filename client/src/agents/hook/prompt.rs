@@ -1,16 +1,16 @@
 //! Which prompts ask for a handoff.
 
-use crate::agents::interface::Interface;
+use crate::agents::Kind;
 
 /// What the run is to be told, if a prompt asks for a handoff; may be empty.
 ///
 /// Claude Code knows `/handoff` as a command of its user. Codex knows skills, which begin with `$`,
 /// and passes `/handoff` on only after a space. `& …` is text to both.
-pub(super) fn asked(interface: Interface, prompt: &str) -> Option<&str> {
+pub(super) fn asked(interface: Kind, prompt: &str) -> Option<&str> {
     let prompt = prompt.trim_start();
     let words: &[&str] = match interface {
-        Interface::Claude => &["/handoff"],
-        Interface::Codex => &["/handoff", "$handoff"],
+        Kind::Claude => &["/handoff"],
+        Kind::Codex => &["/handoff", "$handoff"],
     };
     let named = words.iter().find_map(|word| {
         let rest = prompt.strip_prefix(word)?;
@@ -25,20 +25,20 @@ pub(super) fn asked(interface: Interface, prompt: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn check(interface: Interface, prompt: &str, expected: Option<&str>) {
+    fn check(interface: Kind, prompt: &str, expected: Option<&str>) {
         assert_eq!(asked(interface, prompt), expected, "{interface:?} {prompt:?}");
     }
 
     #[test]
     fn a_handoff_is_asked_for_by_name_or_by_an_ampersand() {
-        for interface in [Interface::Claude, Interface::Codex] {
+        for interface in [Kind::Claude, Kind::Codex] {
             check(interface, "/handoff fix\nthe tests ", Some("fix\nthe tests"));
             check(interface, "  /handoff x", Some("x"));
             check(interface, "/handoff", Some(""));
             check(interface, "& finish --all", Some("finish --all"));
             check(interface, "& ", Some(""));
         }
-        check(Interface::Codex, "$handoff do it", Some("do it"));
+        check(Kind::Codex, "$handoff do it", Some("do it"));
     }
 
     #[test]
@@ -46,9 +46,9 @@ mod tests {
         for prompt in
             ["/handoffs", "/handoff-x y", "handoff", "&", "&x", "&& x", "a & b", "", "x\n& y"]
         {
-            check(Interface::Claude, prompt, None);
-            check(Interface::Codex, prompt, None);
+            check(Kind::Claude, prompt, None);
+            check(Kind::Codex, prompt, None);
         }
-        check(Interface::Claude, "$handoff x", None);
+        check(Kind::Claude, "$handoff x", None);
     }
 }

@@ -5,26 +5,26 @@ use handoff_proto::path::harmless;
 use serde_json::{Value, json};
 
 use super::EVENT;
-use crate::agents::interface::Interface;
+use crate::agents::Kind;
 use crate::agents::lease::{Lease, LeaseHolder};
 use crate::json::rfc3339;
 
 /// The object that keeps a prompt from the model. Codex takes these two fields and no other, and
 /// sends the prompt if there is one more; Claude Code would show the prompt again.
-pub(super) fn block(interface: Interface, reason: &str) -> Value {
+pub(super) fn block(interface: Kind, reason: &str) -> Value {
     let reason = harmless(reason);
     match interface {
-        Interface::Claude => json!({
+        Kind::Claude => json!({
             "decision": "block",
             "reason": reason,
             "hookSpecificOutput": { "hookEventName": EVENT, "suppressOriginalPrompt": true },
         }),
-        Interface::Codex => json!({ "decision": "block", "reason": reason }),
+        Kind::Codex => json!({ "decision": "block", "reason": reason }),
     }
 }
 
 /// The session is handed off, by this prompt or by the same one before.
-pub(super) fn handed_off(interface: Interface, session: &str, holder: &LeaseHolder) -> String {
+pub(super) fn handed_off(interface: Kind, session: &str, holder: &LeaseHolder) -> String {
     let LeaseHolder { name, remote, .. } = holder;
     format!(
         "handed off: run {name} is on {remote}, it is safe to disconnect\n\
@@ -34,7 +34,7 @@ pub(super) fn handed_off(interface: Interface, session: &str, holder: &LeaseHold
 }
 
 /// A run holds the session.
-pub(super) fn held(interface: Interface, session: &str, lease: &Lease) -> String {
+pub(super) fn held(interface: Kind, session: &str, lease: &Lease) -> String {
     let LeaseHolder { name, remote, since_unix_nanos, .. } = &lease.holder;
     format!(
         "not sent: this session goes on in run {name} on {remote} since {}\n\
@@ -48,7 +48,7 @@ pub(super) fn held(interface: Interface, session: &str, lease: &Lease) -> String
 }
 
 /// How code and conversation come back.
-fn back(interface: Interface, session: &str, name: &str) -> String {
+fn back(interface: Kind, session: &str, name: &str) -> String {
     let (leave, resume) = (interface.leave_command(), interface.resume_command(session));
     format!("get it back: {leave}, then `handoff pull {name}` and `{resume}`")
 }
@@ -60,12 +60,12 @@ pub(super) fn under_way() -> String {
 
 /// The agent works. Codex ends its turn when a prompt is kept from it, whatever we do; then what
 /// ran may still change files, so that the next try is the one to hand off.
-pub(super) fn busy(interface: Interface) -> String {
+pub(super) fn busy(interface: Kind) -> String {
     match interface {
-        Interface::Claude => {
+        Kind::Claude => {
             "not handed off: Claude Code is at work; `/handoff …` waits for the end of its turn, or press esc first"
         }
-        Interface::Codex => {
+        Kind::Codex => {
             "not handed off: Codex was at work, and ends its turn here\n\
              its last command may still run; send it once more to hand off as it is now"
         }
@@ -74,10 +74,10 @@ pub(super) fn busy(interface: Interface) -> String {
 }
 
 /// Nothing is said that a run could do.
-pub(super) fn nothing_to_do(interface: Interface) -> String {
+pub(super) fn nothing_to_do(interface: Kind) -> String {
     let word = match interface {
-        Interface::Claude => "/handoff",
-        Interface::Codex => "$handoff",
+        Kind::Claude => "/handoff",
+        Kind::Codex => "$handoff",
     };
     format!("not handed off: say what is to be done, as in `{word} finish the tests`")
 }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn codex_is_told_nothing_that_it_does_not_know() {
-        let block = block(Interface::Codex, "no\x1b[2J");
+        let block = block(Kind::Codex, "no\x1b[2J");
         assert_eq!(block, json!({ "decision": "block", "reason": "no\\x1b[2J" }));
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::hooks::HooksError;
 use super::trust::TrustError;
-use crate::agents::interface::Interface;
+use crate::agents::Kind;
 use crate::exit::Exit;
 
 /// It cannot be installed or uninstalled.
@@ -18,7 +18,7 @@ pub enum InstallError {
     #[error("{} has no directory {}", interface.title(), path.display())]
     NoDirectory {
         /// The agent.
-        interface: Interface,
+        interface: Kind,
         /// Where it should be.
         path: PathBuf,
     },

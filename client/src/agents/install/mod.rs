@@ -16,8 +16,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use super::Kind;
 use super::hook;
-use super::interface::Interface;
 use crate::settings::{FileLock, Places, create_private_directory, write_private};
 use edit::Edit;
 pub use error::InstallError;
@@ -27,7 +27,7 @@ use texts::{Texts, placed, take_back};
 /// An agent's files, and how our program is run.
 #[derive(Clone, Debug)]
 pub struct Installation {
-    interface: Interface,
+    interface: Kind,
     directory: PathBuf,
     command: String,
     /// Where we remember what was changed.
@@ -40,14 +40,14 @@ impl Installation {
     /// # Errors
     ///
     /// Where there is no such directory.
-    pub fn of_this_program(interface: Interface, places: &Places) -> Result<Self, InstallError> {
+    pub fn of_this_program(interface: Kind, places: &Places) -> Result<Self, InstallError> {
         let program = std::env::current_exe().map_err(InstallError::Program)?;
-        let directory = interface.directory().ok_or(InstallError::NoHome)?;
+        let directory = interface.place().ok_or(InstallError::NoHome)?;
         Self::new(interface, &directory, &program, places)
     }
 
     fn new(
-        interface: Interface,
+        interface: Kind,
         directory: &Path,
         program: &Path,
         places: &Places,
@@ -83,14 +83,14 @@ impl Installation {
         let _lock = self.lock()?;
         let old = self.recall()?;
         let mut texts = Texts::default();
-        if self.interface == Interface::Codex && self.is_trusted(&mut texts)? {
+        if self.interface == Kind::Codex && self.is_trusted(&mut texts)? {
             return Ok(Vec::new());
         }
         take_back(&old, &mut texts)?;
         let mut record = Record { files: Vec::new(), directories: old.directories.clone() };
         self.place_words(&old, &mut texts, &mut record)?;
         let hooks = self.place_hook(&mut texts, &mut record)?;
-        if self.interface == Interface::Codex {
+        if self.interface == Kind::Codex {
             self.place_trust(&hooks, &mut texts, &mut record)?;
         }
         for placed in &record.files {
@@ -143,8 +143,8 @@ impl Installation {
     #[must_use]
     pub fn how_to_use(&self) -> String {
         let word = match self.interface {
-            Interface::Claude => "/handoff",
-            Interface::Codex => "$handoff",
+            Kind::Claude => "/handoff",
+            Kind::Codex => "$handoff",
         };
         let title = self.interface.title();
         format!("in {title}, from its next start on: `{word} PROMPT` or `& PROMPT`")
@@ -182,8 +182,8 @@ impl Installation {
     /// The hook; returns the file.
     fn place_hook(&self, texts: &mut Texts, record: &mut Record) -> Result<PathBuf, InstallError> {
         let path = self.directory.join(match self.interface {
-            Interface::Claude => "settings.json",
-            Interface::Codex => "hooks.json",
+            Kind::Claude => "settings.json",
+            Kind::Codex => "hooks.json",
         });
         let text = texts.value(&path)?;
         let added = hooks::add(text.as_deref().unwrap_or_default(), &self.command)

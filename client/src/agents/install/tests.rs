@@ -22,7 +22,7 @@ impl Home {
         self.directory.path().join("agent")
     }
 
-    fn installation(&self, interface: Interface, program: &str) -> Installation {
+    fn installation(&self, interface: Kind, program: &str) -> Installation {
         let places = Places::beneath(self.directory.path());
         Installation::new(interface, &self.agent(), Path::new(program), &places).unwrap()
     }
@@ -72,7 +72,7 @@ fn files<'a>(names: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
     names.iter().filter_map(|(name, text)| Some((*name, (*text)?))).collect()
 }
 
-fn check(interface: Interface, files: &[(&str, &str)]) {
+fn check(interface: Kind, files: &[(&str, &str)]) {
     let home = Home::new(files);
     let before = home.listing();
     let installation = home.installation(interface, PROGRAM);
@@ -94,9 +94,9 @@ fn check(interface: Interface, files: &[(&str, &str)]) {
 #[test]
 fn what_is_installed_is_taken_away_to_the_byte() {
     for settings in SETTINGS {
-        check(Interface::Claude, &files(&[("settings.json", settings)]));
+        check(Kind::Claude, &files(&[("settings.json", settings)]));
         for config in CONFIGS {
-            check(Interface::Codex, &files(&[("hooks.json", settings), ("config.toml", config)]));
+            check(Kind::Codex, &files(&[("hooks.json", settings), ("config.toml", config)]));
         }
     }
 }
@@ -104,7 +104,7 @@ fn what_is_installed_is_taken_away_to_the_byte() {
 #[test]
 fn what_was_changed_since_stays_and_only_ours_goes() {
     let home = Home::new(&[("settings.json", "{\n  \"a\": 1\n}\n")]);
-    let installation = home.installation(Interface::Claude, PROGRAM);
+    let installation = home.installation(Kind::Claude, PROGRAM);
     installation.install().unwrap();
     let settings = home.agent().join("settings.json");
     let text = std::fs::read_to_string(&settings).unwrap();
@@ -119,7 +119,7 @@ fn what_was_changed_since_stays_and_only_ours_goes() {
 #[test]
 fn the_users_own_words_for_it_stay() {
     let home = Home::new(&[]);
-    let installation = home.installation(Interface::Codex, PROGRAM);
+    let installation = home.installation(Kind::Codex, PROGRAM);
     installation.install().unwrap();
     let skill = home.agent().join("skills/handoff/SKILL.md");
     std::fs::write(&skill, "mine").unwrap();
@@ -134,10 +134,10 @@ fn the_users_own_words_for_it_stay() {
 #[test]
 fn what_cannot_be_read_is_refused_and_nothing_is_changed() {
     for (interface, name, text) in [
-        (Interface::Claude, "settings.json", "{ // why\n}"),
-        (Interface::Claude, "settings.json", "{\"hooks\": []}"),
-        (Interface::Codex, "config.toml", "hooks = {}\n"),
-        (Interface::Codex, "config.toml", "a ="),
+        (Kind::Claude, "settings.json", "{ // why\n}"),
+        (Kind::Claude, "settings.json", "{\"hooks\": []}"),
+        (Kind::Codex, "config.toml", "hooks = {}\n"),
+        (Kind::Codex, "config.toml", "a ="),
     ] {
         let home = Home::new(&[(name, text)]);
         let before = home.listing();
@@ -149,7 +149,7 @@ fn what_cannot_be_read_is_refused_and_nothing_is_changed() {
     let home = Home::new(&[]);
     let nowhere = home.agent().join("none");
     let places = Places::beneath(home.directory.path());
-    let error = Installation::new(Interface::Codex, &nowhere, Path::new("/h"), &places);
+    let error = Installation::new(Kind::Codex, &nowhere, Path::new("/h"), &places);
     assert!(matches!(error, Err(InstallError::NoDirectory { .. })), "{error:?}");
 }
 
@@ -161,7 +161,7 @@ fn a_linked_file_is_written_where_it_is_and_keeps_its_mode() {
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
     let settings = home.agent().join("settings.json");
     std::os::unix::fs::symlink(&real, &settings).unwrap();
-    let installation = home.installation(Interface::Claude, PROGRAM);
+    let installation = home.installation(Kind::Claude, PROGRAM);
     installation.install().unwrap();
     assert!(settings.is_symlink());
     assert!(std::fs::read_to_string(&real).unwrap().contains("hook claude"));

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::agents::interface::Interface;
+use crate::agents::Kind;
 
 const CLAUDE: &str = "\
 ---
@@ -27,9 +27,9 @@ Do nothing else.
 ";
 
 /// The file, in the agent's directory, and what it holds.
-pub(super) fn file(interface: Interface) -> (PathBuf, &'static str) {
+pub(super) fn file(interface: Kind) -> (PathBuf, &'static str) {
     match interface {
-        Interface::Claude => ("commands/handoff.md".into(), CLAUDE),
-        Interface::Codex => ("skills/handoff/SKILL.md".into(), CODEX),
+        Kind::Claude => ("commands/handoff.md".into(), CLAUDE),
+        Kind::Codex => ("skills/handoff/SKILL.md".into(), CODEX),
     }
 }

@@ -12,7 +12,6 @@ use std::io;
 use std::path::Path;
 
 use super::Kind;
-use super::interface::Interface;
 
 /// Who has a session open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub enum Live {
     },
 }
 
-impl Interface {
+impl Kind {
     /// Who has a session open; `directory` is where the agent keeps its sessions.
     ///
     /// # Errors
@@ -41,20 +40,6 @@ impl Interface {
         match self {
             Self::Claude => claude::holder(directory, session),
             Self::Codex => codex::holder(directory, session),
-        }
-    }
-}
-
-impl Kind {
-    /// As [`Interface::holder`].
-    ///
-    /// # Errors
-    ///
-    /// Where that cannot be looked at.
-    pub fn holder(self, directory: &Path, session: &str) -> io::Result<Live> {
-        match self {
-            Self::Claude => Interface::Claude.holder(directory, session),
-            Self::Codex => Interface::Codex.holder(directory, session),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Handing off inside an agent's own interface.
 
 use super::tell;
+use crate::agents::Kind;
 use crate::agents::install::Installation;
-use crate::agents::interface::Interface;
 use crate::context::Context;
 use crate::exit::Exit;
 
-pub(super) fn install(interface: Interface, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn install(interface: Kind, context: &Context) -> anyhow::Result<Exit> {
     let installation = Installation::of_this_program(interface, &context.settings.places)?;
     let done = installation.install()?;
     if done.is_empty() {
@@ -16,7 +16,7 @@ pub(super) fn install(interface: Interface, context: &Context) -> anyhow::Result
     tell(done, context)
 }
 
-pub(super) fn uninstall(interface: Interface, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn uninstall(interface: Kind, context: &Context) -> anyhow::Result<Exit> {
     let installation = Installation::of_this_program(interface, &context.settings.places)?;
     let done = installation.uninstall()?;
     if done.is_empty() {

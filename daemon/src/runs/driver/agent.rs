@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use handoff_proto::{
-    run::{Event, Heard, State},
+    run::{Event, Heard, Run, State},
     wire::{self, heard::What},
 };
 use tokio::sync::oneshot;
@@ -56,14 +56,9 @@ impl Driver {
     /// The dialogue with this run's agent, if it has one that is driven.
     pub(super) fn dialogue(&self) -> Option<Dialogue> {
         let run = self.run();
-        let kind = Kind::from_name(&run.contract.agent)?;
-        let terms = run.contract.agent_terms.as_ref()?;
-        let conversation = kind.converse(&Beginning {
-            name: &format!("{} {}", run.id, run.job),
-            terms,
-            account: &run.agent,
-            interrupted: run.agent.resumes > 0,
-        });
+        let name = format!("{} {}", run.id, run.job);
+        let (kind, beginning) = beginning(run, &name)?;
+        let conversation = kind.converse(&beginning);
         Some(Dialogue {
             conversation,
             reader: Reader::new(&self.job(JobKind::Command), Position::START),
@@ -240,6 +235,14 @@ impl Driver {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Where the present job of a run's agent begins, if it has one that is driven.
+pub(super) fn beginning<'a>(run: &'a Run, name: &'a str) -> Option<(Kind, Beginning<'a>)> {
+    let kind = Kind::from_name(&run.contract.agent)?;
+    let terms = run.contract.agent_terms.as_ref()?;
+    let (account, interrupted) = (&run.agent, run.agent.resumes > 0);
+    Some((kind, Beginning { name, terms, account, interrupted }))
 }
 
 /// What is recorded of the event of this number.

@@ -200,11 +200,15 @@ impl Driver {
 fn expected_session(run: &Run) -> Option<ExpectedSession> {
     let terms = run.contract.agent_terms.as_ref()?;
     let directory = AbsolutePath::parse(&terms.directory).ok()?;
-    let (agent, id) = (run.contract.agent.clone(), run.agent.session_id.clone());
-    // An agent that names its sessions by itself may write anything there.
+    let agent = run.contract.agent.clone();
+    let id = match run.contract.session_id.as_str() {
+        // An agent that names its sessions by itself may write anything there.
+        "" => run.agent.session_id.clone(),
+        named => named.to_owned(),
+    };
     let is_plain = !id.is_empty()
         && id.len() <= SESSION_NAME_MAX
-        && id.bytes().all(|byte| byte.is_ascii_graphic());
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     is_plain.then_some(ExpectedSession { agent, id, directory })
 }
 

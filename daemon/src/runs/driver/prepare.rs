@@ -5,9 +5,8 @@ use std::{ffi::OsString, sync::Arc};
 use handoff_proto::run::{Event, Exit, Run};
 use thiserror::Error;
 
-use super::{DriveError, Driver};
+use super::{DriveError, Driver, agent::beginning};
 use crate::{
-    agents::{Beginning, Kind},
     config::NetworkAccess,
     credentials::Credentials,
     egress::{self, Policy, Wish},
@@ -189,14 +188,8 @@ fn fresh(
 
 /// How the run's agent is started, if it has one that is driven.
 fn agent_start(settings: &RunSettings, run: &Run, egress: Option<&Policy>) -> Option<AgentStart> {
-    let kind = Kind::from_name(&run.contract.agent)?;
-    let terms = run.contract.agent_terms.as_ref()?;
-    let beginning = Beginning {
-        name: run.id.as_str(),
-        terms,
-        account: &run.agent,
-        interrupted: run.agent.resumes > 0,
-    };
+    let (kind, beginning) = beginning(run, run.id.as_str())?;
+    let terms = beginning.terms;
     let program = settings.config.agent_program(kind);
     let provider = settings.config.agent_provider(kind);
     let base_url = egress.and_then(|policy| egress::provider_url(policy, provider));

@@ -9,6 +9,8 @@
 //! What comes out of a sandbox is data: files go to places of the session's own, nothing that is here
 //! is overwritten by something else, and records that would decide what the agent may do are left out.
 
+mod error;
+mod outcome;
 mod sort;
 
 use std::collections::HashMap;
@@ -19,11 +21,11 @@ use std::path::{Path, PathBuf};
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::{Entry, Session};
 use handoff_proto::path::{AbsolutePath, TreePath};
-use serde::Serialize;
 
+pub use self::error::ImportError;
+pub use self::outcome::{ImportMode, Imported};
 use self::sort::Sorted;
 use super::Kind;
-use crate::exit::chain_text;
 use crate::pull::chunks::Chunks;
 use crate::settings::{Durability, replace_private};
 
@@ -50,79 +52,6 @@ pub(super) enum Part {
     List,
     /// Named by the session, in a place that others use, too.
     Shared,
-}
-
-/// What became of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Imported {
-    /// How it came back.
-    pub mode: ImportMode,
-    /// The session that holds it now.
-    pub session_id: String,
-    /// What goes on with it.
-    pub resume: Vec<String>,
-    /// What of it stays with the run.
-    pub left_out: Vec<String>,
-}
-
-/// How a conversation came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImportMode {
-    /// The session that was here has all of it already.
-    UpToDate,
-    /// The session that was here goes on.
-    Forwarded,
-    /// It is a session that was not here before.
-    New,
-    /// A session of its own: the one here went on meanwhile.
-    Forked,
-    /// A session of its own: a program has the one here open.
-    ForkedWhileOpen,
-    /// Not at all.
-    Nothing,
-}
-
-/// A conversation cannot be brought back; what was here is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The id is none that the agent gives.
-    #[error("the run returned a session with an impossible name")]
-    Name,
-    /// There is no transcript where one belongs.
-    #[error("the run returned no transcript of session {0}")]
-    NoTranscript(String),
-    /// The transcript does not begin with what was sent.
-    #[error("the run did not only add to the transcript of session {0}")]
-    Rewritten(String),
-    /// Nothing tells with which settings it could be opened safely.
-    #[error("the run's transcript of session {0} says too little to be opened safely")]
-    NoSettings(String),
-    /// It is larger than any session.
-    #[error("the transcript has {0} bytes, the limit is {TRANSCRIPT_BYTES_MAX}")]
-    TooLarge(u64),
-    /// Every name for a fork is taken.
-    #[error("there are {FORKS_MAX} forks of session {0} here that went on by themselves")]
-    TooManyForks(String),
-    /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Content that did not arrive.
-    #[error("cannot read what arrived of the conversation")]
-    Content(#[source] io::Error),
 }
 
 /// A session that came back, and what there was when it left.
@@ -177,16 +106,18 @@ impl<'a> Import<'a> {
         let returned = read(chunks, self.sorted.transcript)?;
         let (transcript, own) = self.returned_from(&returned)?;
         let mut standing = self.decide(&transcript, &is_held)?;
-        if !standing.is_here_already {
-            // Again after the parts, which take a while: the session here may have gone on.
-            for _ in 0..ATTEMPTS {
-                self.write_parts(chunks, &standing.id)?;
-                let now = self.decide(&transcript, &is_held)?;
-                if now.id == standing.id {
-                    break;
-                }
-                standing = now;
+        for _ in 0..ATTEMPTS {
+            if standing.is_here_already {
+                break;
             }
+            self.write_parts(chunks, &standing.id)?;
+            // Again after the parts, which take a while: the session here may have gone on.
+            let before = std::mem::replace(&mut standing, self.decide(&transcript, &is_held)?);
+            if before.id == standing.id {
+                break;
+            }
+        }
+        if !standing.is_here_already {
             let Standing { id, .. } = &standing;
             let content = self.kind.rewritten(&transcript, &self.sorted.session.id, id);
             let content = self
@@ -336,54 +267,6 @@ fn is_content(bytes: &[u8], file: &Entry) -> bool {
 fn write(path: &Path, content: &[u8]) -> Result<(), ImportError> {
     replace_private(path, Durability::Power, |file| file.write_all(content))
         .map_err(|source: io::Error| ImportError::Write { path: path.to_owned(), source })
-}
-
-impl ImportError {
-    /// Whether another pull would meet it again: it is about what the run returned.
-    #[must_use]
-    pub const fn is_final(&self) -> bool {
-        match self {
-            Self::Name
-            | Self::NoTranscript(_)
-            | Self::Rewritten(_)
-            | Self::NoSettings(_)
-            | Self::TooLarge(_)
-            | Self::TooManyForks(_) => true,
-            Self::Read { .. } | Self::Write { .. } | Self::Content(_) => false,
-        }
-    }
-}
-
-impl Imported {
-    /// Nothing came back, for this reason.
-    #[must_use]
-    pub fn nothing(session_id: &str, why: &ImportError) -> Self {
-        let (session_id, left_out) = (session_id.to_owned(), vec![chain_text(why)]);
-        Self { mode: ImportMode::Nothing, session_id, resume: Vec::new(), left_out }
-    }
-
-    /// What is told about it, line by line.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let resume = self.resume.join(" ");
-        let first = match self.mode {
-            ImportMode::UpToDate => return Vec::new(),
-            ImportMode::Nothing => "the conversation did not come back".to_owned(),
-            ImportMode::Forwarded | ImportMode::New => {
-                format!("the conversation is back: `{resume}` goes on with it")
-            }
-            ImportMode::Forked => format!(
-                "the conversation here went on meanwhile: the run's is a session of its own, `{resume}`"
-            ),
-            ImportMode::ForkedWhileOpen => format!(
-                "the conversation is open here: the run's is a session of its own, `{resume}`; in the open one `/resume {}` goes over to it",
-                self.session_id
-            ),
-        };
-        let left_out =
-            self.left_out.iter().map(|what| format!("of the conversation stays there: {what}"));
-        std::iter::once(first).chain(left_out).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,69 @@
+//! What became of a conversation, for programs and for people.
+
+use serde::Serialize;
+
+use super::ImportError;
+use crate::exit::chain_text;
+
+/// What became of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// How it came back.
+    pub mode: ImportMode,
+    /// The session that holds it now.
+    pub session_id: String,
+    /// What goes on with it.
+    pub resume: Vec<String>,
+    /// What of it stays with the run.
+    pub left_out: Vec<String>,
+}
+
+/// How a conversation came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportMode {
+    /// The session that was here has all of it already.
+    UpToDate,
+    /// The session that was here goes on.
+    Forwarded,
+    /// It is a session that was not here before.
+    New,
+    /// A session of its own: the one here went on meanwhile.
+    Forked,
+    /// A session of its own: a program has the one here open.
+    ForkedWhileOpen,
+    /// Not at all.
+    Nothing,
+}
+
+impl Imported {
+    /// Nothing came back, for this reason.
+    #[must_use]
+    pub fn nothing(session_id: &str, why: &ImportError) -> Self {
+        let (session_id, left_out) = (session_id.to_owned(), vec![chain_text(why)]);
+        Self { mode: ImportMode::Nothing, session_id, resume: Vec::new(), left_out }
+    }
+
+    /// What is told about it, line by line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let resume = self.resume.join(" ");
+        let first = match self.mode {
+            ImportMode::UpToDate => return Vec::new(),
+            ImportMode::Nothing => "the conversation did not come back".to_owned(),
+            ImportMode::Forwarded | ImportMode::New => {
+                format!("the conversation is back: `{resume}` goes on with it")
+            }
+            ImportMode::Forked => format!(
+                "the conversation here went on meanwhile: the run's is a session of its own, `{resume}`"
+            ),
+            ImportMode::ForkedWhileOpen => format!(
+                "the conversation is open here: the run's is a session of its own, `{resume}`; in the open one `/resume {}` goes over to it",
+                self.session_id
+            ),
+        };
+        let left_out =
+            self.left_out.iter().map(|what| format!("of the conversation stays there: {what}"));
+        std::iter::once(first).chain(left_out).collect()
+    }
+}

@@ -237,8 +237,12 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     let pulled = user.world.handoff(&user.project, ["--json", "pull", name]).json();
     assert_eq!(pulled["conversation"]["mode"], "forked_while_open", "{pulled:#}");
     let fork = pulled["conversation"]["session_id"].as_str().expect("an id");
+    assert_ne!(fork, run["session_id"]);
     drop(screen);
-    let screen = user.screen_with("again", &["--resume", fork]);
+    let pulled = user.world.handoff(&user.project, ["--json", "pull", name]).json();
+    assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
+    let session = run["session_id"].as_str().expect("an id");
+    let screen = user.screen_with("again", &["--resume", session]);
     screen.shows(&["an ordinary prompt", "the reply here", "do it there", "the reply there"]);
     user.model.then([Turn::text("the reply at last")]);
     screen.enter("and here again");

@@ -41,6 +41,28 @@ const ATTEMPTS: usize = 3;
 /// Things left out that are named.
 const LEFT_OUT_MAX: usize = 20;
 
+/// How a transcript that is here stands to what came back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Here {
+    /// It holds all of it, and perhaps more.
+    HasIt,
+    /// It is a beginning, and with the rest it reads so.
+    Begins(Vec<u8>),
+    /// It went on by itself.
+    WentOn,
+}
+
+impl Here {
+    /// By bytes; `core` is what is here without an end of ours.
+    pub(super) fn by_bytes(here: &[u8], core: &[u8], content: Vec<u8>) -> Self {
+        match () {
+            () if here.starts_with(&content) => Self::HasIt,
+            () if content.starts_with(core) => Self::Begins(content),
+            () => Self::WentOn,
+        }
+    }
+}
+
 /// What a file of a session is to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -105,21 +127,21 @@ impl<'a> Import<'a> {
     ) -> Result<Imported, ImportError> {
         let returned = read(chunks, self.sorted.transcript)?;
         let (transcript, own) = self.returned_from(&returned)?;
-        let mut standing = self.decide(&transcript, &is_held)?;
+        let mut standing = self.decide(&transcript, own, &is_held)?;
         for _ in 0..ATTEMPTS {
-            if standing.is_here_already {
+            if standing.content.is_none() {
                 break;
             }
             self.write_parts(chunks, &standing.id)?;
             // Again after the parts, which take a while: the session here may have gone on.
-            let before = std::mem::replace(&mut standing, self.decide(&transcript, &is_held)?);
+            let now = self.decide(&transcript, own, &is_held)?;
+            let before = std::mem::replace(&mut standing, now);
             if before.id == standing.id {
                 break;
             }
         }
-        if !standing.is_here_already {
-            let Standing { id, .. } = &standing;
-            let content = self.kind.rewritten(&transcript, &self.sorted.session.id, id);
+        if let Standing { id, content: Some(content), .. } = &mut standing {
+            let content = std::mem::take(content);
             let content = self
                 .kind
                 .closed(content, own, id, self.directory)
@@ -154,6 +176,7 @@ impl<'a> Import<'a> {
     fn decide(
         &self,
         returned: &[u8],
+        own: usize,
         is_held: &impl Fn(&str) -> bool,
     ) -> Result<Standing, ImportError> {
         let mut mode = ImportMode::Forwarded;
@@ -167,17 +190,20 @@ impl<'a> Import<'a> {
             let path = self.path(&self.sorted.transcript.path, &id);
             let Some(here) = read_here(&path)? else {
                 let mode = if number == 0 { ImportMode::New } else { mode };
-                return Ok(Standing { id, mode, is_here_already: false });
+                return Ok(Standing { id, mode, content: Some(content) });
             };
-            if here.starts_with(&content) {
-                return Ok(Standing { id, mode: ImportMode::UpToDate, is_here_already: true });
-            }
-            let continues = content.starts_with(self.kind.unclosed(&here));
-            if continues && !is_held(&id) {
-                return Ok(Standing { id, mode, is_here_already: false });
-            }
+            let continued = match self.kind.continued(here, content, own) {
+                Here::HasIt => {
+                    return Ok(Standing { id, mode: ImportMode::UpToDate, content: None });
+                }
+                Here::Begins(content) if !is_held(&id) => {
+                    return Ok(Standing { id, mode, content: Some(content) });
+                }
+                Here::Begins(_) => ImportMode::ForkedWhileOpen,
+                Here::WentOn => ImportMode::Forked,
+            };
             if number == 0 {
-                mode = if continues { ImportMode::ForkedWhileOpen } else { ImportMode::Forked };
+                mode = continued;
             }
         }
         Err(ImportError::TooManyForks(session.clone()))
@@ -224,7 +250,8 @@ impl<'a> Import<'a> {
 struct Standing {
     id: String,
     mode: ImportMode,
-    is_here_already: bool,
+    /// What the transcript is to hold; none where it is here already.
+    content: Option<Vec<u8>>,
 }
 
 /// The first ones, and how many more there are.

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::cli::UsageError;
 
-use self::import::Part;
+use self::import::{Here, Part};
 
 pub use self::export::{AgentError, Export, ExportContent, ExportFile, Found, Needs, Stays};
 pub use self::going::Going;
@@ -236,11 +236,12 @@ impl Kind {
         }
     }
 
-    /// The same without what [`closed`](Self::closed) may have put at its end.
-    fn unclosed(self, transcript: &[u8]) -> &[u8] {
+    /// How a transcript that is here stands to what came back, of which the first `own` bytes are the
+    /// laptop's.
+    fn continued(self, here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
         match self {
-            Self::Claude => transcript,
-            Self::Codex => codex::unclosed(transcript),
+            Self::Claude => claude::continued(here, content, own),
+            Self::Codex => Here::by_bytes(&here, codex::unclosed(&here), content),
         }
     }
 

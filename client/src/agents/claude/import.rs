@@ -4,7 +4,7 @@ use handoff_proto::chunk::ChunkId;
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Deserialize;
 
-use crate::agents::import::Part;
+use crate::agents::import::{Here, Part};
 
 /// Records that a run may add: what was said and done, where that ends, what it cost. Modes of the
 /// user interface, queued prompts and copies of files are this machine's affair, and Claude Code
@@ -80,6 +80,52 @@ pub(in crate::agents) fn is_harmless(line: &[u8]) -> bool {
     record.is_ok_and(|record| RECORDS.contains(&record.kind.as_str()))
 }
 
+/// How a transcript that is here stands to what came back. Claude Code writes down what it shows its
+/// user: a prompt that is kept back, as the one that hands the session off, a mode, a title. None of
+/// it is a part of the conversation: what the run added comes behind it.
+pub(in crate::agents) fn continued(mut here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
+    let by_bytes = Here::by_bytes(&here, &here, content.clone());
+    let is_ours = own > 0 && here.len() >= own && here[..own] == content[..own];
+    if by_bytes != Here::WentOn || !is_ours || !here.ends_with(b"\n") {
+        return by_bytes;
+    }
+    let said = |part: &[u8]| -> Vec<Vec<u8>> {
+        let lines = part.split_inclusive(|byte| *byte == b'\n');
+        lines.filter(|line| is_said(line)).map(<[u8]>::to_vec).collect()
+    };
+    let (known, all) = (said(&here[own..]), said(&content[own..]));
+    if known.starts_with(&all) {
+        return Here::HasIt;
+    }
+    if !all.starts_with(&known) {
+        return Here::WentOn;
+    }
+    let mut left = known.len();
+    let rest = content[own..].split_inclusive(|byte| *byte == b'\n').skip_while(|line| {
+        let skips = left > 0;
+        left -= usize::from(skips && is_said(line));
+        skips
+    });
+    here.extend(rest.flatten());
+    Here::Begins(here)
+}
+
+/// Whether a record is a part of the conversation.
+fn is_said(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Record {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(default)]
+        subtype: String,
+    }
+    serde_json::from_slice::<Record>(line).is_ok_and(|record| match record.kind.as_str() {
+        "user" | "assistant" | "attachment" | "summary" => true,
+        "system" => record.subtype != "informational",
+        _ => false,
+    })
+}
+
 /// The id of a fork, the same each time.
 pub(in crate::agents) fn fork_id(id: &str, run: &str, number: usize) -> String {
     let hash = ChunkId::of(format!("fork of {id} by run {run}, {number}").as_bytes());
@@ -125,6 +171,31 @@ mod tests {
         assert_eq!(of(format!("projects/-w/{ID}.jsonl")), format!("projects/-w/{fork}.jsonl"));
         assert_eq!(of(format!("projects/-w/{ID}/a/b.txt")), format!("projects/-w/{fork}/a/b.txt"));
         assert_eq!(of("plans/a.md".to_owned()), "plans/a.md");
+    }
+
+    #[test]
+    fn what_is_only_shown_here_is_no_turn() {
+        let line = |text: &str| format!("{text}\n");
+        let (sent, shown) =
+            (line(r#"{"type":"user"}"#), line(r#"{"type":"system","subtype":"informational"}"#));
+        let (cost, answer) = (line(r#"{"type":"cost-state"}"#), line(r#"{"type":"assistant"}"#));
+        let more = line(r#"{"type":"user","n":2}"#);
+        let of = |here: &[&str], content: &[&str]| {
+            let content = content.concat().into_bytes();
+            match continued(here.concat().into_bytes(), content, sent.len()) {
+                Here::Begins(content) => Ok(String::from_utf8(content).unwrap()),
+                other => Err(other),
+            }
+        };
+        let whole = of(&[&sent, &shown], &[&sent, &answer, &cost]);
+        assert_eq!(whole.unwrap(), [sent.as_str(), &shown, &answer, &cost].concat());
+        let all = [&sent[..], &shown, &answer];
+        assert_eq!(of(&all, &[&sent, &answer, &cost]), Err(Here::HasIt));
+        let next = of(&all, &[&sent, &answer, &cost, &more]).unwrap();
+        assert_eq!(next, [&all.concat(), cost.as_str(), &more].concat());
+        assert_eq!(of(&[&sent, &shown, &more], &[&sent, &answer]), Err(Here::WentOn));
+        assert_eq!(of(&[&shown, &sent], &[&sent, &answer]), Err(Here::WentOn));
+        assert_eq!(of(&[&sent, &answer], &[&sent, &answer]), Err(Here::HasIt));
     }
 
     #[test]

@@ -92,7 +92,11 @@ fn one_that_went_on_here_or_is_open_is_left_alone() {
         let (path, task) = (transcript(ID), format!("tasks/{ID}/1.json"));
         let base = laptop.session(&[(&path, SENT), (&task, "old")]);
         let session = laptop.session(&[(&path, &format!("{SENT}{ADDED}")), (&task, "new")]);
-        let here = if is_held { SENT.to_owned() } else { format!("{SENT}{{\"type\":\"x\"}}\n") };
+        let here = if is_held {
+            SENT.to_owned()
+        } else {
+            format!("{SENT}{{\"type\":\"user\",\"here\":1}}\n")
+        };
         laptop.put(&path, &here);
         laptop.put(&task, "old");
         let imported = laptop.pull(&base, &session, is_held);

@@ -213,6 +213,12 @@ impl Driven {
     }
 }
 
+/// The events of that type.
+#[must_use]
+pub fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == kind).collect()
+}
+
 /// The supervisor of a job.
 ///
 /// # Panics

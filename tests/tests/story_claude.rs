@@ -3,33 +3,20 @@
 use std::{fs, process::Command};
 
 use handoff_tests::{
-    agent::{Driven, SECRET},
-    model::{Hold, Turn},
+    agent::{Driven, SECRET, of_type},
+    model::{Hold, Turn, heard},
     world::said,
 };
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
-
-fn bash(command: &str) -> Turn {
-    Turn::tool("Bash", json!({ "command": command, "description": "a step" }))
-}
-
-/// Every text of a request to the model, the user's and the tools'.
-fn heard(body: &Value) -> String {
-    body["messages"].to_string()
-}
-
-fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["type"] == kind).collect()
-}
 
 #[test]
 fn it_edits_runs_and_plans_and_all_of_it_comes_back() {
     let driven = Driven::with(vec![
         Turn::tool("TaskCreate", json!({ "subject": "Write it", "description": "x" })),
         Turn::tool("TaskUpdate", json!({ "taskId": "1", "status": "completed" })),
-        bash("cat notes; echo two >> notes; echo key $ANTHROPIC_API_KEY; env > made-by-run"),
-        bash("exit 3"),
+        Turn::bash("cat notes; echo two >> notes; echo key $ANTHROPIC_API_KEY; env > made-by-run"),
+        Turn::bash("exit 3"),
         Turn::text("It is *done*."),
     ]);
     driven.claude("work", &["--dangerously-skip-permissions", "append", "two"]);
@@ -90,8 +77,8 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
             { "label": "S", "description": "s" }, { "label": "M", "description": "m" } ] },
     ] });
     let driven = Driven::with(vec![
-        bash("touch allowed"),
-        bash("touch denied"),
+        Turn::bash("touch allowed"),
+        Turn::bash("touch denied"),
         Turn::tool("AskUserQuestion", ask),
         Turn::text("Thank you."),
     ]);
@@ -146,9 +133,9 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
 fn it_is_told_more_while_it_works_and_goes_on_with_another_turn() {
     let hold = Hold::default();
     let driven = Driven::with(vec![
-        bash("echo first >> log").held(&hold),
+        Turn::bash("echo first >> log").held(&hold),
         Turn::text("Both are done."),
-        bash("echo later >> log"),
+        Turn::bash("echo later >> log"),
         Turn::text("That too."),
     ]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
@@ -203,7 +190,7 @@ fn every_way_to_fail_says_which_it_is() {
         let retried = of_type(&driven.events(name), "agent_retrying").len();
         assert_eq!(retried > 0, status != 404, "{name}");
     }
-    driven.model.set(vec![bash("kill -9 $PPID; kill -9 $CLAUDE_PID")]);
+    driven.model.set(vec![Turn::bash("kill -9 $PPID; kill -9 $CLAUDE_PID")]);
     driven.claude("crash", &["--dangerously-skip-permissions", "crash"]);
     let run = driven.finished("crash");
     let detail = run["outcome_detail"].as_str().expect("detail");
@@ -218,7 +205,9 @@ fn every_way_to_fail_says_which_it_is() {
 #[test]
 fn one_whose_sandbox_is_killed_in_a_tool_call_goes_on_by_its_own_resume() {
     let driven = Driven::with(vec![
-        bash("echo begun >> log; curl -s $ANTHROPIC_BASE_URL/v1/models/begun; perl -e 'sleep 600'"),
+        Turn::bash(
+            "echo begun >> log; curl -s $ANTHROPIC_BASE_URL/v1/models/begun; perl -e 'sleep 600'",
+        ),
         Turn::text("I see where I was."),
     ]);
     let id = driven.claude("cut", &["--dangerously-skip-permissions", "a long task"]);

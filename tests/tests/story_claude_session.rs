@@ -4,19 +4,10 @@ use std::{fs, path::PathBuf};
 
 use handoff_tests::{
     agent::{Driven, LOCAL_KEY, SECRET},
-    model::Turn,
+    model::{Turn, heard},
     world::said,
 };
 use serde_json::{Value, json};
-
-fn bash(command: &str) -> Turn {
-    Turn::tool("Bash", json!({ "command": command, "description": "a step" }))
-}
-
-/// Every text of a request to the model, the user's and the tools'.
-fn heard(body: &Value) -> String {
-    body["messages"].to_string()
-}
 
 /// The transcripts on the laptop, by session.
 fn transcripts(driven: &Driven) -> Vec<(String, PathBuf)> {
@@ -39,7 +30,7 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
     let driven = Driven::with(vec![
         Turn::tool("TaskCreate", json!({ "subject": "Write it", "description": "x" })),
         Turn::text("LOCAL-ANSWER-1"),
-        bash("echo local >> notes"),
+        Turn::bash("echo local >> notes"),
         Turn::text("LOCAL-ANSWER-2"),
     ]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
@@ -53,7 +44,7 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
 
     driven.model.set(vec![
         Turn::tool("TaskList", json!({})),
-        bash("echo remote >> notes; git add notes"),
+        Turn::bash("echo remote >> notes; git add notes"),
         Turn::tool("TaskUpdate", json!({ "taskId": "1", "status": "completed" })),
         Turn::text("REMOTE-ANSWER"),
     ]);
@@ -188,7 +179,7 @@ fn sub_agents_and_odd_paths_travel_both_ways() {
     };
     assert_eq!(logs(), 1);
     driven.model.set(vec![
-        bash("ls \"$CLAUDE_CONFIG_DIR\"/projects/*/*/subagents > seen; pwd > where"),
+        Turn::bash("ls \"$CLAUDE_CONFIG_DIR\"/projects/*/*/subagents > seen; pwd > where"),
         agent("REMOTE-SUB"),
         Turn::text("REMOTE-SUB-ANSWER"),
         Turn::text("REMOTE-ANSWER"),

@@ -3,8 +3,8 @@
 use std::{fs, process::Command};
 
 use handoff_tests::{
-    agent::{Driven, SECRET, supervisor},
-    model::{Hold, Turn},
+    agent::{Driven, SECRET, of_type, supervisor},
+    model::{Hold, Turn, heard},
     world::said,
 };
 use rustix::process::{Signal, kill_process};
@@ -12,19 +12,6 @@ use serde_json::{Value, json};
 
 /// A model that has its tools as plain functions.
 const PLAIN: [&str; 2] = ["-m", "gpt-5.5"];
-
-fn command(command: &str) -> Turn {
-    Turn::tool("exec_command", json!({ "cmd": command, "yield_time_ms": 30_000 }))
-}
-
-/// Everything that a request tells the model.
-fn heard(body: &Value) -> String {
-    body["input"].to_string()
-}
-
-fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["type"] == kind).collect()
-}
 
 fn with_model(words: &[&'static str]) -> Vec<&'static str> {
     [&PLAIN[..], words].concat()
@@ -38,9 +25,9 @@ fn it_edits_runs_and_plans_and_all_of_it_comes_back() {
     let patch = "*** Begin Patch\n*** Add File: made\n+by a patch\n*** End Patch\n";
     let driven = Driven::with_codex(vec![
         plan("in_progress"),
-        command("cat notes; perl -e 'sleep 1'; echo two >> notes"),
+        Turn::exec("cat notes; perl -e 'sleep 1'; echo two >> notes"),
         Turn::tool("apply_patch", patch.into()),
-        command("echo key $OPENAI_API_KEY; env > made-by-run; exit 3"),
+        Turn::exec("echo key $OPENAI_API_KEY; env > made-by-run; exit 3"),
         plan("completed"),
         Turn::text("It is *done*."),
     ]);
@@ -137,8 +124,8 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
             { "label": "S", "description": "s" }, { "label": "M", "description": "m" } ] },
     ] });
     let driven = Driven::with_codex(vec![
-        command("touch allowed"),
-        command("touch denied"),
+        Turn::exec("touch allowed"),
+        Turn::exec("touch denied"),
         Turn::tool("request_user_input", ask),
         Turn::text("Thank you."),
     ]);
@@ -193,11 +180,11 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
 fn it_is_told_more_while_it_works_and_goes_on_with_another_turn() {
     let hold = Hold::default();
     let driven = Driven::with_codex(vec![
-        command("echo first >> log"),
+        Turn::exec("echo first >> log"),
         // What is said while the model speaks interrupts it.
         Turn::text("I look at it.").held(&hold),
         Turn::text("Both are done."),
-        command("echo later >> log"),
+        Turn::exec("echo later >> log"),
         Turn::text("That too."),
     ]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
@@ -250,7 +237,7 @@ fn every_way_to_fail_says_which_it_is() {
         let retried = of_type(&events, "agent_retrying");
         assert_eq!(!retried.is_empty(), status == 401, "{name}: {retried:#?}");
     }
-    driven.model.set(vec![command("kill -9 $PPID; kill -9 $$")]);
+    driven.model.set(vec![Turn::exec("kill -9 $PPID; kill -9 $$")]);
     driven.codex("crash", &with_model(&["crash"]));
     let run = driven.finished("crash");
     let detail = run["outcome_detail"].as_str().expect("detail");
@@ -274,7 +261,7 @@ fn every_way_to_fail_says_which_it_is() {
 #[test]
 fn one_whose_sandbox_is_killed_in_a_tool_call_goes_on_by_its_own_resume() {
     let driven = Driven::with_codex(vec![
-        command("echo begun >> log; curl -s $OPENAI_BASE_URL/models/begun; perl -e 'sleep 600'"),
+        Turn::exec("echo begun >> log; curl -s $OPENAI_BASE_URL/models/begun; perl -e 'sleep 600'"),
         Turn::text("I see where I was."),
     ]);
     let id = driven.codex("cut", &with_model(&["a long task"]));

@@ -7,18 +7,9 @@ use std::{
 
 use handoff_tests::{
     agent::{Driven, LOCAL_KEY},
-    model::Turn,
+    model::{Turn, heard},
 };
-use serde_json::{Value, json};
-
-fn command(command: &str) -> Turn {
-    Turn::tool("exec_command", json!({ "cmd": command, "yield_time_ms": 30_000 }))
-}
-
-/// Everything that a request tells the model.
-fn heard(body: &Value) -> String {
-    body["input"].to_string()
-}
+use serde_json::Value;
 
 /// The threads on the laptop, by the names of their files.
 fn rollouts(driven: &Driven) -> Vec<PathBuf> {
@@ -67,7 +58,7 @@ fn a_thread_of_the_laptop_goes_on_there_and_here_again() {
     let permissions = settings(rollout)["permission_profile"].clone();
     assert_ne!(permissions, Value::Null);
 
-    driven.model.set(vec![command("echo remote >> notes"), Turn::text("REMOTE-ANSWER")]);
+    driven.model.set(vec![Turn::exec("echo remote >> notes"), Turn::text("REMOTE-ANSWER")]);
     let words = ["-n", "on", "codex", "-a", "never", "REMOTE-PROMPT"];
     let said = handoff(&words);
     assert!(said.stderr.contains(&id), "{said}");
@@ -103,7 +94,7 @@ fn a_thread_of_the_laptop_goes_on_there_and_here_again() {
 
 #[test]
 fn a_thread_that_goes_on_in_both_places_is_two_and_one_that_began_there_is_opened_with_care() {
-    let driven = Driven::with_codex(vec![command("echo remote >> notes"), Turn::text("NEW")]);
+    let driven = Driven::with_codex(vec![Turn::exec("echo remote >> notes"), Turn::text("NEW")]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
     driven.codex("new", &["-m", "gpt-5.5", "-a", "never", "NEW-PROMPT"]);
     drop(driven.finished("new"));

@@ -4,6 +4,8 @@
 //! control characters are escaped wherever a terminal would act upon them. Never decides what to
 //! say.
 
+#[cfg(test)]
+mod mutated;
 mod progress;
 mod screen;
 mod terminal;

@@ -132,6 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::output::mutated::{cut, mutated};
 
     fn filtered(parts: &[&[u8]]) -> String {
         let mut filter = TerminalFilter::default();
@@ -210,25 +211,9 @@ mod tests {
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
             cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
         ) {
-            let mut bytes: Vec<u8> = seeds.iter().flat_map(|&seed| SEEDS[seed].bytes()).collect();
-            for (place, byte) in changes {
-                let place = place.index(bytes.len());
-                match byte % 3 {
-                    0 => bytes[place] = byte,
-                    1 => bytes.insert(place, byte),
-                    _ => drop(bytes.remove(place)),
-                }
-                if bytes.is_empty() {
-                    bytes.push(byte);
-                }
-            }
-            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
-            cuts.sort_unstable();
-            let (mut parts, mut start) = (Vec::new(), 0);
-            for end in cuts.into_iter().chain([bytes.len()]) {
-                parts.push(&bytes[start..end]);
-                start = end;
-            }
+            let bytes = mutated(&SEEDS, &seeds, changes);
+            let parts = cut(&bytes, &cuts);
+            let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
             let safe = filtered(&parts);
             prop_assert!(is_safe(&safe), "{:?}", safe);
             // Where a stream is cut makes no difference.

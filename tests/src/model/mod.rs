@@ -71,6 +71,14 @@ impl Api {
     }
 }
 
+/// Everything that a request tells the model: what its user, its tools and itself said.
+#[must_use]
+pub fn heard(body: &Value) -> String {
+    // OpenAI's Responses have one place for all of it, Anthropic's Messages another.
+    let said = body.get("messages").unwrap_or(&body["input"]);
+    said.to_string()
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     script: Mutex<Vec<Turn>>,

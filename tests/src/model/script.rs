@@ -47,6 +47,18 @@ impl Turn {
         Self::default().and_tool(name, input)
     }
 
+    /// The model has Claude Code run a command.
+    #[must_use]
+    pub fn bash(command: &str) -> Self {
+        Self::tool("Bash", json!({ "command": command, "description": "a step" }))
+    }
+
+    /// The model has Codex run a command.
+    #[must_use]
+    pub fn exec(command: &str) -> Self {
+        Self::tool("exec_command", json!({ "cmd": command, "yield_time_ms": 30_000 }))
+    }
+
     /// And another one in the same answer.
     #[must_use]
     pub fn and_tool(mut self, name: &str, input: Value) -> Self {

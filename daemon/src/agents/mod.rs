@@ -19,6 +19,7 @@ mod claude;
 mod codex;
 mod cut;
 pub(crate) mod installed;
+mod question;
 
 use handoff_proto::run::AgentAccount;
 use handoff_proto::wire::{self, answer, heard};

@@ -9,10 +9,7 @@ use serde_json::{Value, json};
 use super::record::Wish;
 use super::tools;
 use crate::agents::cut::{LINE_CHARS_MAX, TEXT_CHARS_MAX, beginning};
-
-/// Questions of one request, and choices of one question; Claude Code has four of each.
-const QUESTIONS_MAX: usize = 16;
-const CHOICES_MAX: usize = 16;
+use crate::agents::question::{QUESTIONS_MAX, choices};
 
 /// What the agent is told of a no without a reason.
 const NO: &str = "The user does not want that.";
@@ -132,15 +129,9 @@ impl Asked {
 impl Question {
     fn read(question: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let cut = |value: &Value| beginning(&text(value), LINE_CHARS_MAX);
-        let options = question["options"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let choice = |option: &Value| wire::Choice {
-            label: cut(&option["label"]),
-            description: cut(&option["description"]),
-        };
         Self {
             text: text(&question["question"]),
-            choices: options.iter().take(CHOICES_MAX).map(choice).collect(),
+            choices: choices(question),
             several: question["multiSelect"].as_bool().unwrap_or_default(),
         }
     }

@@ -6,10 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::item::as_typed;
 use crate::agents::cut::{LINE_CHARS_MAX, TEXT_CHARS_MAX, beginning};
-
-/// Questions of one request, and choices of one question; Codex has three of each.
-const QUESTIONS_MAX: usize = 16;
-const CHOICES_MAX: usize = 16;
+use crate::agents::question::{QUESTIONS_MAX, choices};
 
 /// What the agent is told of a question that nobody wants to answer.
 const NO: &str = "The user does not want to answer that.";
@@ -192,16 +189,10 @@ impl Asked {
 impl Question {
     fn read(question: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let cut = |value: &Value| beginning(&text(value), LINE_CHARS_MAX);
-        let options = question["options"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let choice = |option: &Value| wire::Choice {
-            label: cut(&option["label"]),
-            description: cut(&option["description"]),
-        };
         Self {
             id: text(&question["id"]),
             text: beginning(&text(&question["question"]), TEXT_CHARS_MAX),
-            choices: options.iter().take(CHOICES_MAX).map(choice).collect(),
+            choices: choices(question),
         }
     }
 }

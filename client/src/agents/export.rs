@@ -205,8 +205,19 @@ impl<'a> Setup<'a> {
         Self { directory, bytes: 0, files, stays, needs }
     }
 
+    /// Takes these files and directories along, as far as there are some, but for `left_out`.
+    pub(super) fn take_along(
+        &mut self,
+        files: &[&str],
+        directories: &[&str],
+        left_out: &[&str],
+    ) -> Result<(), AgentError> {
+        files.iter().try_for_each(|name| self.file(name))?;
+        directories.iter().try_for_each(|name| self.directory(name, left_out))
+    }
+
     /// Takes a file along, if there is one.
-    pub(super) fn file(&mut self, name: &str) -> Result<(), AgentError> {
+    fn file(&mut self, name: &str) -> Result<(), AgentError> {
         let path = self.directory.join(name);
         match path.metadata() {
             Ok(meta) if meta.is_file() => self.take(&path, &meta, name.as_bytes()),
@@ -217,7 +228,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Takes everything beneath a directory along, if there is one, but for `left_out`.
-    pub(super) fn directory(&mut self, name: &str, left_out: &[&str]) -> Result<(), AgentError> {
+    fn directory(&mut self, name: &str, left_out: &[&str]) -> Result<(), AgentError> {
         let top = self.directory.join(name);
         let mut entries = Vec::new();
         // A link to a directory above itself ends here too.

@@ -13,17 +13,19 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::settings;
 use crate::agents::export::{
     AgentError, Export, ExportContent, ExportFile, Found, Setup, session_files,
 };
+use crate::agents::live::tail;
 
 /// Directories and files that hold what is set up for every session. The command that hands a
 /// session off from within means nothing there.
@@ -35,27 +37,13 @@ const OWN_COMMAND: &str = "commands/handoff.md";
 /// about the queue of prompts.
 const FIRST_RECORDS: usize = 50;
 
-/// Where the last word on model and permissions is looked for, from the end, in bytes: some turns.
-const TAIL_BYTES: u64 = 4 << 20;
-
 /// The model of records that Claude Code wrote by itself.
 const NO_MODEL: &str = "<synthetic>";
 
-/// As much of a record as is looked at.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+/// As much of a record as tells of which directory it is.
+#[derive(Deserialize)]
 struct Record {
     cwd: Option<String>,
-    permission_mode: Option<String>,
-    version: Option<String>,
-    is_sidechain: bool,
-    message: Option<Message>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Message {
-    model: Option<String>,
 }
 
 /// The newest session of a directory.
@@ -63,17 +51,15 @@ pub(in crate::agents) fn newest(
     agent: &AbsolutePath,
     directory: &AbsolutePath,
 ) -> Result<Option<Found>, AgentError> {
-    let mut newest: Option<Found> = None;
-    for found in sessions(agent)? {
-        if newest.as_ref().is_some_and(|newest| newest.modified >= found.modified) {
-            continue;
-        }
+    let mut found = sessions(agent)?;
+    found.sort_by_key(|found| std::cmp::Reverse(found.modified));
+    for found in found {
         let path = agent.as_os_path().join(found.transcript.as_os_path());
         if directory_of(&path)?.as_deref() == Some(directory.as_bytes()) {
-            newest = Some(found);
+            return described(agent, found).map(Some);
         }
     }
-    newest.map(|found| described(agent, found)).transpose()
+    Ok(None)
 }
 
 /// The session of that id.
@@ -145,38 +131,19 @@ fn directory_of(path: &Path) -> Result<Option<Vec<u8>>, AgentError> {
 /// Looks for the last word on model, permissions and version.
 fn described(agent: &AbsolutePath, mut found: Found) -> Result<Found, AgentError> {
     let path = agent.as_os_path().join(found.transcript.as_os_path());
-    let tail = tail(&path).map_err(AgentError::read(&path))?;
-    for line in tail.split(|byte| *byte == b'\n').rev() {
-        let known = [&found.model, &found.permissions, &found.version];
-        if known.into_iter().all(|word| !word.is_empty()) {
-            break;
-        }
-        // What a sub-agent does says nothing of the session.
-        let Ok(record) = serde_json::from_slice::<Record>(line) else { continue };
-        if record.is_sidechain {
-            continue;
-        }
-        if found.version.is_empty() {
-            found.version = record.version.unwrap_or_default();
-        }
-        if found.permissions.is_empty() {
-            found.permissions = record.permission_mode.unwrap_or_default();
-        }
-        let model = record.message.and_then(|message| message.model);
-        if let Some(model) = model.filter(|model| found.model.is_empty() && model != NO_MODEL) {
-            found.model = model;
-        }
-    }
+    let last = |word: fn(&Value) -> Option<&str>| -> Result<String, AgentError> {
+        let found = tail::find(&path, |records| {
+            // What a sub-agent does says nothing of the session.
+            let mut own = records.filter(|record| record["isSidechain"] != true);
+            own.find_map(|record| word(&record).map(str::to_owned))
+        });
+        Ok(found.map_err(AgentError::read(&path))?.unwrap_or_default())
+    };
+    found.model =
+        last(|record| record["message"]["model"].as_str().filter(|model| *model != NO_MODEL))?;
+    found.permissions = last(|record| record["permissionMode"].as_str())?;
+    found.version = last(|record| record["version"].as_str())?;
     Ok(found)
-}
-
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))?;
-    let mut tail = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
-    Ok(tail)
 }
 
 /// What travels: a session as `id`, if one goes on, and what is set up for every one.
@@ -188,12 +155,7 @@ pub(in crate::agents) fn export(
 ) -> Result<Export, AgentError> {
     let top = agent.as_os_path();
     let mut setup = Setup::new(top);
-    for name in SETUP_FILES {
-        setup.file(name)?;
-    }
-    for name in SETUP_DIRECTORIES {
-        setup.directory(name, &[OWN_COMMAND])?;
-    }
+    setup.take_along(&SETUP_FILES, &SETUP_DIRECTORIES, &[OWN_COMMAND])?;
     settings::export(&mut setup, top, directory)?;
     let Setup { mut files, mut stays, needs, .. } = setup;
     if let Some(session) = session {
@@ -226,6 +188,10 @@ pub(in crate::agents) fn export(
 /// Names of the plans that a transcript speaks of and that there are.
 fn plans(top: &Path, transcript: &TreePath) -> Result<BTreeSet<String>, AgentError> {
     const BEFORE: &str = "/plans/";
+    // Most users have none, and transcripts are long.
+    if !top.join("plans").is_dir() {
+        return Ok(BTreeSet::new());
+    }
     let path = top.join(transcript.as_os_path());
     let file = File::open(&path).map_err(AgentError::read(&path))?;
     let mut plans = BTreeSet::new();

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::settings;
 use crate::agents::export::{AgentError, Export, ExportContent, ExportFile, Found, Setup};
+use crate::agents::live::tail;
 
 /// Where threads are.
 const SESSIONS: &str = "sessions";
@@ -51,8 +52,6 @@ struct Payload {
     cwd: Option<String>,
     parent_thread_id: Option<String>,
     history_base: Option<HistoryBase>,
-    model: Option<String>,
-    approval_policy: Option<serde_json::Value>,
     cli_version: Option<String>,
 }
 
@@ -133,30 +132,19 @@ fn first_record(agent: &AbsolutePath, path: &TreePath) -> Result<Option<Payload>
     Ok(record.filter(|record| record.kind == "session_meta").map(|record| record.payload))
 }
 
-/// Looks for the last word on model and approvals.
+/// Looks for the last word on model and approvals, which each turn says anew.
 fn described(agent: &AbsolutePath, rollout: Rollout) -> Result<Found, AgentError> {
-    let path = agent.as_os_path().join(rollout.path.as_os_path());
-    let file = File::open(&path).map_err(AgentError::read(&path))?;
-    let (mut model, mut permissions) = (String::new(), String::new());
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(AgentError::read(&path))?;
-        // Each turn says so anew, in few of its records.
-        let says = |word: &str| line.windows(word.len()).any(|part| part == word.as_bytes());
-        if !says("\"turn_context\"") {
-            continue;
-        }
-        let Ok(record) = serde_json::from_slice::<Record>(&line) else { continue };
-        if record.kind == "turn_context" {
-            model = record.payload.model.unwrap_or(model);
-            let policy = record.payload.approval_policy;
-            if let Some(policy) = policy.as_ref().and_then(serde_json::Value::as_str) {
-                policy.clone_into(&mut permissions);
-            }
-        }
-    }
     let Rollout { id, path: transcript, modified } = rollout;
+    let path = agent.as_os_path().join(transcript.as_os_path());
+    let turn = tail::find(&path, |records| {
+        let mut turns = records.filter(|record| record["type"] == "turn_context");
+        turns.next()
+    });
+    let turn = turn.map_err(AgentError::read(&path))?.unwrap_or_default();
+    let text = |name: &str| turn["payload"][name].as_str().unwrap_or_default().to_owned();
     let first = first_record(agent, &transcript)?;
     let version = first.and_then(|first| first.cli_version).unwrap_or_default();
+    let (model, permissions) = (text("model"), text("approval_policy"));
     Ok(Found { id, transcript, modified, model, permissions, version })
 }
 
@@ -169,12 +157,7 @@ pub(in crate::agents) fn export(
 ) -> Result<Export, AgentError> {
     let top = agent.as_os_path();
     let mut setup = Setup::new(top);
-    for name in SETUP_FILES {
-        setup.file(name)?;
-    }
-    for name in SETUP_DIRECTORIES {
-        setup.directory(name, &NOT_TAKEN)?;
-    }
+    setup.take_along(&SETUP_FILES, &SETUP_DIRECTORIES, &NOT_TAKEN)?;
     settings::export(&mut setup, top, directory)?;
     let Setup { mut files, stays, needs, .. } = setup;
     files.retain(|file| !file.path.as_bytes().starts_with(OF_CODEX));

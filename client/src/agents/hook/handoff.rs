@@ -91,8 +91,6 @@ fn try_hand_off(
         prompt: prompt_hash(task),
         since_unix_nanos: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
     };
-    // The child has done so, too: it is handed off whatever becomes of this.
-    drop(leases.hold(agent, session, &holder));
     Ok(reply::handed_off(interface, session, &holder))
 }
 

@@ -6,7 +6,7 @@
 
 mod claude;
 mod codex;
-mod tail;
+pub(super) mod tail;
 
 use std::io;
 use std::path::Path;

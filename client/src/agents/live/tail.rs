@@ -15,7 +15,7 @@ const LAST_BYTES: u64 = 256 << 20;
 
 /// Asks about the records of a file from the last one backwards until there is an answer. A line
 /// that is no JSON is passed over: the last one may still be written.
-pub(super) fn find<T>(
+pub(in crate::agents) fn find<T>(
     path: &Path,
     answer: impl Fn(&mut dyn Iterator<Item = Value>) -> Option<T>,
 ) -> io::Result<Option<T>> {

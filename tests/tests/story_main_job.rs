@@ -83,6 +83,23 @@ fn commits_come_back_in_place() {
     assert!(refs.contains("extra"), "{refs}");
 }
 
+#[test]
+fn the_daemon_of_ones_own_is_the_one_that_handoffd_asks() {
+    let world = World::ordinary();
+    let project = world.directory("app");
+    let list = || world.run(&project, "handoffd", ["credential", "ls"]);
+    list().fails(6, &["no daemon is running in", "from a first handoff on"]);
+    world.handoff(&project, ["-f", "-n", "first", "--", "true"]).ok();
+    let own = world.local_daemon().display().to_string();
+    let said = list();
+    assert!(said.stderr.contains(&own), "{said}");
+    said.ok();
+
+    // Where another one was set up, which does not run now, nobody else is asked.
+    world.ok(&project, "mkdir", ["-p".into(), world.home().join(".local/share/handoffd")]);
+    list().fails(6, &["no daemon is running in"]);
+}
+
 /// Everything that a pull could touch, and what git makes of it.
 fn state(world: &World, project: &std::path::Path) -> String {
     let script = "git status --porcelain=v2 --branch; git for-each-ref | grep -v refs/heads/handoff/; \

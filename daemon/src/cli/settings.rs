@@ -1,6 +1,6 @@
 //! Which settings and which state directory a command is about.
 
-use std::path::PathBuf;
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use handoff_proto::problem::{Code, Problem};
 use rustix::process::geteuid;
@@ -20,4 +20,13 @@ pub(super) fn read(file: Option<PathBuf>) -> Result<(Config, PathBuf), Problem> 
     let state = locations.state(&config);
     let state = std::path::absolute(&state).unwrap_or(state);
     Ok((config, state))
+}
+
+/// The state directory of the daemon that the client starts for this user alone, unless another one
+/// is named. A directory of somebody else is none: it would be told secrets.
+pub(super) fn started_by_client() -> Option<PathBuf> {
+    let uid = geteuid().as_raw();
+    let locations = Locations::find(uid, |name| std::env::var_os(name)).ok()?;
+    let state = locations.started_by_client()?;
+    fs::metadata(&state).is_ok_and(|directory| directory.uid() == uid).then_some(state)
 }

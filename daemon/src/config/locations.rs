@@ -59,4 +59,13 @@ impl Locations {
             .unwrap_or(&self.state_default)
             .clone()
     }
+
+    /// The state directory of the daemon that `handoff` starts where no remote is paired, by the
+    /// client's own rules; none where the environment names a place.
+    #[must_use]
+    pub fn started_by_client(&self) -> Option<PathBuf> {
+        let is_named = self.state_override.is_some() || self.config.1 == Presence::Required;
+        let client = ProjectDirs::from("", "", "handoff").filter(|_| !is_named)?;
+        Some(client.data_local_dir().join("local"))
+    }
 }

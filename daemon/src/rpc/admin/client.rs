@@ -27,8 +27,10 @@ pub async fn connect(state: &Path) -> Result<AdminClient<Channel>, Problem> {
         .await
         .map_err(|_| {
             let state = state.display();
-            Problem::new(Code::Unreachable, format!("no daemon is running in {state}"))
-                .with_hint("start it with `handoffd serve`, or set HANDOFFD_STATE to its directory")
+            Problem::new(Code::Unreachable, format!("no daemon is running in {state}")).with_hint(
+                "start it with `handoffd serve`, or set HANDOFFD_STATE to its directory; the \
+                     one that `handoff` starts for you is there from a first handoff on",
+            )
         })?;
     Ok(AdminClient::new(channel))
 }

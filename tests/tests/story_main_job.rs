@@ -94,10 +94,12 @@ fn the_daemon_of_ones_own_is_the_one_that_handoffd_asks() {
     let said = list();
     assert!(said.stderr.contains(&own), "{said}");
     said.ok();
+    world.ok(&project, "handoffd", ["stop"]);
+    list().fails(6, &[&own]);
 
     // Where another one was set up, which does not run now, nobody else is asked.
     world.ok(&project, "mkdir", ["-p".into(), world.home().join(".local/share/handoffd")]);
-    list().fails(6, &["no daemon is running in"]);
+    list().fails(6, &[".local/share/handoffd"]);
 }
 
 /// Everything that a pull could touch, and what git makes of it.

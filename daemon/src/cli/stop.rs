@@ -15,8 +15,8 @@ pub(super) struct Stop {}
 
 impl Stop {
     pub(super) fn run(self) -> Result<(), Problem> {
+        let asked = settings::asked()?;
         admin::ask(async |mut daemon| daemon.stop(StopRequest {}).await)?;
-        let (_, state) = settings::read(None)?;
-        embedded::wait_until_closed(&state).map_err(|error| failed(Code::Failed, &error))
+        embedded::wait_until_closed(asked.state()).map_err(|error| failed(Code::Failed, &error))
     }
 }

@@ -65,7 +65,10 @@ impl fmt::Display for Session {
             (false, Some(from)) => format!("a copy of session {from} of {agent} along"),
         };
         let (files, bytes) = (HumanCount(self.files as u64), DecimalBytes(self.bytes));
-        writeln!(f, "  takes   {which}: {files} files, {bytes}, not scanned for secrets")?;
+        match self.files {
+            0 => writeln!(f, "  takes   {which}")?,
+            _ => writeln!(f, "  takes   {which}: {files} files, {bytes}, not scanned for secrets")?,
+        }
         for Stays { what, why } in &self.stays {
             writeln!(f, "          without {what}: {why}")?;
         }

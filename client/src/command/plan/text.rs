@@ -77,7 +77,8 @@ impl Report {
 
     fn write_sends(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sends = &self.sends;
-        let (plain, all) = (DecimalBytes(sends.bytes), DecimalBytes(self.bytes));
+        let of_session = self.session.as_ref().map_or(0, |session| session.bytes);
+        let (plain, all) = (DecimalBytes(sends.bytes), DecimalBytes(self.bytes + of_session));
         match &self.lacking {
             Lacking::Known { remote, .. } => writeln!(f, "{remote} lacks {plain} of {all}")?,
             Lacking::Unknown { why } => {
@@ -278,7 +279,7 @@ mod tests {
           without MCP server tickets: its env.TOKEN looks like a secret
           which misses the variable REGION: `--env REGION` passes it on
           which misses the program uvx there
-box lacks 70.00 kB of 23.50 MB
+box lacks 70.00 kB of 23.65 MB
   sends   21.00 kB (compressed), and at most 64.00 kB for the list of 1,310 entries
   quota   5.00 MB of 50.00 MB and 900 of 100,000 files are used there
 a handoff would be refused:

@@ -104,6 +104,7 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
         (Some("question"), &json!(["Red", "Blue"]))
     );
     handoff(&["approve", "asks"]).fails(2, &["cannot be approved"]);
+    handoff(&["answer", "asks"]).fails(2, &["asks: ", "`--option 2` (", "a text"]);
     handoff(&["answer", "asks", "--option", "3"]).fails(2, &["offers 2 choices"]);
     handoff(&["answer", "asks", "--option", "2"]).ok();
     let sizes = driven.needs("asks", &colour["id"]);

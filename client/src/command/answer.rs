@@ -1,6 +1,6 @@
 //! `handoff answer`, `approve` and `deny`: lets a run go on that waits for its owner.
 
-use handoff_proto::wire::{AnswerRequest, Approved, Choices, answer_request::What};
+use handoff_proto::wire::{self, AnswerRequest, Approved, Choices, answer_request::What};
 
 use crate::cli::UsageError;
 use crate::context::Context;
@@ -8,6 +8,10 @@ use crate::exit::Exit;
 use crate::json::RunObject;
 use crate::output::Format;
 use crate::runs::{Selected, select};
+use crate::wording::one_line;
+
+/// How much of a question or a choice is shown, in characters.
+const TEXT_MAX: usize = 500;
 
 /// The arguments of `handoff answer`.
 #[derive(Debug, clap::Args)]
@@ -15,7 +19,7 @@ pub struct AnswerArgs {
     /// The run: id, unique prefix or name
     pub run: String,
     /// The answer
-    #[arg(required_unless_present = "option", conflicts_with = "option")]
+    #[arg(conflicts_with = "option")]
     pub text: Option<String>,
     /// Take the choice of this number, from 1; can be repeated where several may be chosen
     #[arg(long, value_name = "N")]
@@ -50,10 +54,28 @@ pub async fn answer(args: AnswerArgs, context: &Context) -> anyhow::Result<Exit>
             let message = "the answer is empty".to_owned();
             return Err(UsageError { message, hint: None }.into());
         }
-        Some(text) => What::Text(text),
-        None => What::Choices(Choices { numbers: args.option }),
+        Some(text) => Some(What::Text(text)),
+        None if args.option.is_empty() => None,
+        None => Some(What::Choices(Choices { numbers: args.option })),
     };
     give(&args.run, what, context).await
+}
+
+/// What is asked, for somebody who gave no answer.
+fn unanswered(run: &wire::RunView) -> UsageError {
+    let name = one_line(&run.name, TEXT_MAX);
+    let Some(need) = &run.needs else {
+        return UsageError { message: format!("run {name} asks nothing now"), hint: None };
+    };
+    let choices = (1..).zip(&need.choices).map(|(number, choice)| {
+        format!("`--option {number}` ({})", one_line(&choice.label, TEXT_MAX))
+    });
+    let ways: Vec<String> = choices.chain(["a text".to_owned()]).collect();
+    let asked = one_line(&need.text, TEXT_MAX);
+    UsageError {
+        message: format!("the answer is missing; run {name} asks: {asked}"),
+        hint: Some(format!("`handoff answer {name}` takes {}", ways.join(", "))),
+    }
 }
 
 /// Allows what the run asks for.
@@ -62,7 +84,7 @@ pub async fn answer(args: AnswerArgs, context: &Context) -> anyhow::Result<Exit>
 ///
 /// Where it asks for nothing.
 pub async fn approve(args: ApproveArgs, context: &Context) -> anyhow::Result<Exit> {
-    give(&args.run, What::Approved(Approved {}), context).await
+    give(&args.run, Some(What::Approved(Approved {})), context).await
 }
 
 /// Refuses what the run asks for.
@@ -71,16 +93,19 @@ pub async fn approve(args: ApproveArgs, context: &Context) -> anyhow::Result<Exi
 ///
 /// Where it asks for nothing.
 pub async fn deny(args: DenyArgs, context: &Context) -> anyhow::Result<Exit> {
-    give(&args.run, What::Denied(args.reason), context).await
+    give(&args.run, Some(What::Denied(args.reason)), context).await
 }
 
-async fn give(run: &str, what: What, context: &Context) -> anyhow::Result<Exit> {
+async fn give(run: &str, what: Option<What>, context: &Context) -> anyhow::Result<Exit> {
     let Selected { remote, selector } = select(context, Some(run)).await?;
     let failed = |status| remote.error(status);
     // What is answered is what stands there now, not what may be asked in the moment after.
     let shown = remote.runs().show(selector.clone()).await.map_err(failed)?.into_inner();
+    if what.is_none() {
+        return Err(unanswered(&shown).into());
+    }
     let id = shown.needs.map(|need| need.id).unwrap_or_default();
-    let request = AnswerRequest { run: Some(selector), id, what: Some(what) };
+    let request = AnswerRequest { run: Some(selector), id, what };
     let run = remote.runs().answer(request).await.map_err(failed)?.into_inner();
     match context.output.format() {
         Format::Json => context.output.json(&RunObject::new(run, remote.name()))?,

@@ -41,9 +41,12 @@ pub fn judge(cause: &(dyn Error + 'static)) -> Option<(Verdict, Option<String>)>
 
 fn of_returned(error: &ReturnedError) -> Option<(Verdict, Option<String>)> {
     match error {
-        ReturnedError::Unfinished { name, .. } => {
-            let hint = format!("`handoff watch {name}` follows it, `handoff stop {name}` ends it");
-            Some((Verdict::Conflict, Some(hint)))
+        ReturnedError::Unfinished { name, state } => {
+            let first = match state.as_str() {
+                "needs_input" => format!("`handoff show {name}` tells what it waits for"),
+                _ => format!("`handoff watch {name}` follows it"),
+            };
+            Some((Verdict::Conflict, Some(format!("{first}, `handoff stop {name}` ends it"))))
         }
         ReturnedError::Nothing { name, .. } => {
             Some((Verdict::Conflict, Some(format!("`handoff logs {name}` shows its output"))))

@@ -114,6 +114,7 @@ fn choice_line(number: u32, choice: &wire::Choice) -> String {
 
 fn next(run: &wire::RunView) -> Vec<String> {
     let kind = run.needs.as_ref().map(|need| need.kind.as_str());
+    let has_choices = run.needs.as_ref().is_some_and(|need| !need.choices.is_empty());
     let commands: &[&str] = match (run.state.as_str(), run.result.is_empty()) {
         ("needs_input", _) if kind == Some(wire::PERMISSION) => {
             &["approve", "deny", "logs", "stop"]
@@ -125,7 +126,13 @@ fn next(run: &wire::RunView) -> Vec<String> {
         (outbox::STATE, _) => &["resume-upload", "rm"],
         _ => &["watch", "logs -f", "stop"],
     };
-    commands.iter().map(|command| format!("handoff {command} {}", run.name)).collect()
+    let more = |command: &str| match (command, has_choices) {
+        ("answer", true) => " --option N",
+        ("answer", false) => " TEXT",
+        _ => "",
+    };
+    let line = |command: &&str| format!("handoff {command} {}{}", run.name, more(command));
+    commands.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -210,7 +217,7 @@ next         handoff logs make-abcd
             "state        needs_input\n",
             "running for  1m\n",
             "question     which one?\n",
-            "next         handoff answer make-abcd\n",
+            "next         handoff answer make-abcd TEXT\n",
             "next         handoff stop make-abcd\n",
         ] {
             assert!(account.contains(line), "{account}");

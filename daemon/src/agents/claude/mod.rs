@@ -45,6 +45,8 @@ pub(super) struct Claude {
     first: String,
     /// Messages that were sent and not taken up yet, by uuid.
     waiting: BTreeSet<String>,
+    /// How it works, once it has said so; it may leave a mode in the middle of a turn.
+    ready: Option<wire::AgentReady>,
     /// Whether a turn has ended.
     has_result: bool,
     /// What it asks, by the id of its request.
@@ -65,6 +67,7 @@ impl Claude {
             name: begin.name.to_owned(),
             first,
             waiting: BTreeSet::new(),
+            ready: None,
             has_result: false,
             asked: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -93,7 +96,13 @@ impl Claude {
                 let is_over = self.has_result && self.waiting.is_empty();
                 is_over.then_some(Act::End).into_iter().collect()
             }
-            Record::System(system) => system.told(),
+            Record::System(system) => match system.ready(self.ready.as_ref()) {
+                Some(ready) => {
+                    self.ready = Some(ready.clone());
+                    vec![Act::Tell(What::Ready(ready))]
+                }
+                None => system.told(),
+            },
             Record::Assistant { message, parent_tool_use_id, error, timestamp } => {
                 // What it says of an error of its API comes as the turn's end, too.
                 if error.is_some() {

@@ -70,6 +70,11 @@ pub(super) enum System {
     SessionStateChanged {
         state: Activity,
     },
+    Status {
+        /// Set where that has changed.
+        #[serde(default, rename = "permissionMode")]
+        permission_mode: Option<String>,
+    },
     #[serde(other)]
     Other,
 }
@@ -210,17 +215,32 @@ impl Contents {
 }
 
 impl System {
-    pub(super) fn told(self) -> Vec<Act> {
+    /// How the agent works from here on, where this says anything about it; `ready` is how it worked
+    /// until now.
+    pub(super) fn ready(&self, ready: Option<&wire::AgentReady>) -> Option<wire::AgentReady> {
+        let cut = |text: &str| beginning(text, LINE_CHARS_MAX);
         match self {
             Self::Init { session_id, model, permission_mode, claude_code_version } => {
-                let cut = |text: &str| beginning(text, LINE_CHARS_MAX);
-                vec![Act::Tell(What::Ready(wire::AgentReady {
-                    version: cut(&claude_code_version),
-                    session_id: cut(&session_id),
-                    model: cut(&model),
-                    permissions: cut(&permission_mode),
-                }))]
+                Some(wire::AgentReady {
+                    version: cut(claude_code_version),
+                    session_id: cut(session_id),
+                    model: cut(model),
+                    permissions: cut(permission_mode),
+                })
             }
+            Self::Status { permission_mode: Some(mode) } => {
+                let changed = ready.filter(|ready| ready.permissions != cut(mode));
+                changed.map(|ready| wire::AgentReady { permissions: cut(mode), ..ready.clone() })
+            }
+            Self::ApiRetry { .. }
+            | Self::SessionStateChanged { .. }
+            | Self::Status { permission_mode: None }
+            | Self::Other => None,
+        }
+    }
+
+    pub(super) fn told(self) -> Vec<Act> {
+        match self {
             Self::ApiRetry { attempt, max_retries, retry_delay_ms, error_status, error } => {
                 let status = error_status.map(|status| format!(" {status}")).unwrap_or_default();
                 let error = error.as_str().unwrap_or("no answer").replace('_', " ");
@@ -230,7 +250,10 @@ impl System {
                     LINE_CHARS_MAX,
                 )))]
             }
-            Self::SessionStateChanged { .. } | Self::Other => Vec::new(),
+            Self::Init { .. }
+            | Self::SessionStateChanged { .. }
+            | Self::Status { .. }
+            | Self::Other => Vec::new(),
         }
     }
 }

@@ -192,6 +192,30 @@ fn failures_say_which_they_are() {
 }
 
 #[test]
+fn a_mode_that_changes_in_the_middle_of_a_turn_is_told_once() {
+    let mut claude = claude();
+    let status = |mode: Value| json!({ "type": "system", "subtype": "status", "status": null, "permissionMode": mode });
+    // What it goes on in is said before it is ready, and then with that.
+    assert_eq!(hear(&mut claude, &status("plan".into())), []);
+    let init = json!({
+        "type": "system", "subtype": "init", "session_id": "5e55", "model": "opus",
+        "permissionMode": "plan", "claude_code_version": "2.1.330",
+    });
+    let mode = |acts: &[Act]| match acts {
+        [Act::Tell(What::Ready(ready))] => {
+            assert_eq!((ready.model.as_str(), ready.session_id.as_str()), ("opus", "5e55"));
+            ready.permissions.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(mode(&hear(&mut claude, &init)), "plan");
+    assert_eq!(hear(&mut claude, &status(Value::Null)), []);
+    assert_eq!(hear(&mut claude, &status("plan".into())), []);
+    assert_eq!(mode(&hear(&mut claude, &status("default".into()))), "default");
+    assert_eq!(hear(&mut claude, &status("default".into())), []);
+}
+
+#[test]
 fn it_is_started_anew_or_goes_on_as_it_was() {
     let value = |arguments: &[String], flag: &str| {
         let place = arguments.iter().position(|word| word == flag)?;

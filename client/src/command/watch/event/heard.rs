@@ -47,7 +47,10 @@ pub(super) fn fields(what: &What) -> Value {
 
 pub(super) fn line(what: &What) -> String {
     match what {
-        What::Ready(ready) => format!("agent {} with {}", ready.version, ready.model),
+        What::Ready(wire::AgentReady { version, model, permissions, .. }) => {
+            let mode = if permissions.is_empty() { "" } else { &format!(" ({permissions})") };
+            format!("agent {version} with {model}{mode}")
+        }
         What::Text(text) => format!("says: {text}"),
         What::ToolStarted(tool) => {
             let who = if tool.by_subagent { "sub-agent uses" } else { "uses" };

@@ -210,7 +210,7 @@ impl<'a> Import<'a> {
     }
 
     /// Writes everything but the transcript. What is here is only ever added to, but for the todo
-    /// list, which is what the session says it is.
+    /// list, which is what the session says it is, and a plan that is here as it left.
     fn write_parts(&mut self, chunks: &Chunks, id: &str) -> Result<(), ImportError> {
         let mut left_out = Vec::new();
         for (file, part) in &self.sorted.parts {
@@ -218,6 +218,9 @@ impl<'a> Import<'a> {
             let content = read(chunks, file)?;
             match read_here(&path)? {
                 Some(here) if here == content => {}
+                Some(here) if *part == Part::Shared && self.is_as_sent(&here, file, id) => {
+                    write(&path, &content)?;
+                }
                 Some(here) if *part != Part::List && !content.starts_with(&here) => {
                     left_out.push(format!("{}: it is another file here", file.path));
                 }
@@ -238,6 +241,12 @@ impl<'a> Import<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether these bytes are what was sent as that file, by the session that `id` names here.
+    fn is_as_sent(&self, here: &[u8], file: &Entry, id: &str) -> bool {
+        let sent = self.sorted.sent(&file.path);
+        id == self.sorted.session.id && sent.is_some_and(|sent| is_content(here, sent))
     }
 
     /// Where a file of the session is here, if the session is called `id`.

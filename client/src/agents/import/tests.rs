@@ -135,6 +135,28 @@ fn a_session_that_began_there_is_new_here() {
     assert_eq!(imported.left_out, ["tasks/x/1.json", "plans/p.md: it is another file here"]);
 }
 
+#[test]
+fn a_plan_that_was_changed_there_alone_comes_back() {
+    let plan = "plans/p.md";
+    let left_out = vec![format!("{plan}: it is another file here")];
+    let went_on = format!("{SENT}{{\"type\":\"user\",\"here\":1}}\n");
+    for (here, mine, expected, told) in [
+        (SENT, "sent", "theirs", Vec::new()),
+        (SENT, "mine", "mine", left_out.clone()),
+        // The session here goes by this plan.
+        (&went_on, "sent", "sent", left_out),
+    ] {
+        let mut laptop = Laptop::new();
+        let path = transcript(ID);
+        let base = laptop.session(&[(&path, SENT), (plan, "sent")]);
+        let session = laptop.session(&[(&path, &format!("{SENT}{ADDED}")), (plan, "theirs")]);
+        laptop.put(&path, here);
+        laptop.put(plan, mine);
+        assert_eq!(laptop.pull(&base, &session, false).left_out, told);
+        assert_eq!(laptop.has(plan).unwrap(), expected);
+    }
+}
+
 /// Why a session is refused.
 fn refused(laptop: &Laptop, base: Option<&Session>, session: &Session) -> ImportError {
     let directory = "/w".parse().unwrap();

@@ -183,6 +183,12 @@ impl Driven {
         assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "the daemon does not end");
     }
 
+    /// Kills the sandbox in which a run's agent works, and its supervisor with it.
+    pub fn cut(&self, id: &str) {
+        let job = self.world.local_daemon().join("runs").join(id).join("jobs/1-command");
+        kill_process(supervisor(&job), Signal::KILL).expect("kill");
+    }
+
     /// Waits until a run has finished; returns the run object.
     #[must_use]
     pub fn finished(&self, run: &str) -> Value {

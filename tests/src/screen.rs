@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::world::{World, said};
 
@@ -112,6 +113,21 @@ impl<'a> Screen<'a> {
     /// Presses a key.
     pub fn key(&self, key: &str) {
         self.tmux(&["send-keys", key]);
+    }
+
+    /// Kills the program; the screen stays as it was.
+    ///
+    /// # Panics
+    ///
+    /// Where it has gone already.
+    pub fn kill(&self) {
+        let pid = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let pid = Pid::from_raw(pid.trim().parse().expect("a pid")).expect("a pid");
+        let end = pidfd_open(pid, PidfdFlags::empty()).expect("hold the program");
+        kill_process(pid, Signal::KILL).expect("kill");
+        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let mut ended = [PollFd::new(&end, PollFlags::IN)];
+        assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "it does not end");
     }
 
     #[track_caller]

@@ -1,0 +1,68 @@
+//! The interfaces of real agents, as their user has them on the laptop.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::agent::{Driven, LOCAL_KEY, programs};
+use crate::screen::Screen;
+
+/// Claude Code, whose user knows it; these words are its command line.
+#[must_use]
+pub fn claude<'a>(driven: &'a Driven, name: &str, words: &[&str]) -> Screen<'a> {
+    let file = driven.world.home().join(".claude.json");
+    let known = fs::read(&file).ok().and_then(|known| serde_json::from_slice(&known).ok());
+    let mut known: Value = known.unwrap_or_else(|| json!({}));
+    known["hasCompletedOnboarding"] = true.into();
+    known["customApiKeyResponses"] = json!({ "approved": [LOCAL_KEY], "rejected": [] });
+    let project = driven.project.to_str().expect("text");
+    known["projects"][project]["hasTrustDialogAccepted"] = true.into();
+    driven.world.write(&file, known.to_string());
+    start(driven, name, "claude", words, "❯")
+}
+
+/// Codex without a process in the background, whose user trusts the project; these words are its
+/// command line.
+#[must_use]
+pub fn codex<'a>(driven: &'a Driven, name: &str, words: &[&str]) -> Screen<'a> {
+    let directory = driven.world.directory(".codex");
+    driven
+        .world
+        .write(&directory.join("auth.json"), json!({ "OPENAI_API_KEY": LOCAL_KEY }).to_string());
+    let url = format!("openai_base_url=\"{}/v1\"", driven.model.url());
+    let trusts = format!("projects={{{:?}={{trust_level=\"trusted\"}}}}", driven.project);
+    let mut all = vec!["--no-daemon", "-m", "gpt-5.5", "--disable", "plugins"];
+    for setting in [
+        url.as_str(),
+        &trusts,
+        "analytics.enabled=false",
+        "check_for_update_on_startup=false",
+        "disable_paste_burst=true",
+        "notice.model_migrations={\"gpt-5.5\"=\"gpt-6-sol\"}",
+    ] {
+        all.extend(["-c", setting]);
+    }
+    all.extend(words);
+    start(driven, name, "codex", &all, "›")
+}
+
+fn start<'a>(
+    driven: &'a Driven,
+    name: &str,
+    agent: &str,
+    words: &[&str],
+    prompt: &str,
+) -> Screen<'a> {
+    let program = programs().join(agent);
+    let words: Vec<&str> =
+        std::iter::once(program.to_str().expect("text")).chain(words.iter().copied()).collect();
+    let mut variables = driven.local_environment();
+    // Whatever is not the model is nowhere.
+    variables.push(("HTTPS_PROXY", "http://127.0.0.1:9".to_owned()));
+    variables.push(("NO_PROXY", "127.0.0.1".to_owned()));
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let screen = Screen::start(&driven.world, name, &driven.project, &variables, &words);
+    screen.shows(&[prompt]);
+    screen
+}

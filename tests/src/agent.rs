@@ -13,7 +13,7 @@ use rustix::{
 use serde_json::Value;
 
 use crate::{
-    model::{Model, Turn},
+    model::{Model, Turn, heard},
     world::{World, said},
 };
 
@@ -22,6 +22,10 @@ pub const SECRET: &str = "sk-ant-c4n4ry-7d793037a0760186";
 
 /// The key that the laptop's own agent uses.
 pub const LOCAL_KEY: &str = "sk-ant-of-the-laptop";
+
+/// Tells the state of a repository: what is committed, staged, changed and new.
+pub const GIT_STATE: &str = "git rev-parse HEAD; git symbolic-ref HEAD; git ls-files --stage; \
+                             git status --porcelain; git diff; git diff --cached; git stash list";
 
 /// How long a test waits for a run to get somewhere.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -142,14 +146,19 @@ impl Driven {
 
     /// One turn of Codex on the laptop, which may look but not touch; returns what it says.
     pub fn local_codex_turn(&self, words: &[&str]) -> String {
+        self.local_codex("read-only", words)
+    }
+
+    /// One turn of Codex on the laptop in this sandbox of its own; returns what it says.
+    pub fn local_codex(&self, sandbox: &str, words: &[&str]) -> String {
         let mut codex = Command::new(programs().join("codex"));
         codex.env_clear().current_dir(&self.project);
         for (name, value) in self.local_environment() {
             codex.env(name, value);
         }
         codex.env("CODEX_API_KEY", LOCAL_KEY);
-        codex.args(["exec", "-m", "gpt-5.5", "-s", "read-only", "--disable", "plugins"]);
-        codex.args(["-c", "analytics.enabled=false", "-c"]);
+        codex.args(["exec", "-m", "gpt-5.5", "-s", sandbox, "--disable", "plugins"]);
+        codex.args(["-c", "analytics.enabled=false", "-c", "tools.update_plan.enabled=true", "-c"]);
         codex.arg(format!("openai_base_url=\"{}/v1\"", self.model.url()));
         codex.args(words).stdin(Stdio::null());
         said(&mut codex).ok()
@@ -183,7 +192,22 @@ impl Driven {
         assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "the daemon does not end");
     }
 
-    /// Kills the sandbox in which a run's agent works, and its supervisor with it.
+    /// What [`GIT_STATE`] tells here, as a request to the model has it.
+    #[must_use]
+    pub fn git_state(&self) -> String {
+        let state = self.world.ok(&self.project, "sh", ["-c", GIT_STATE]);
+        let text = Value::from(state.trim_end()).to_string();
+        text.trim_matches('"').to_owned()
+    }
+
+    /// What the model was told in the last turn.
+    #[must_use]
+    #[track_caller]
+    pub fn told_last(&self) -> String {
+        heard(&self.model.turns().pop().expect("a turn").body)
+    }
+
+    /// Kills the sandbox in which a run's agent works first, and its supervisor with it.
     pub fn cut(&self, id: &str) {
         let job = self.world.local_daemon().join("runs").join(id).join("jobs/1-command");
         kill_process(supervisor(&job), Signal::KILL).expect("kill");
@@ -223,6 +247,18 @@ impl Driven {
 #[must_use]
 pub fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["type"] == kind).collect()
+}
+
+/// Makes sure that a request holds all of these.
+///
+/// # Panics
+///
+/// Where it does not.
+#[track_caller]
+pub fn holds(told: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(told.contains(text), "no {text} in {told}");
+    }
 }
 
 /// The supervisor of a job.

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::agent::{Driven, LOCAL_KEY, programs};
 use crate::screen::Screen;
 
+/// Lines of a screen on which a whole conversation has room.
+const ROWS: u16 = 200;
+
 /// Claude Code, whose user knows it; these words are its command line.
 #[must_use]
 pub fn claude<'a>(driven: &'a Driven, name: &str, words: &[&str]) -> Screen<'a> {
@@ -63,6 +66,8 @@ fn start<'a>(
     let variables: Vec<(&str, &str)> =
         variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let screen = Screen::start(&driven.world, name, &driven.project, &variables, &words);
+    // What scrolls away is nowhere: interfaces draw over the whole screen.
+    screen.resize(ROWS);
     screen.shows(&[prompt]);
     screen
 }

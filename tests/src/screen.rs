@@ -115,16 +115,26 @@ impl<'a> Screen<'a> {
         self.tmux(&["send-keys", key]);
     }
 
-    /// Kills the program; the screen stays as it was.
-    ///
-    /// # Panics
-    ///
-    /// Where it has gone already.
-    pub fn kill(&self) {
+    /// Changes its height.
+    pub fn resize(&self, rows: u16) {
+        self.tmux(&["resize-window", "-y", &rows.to_string()]);
+    }
+
+    /// Kills the program, and waits until it is gone.
+    pub fn kill(self) {
+        self.ends(|pid| kill_process(pid, Signal::KILL).expect("kill"));
+    }
+
+    /// Closes the window, and waits until the program is gone.
+    pub fn close(self) {
+        self.ends(|_| drop(self.tmux(&["kill-server"])));
+    }
+
+    fn ends(&self, act: impl FnOnce(Pid)) {
         let pid = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
         let pid = Pid::from_raw(pid.trim().parse().expect("a pid")).expect("a pid");
         let end = pidfd_open(pid, PidfdFlags::empty()).expect("hold the program");
-        kill_process(pid, Signal::KILL).expect("kill");
+        act(pid);
         let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
         let mut ended = [PollFd::new(&end, PollFlags::IN)];
         assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "it does not end");

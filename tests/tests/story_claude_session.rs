@@ -3,49 +3,60 @@
 use std::{fs, path::PathBuf};
 
 use handoff_tests::{
-    agent::{Driven, LOCAL_KEY, SECRET},
+    agent::{Driven, GIT_STATE, LOCAL_KEY, SECRET, holds},
+    interface,
     model::{Turn, heard},
+    sessions,
     world::said,
 };
 use serde_json::{Value, json};
 
-/// The transcripts on the laptop, by session.
-fn transcripts(driven: &Driven) -> Vec<(String, PathBuf)> {
-    let projects = driven.world.home().join(".claude/projects");
-    let directories = fs::read_dir(projects).into_iter().flatten().flatten();
-    let files =
-        directories.flat_map(|directory| fs::read_dir(directory.path()).into_iter().flatten());
-    let mut found: Vec<(String, PathBuf)> = files
-        .flatten()
-        .map(|file| file.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
-        .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
-        .collect();
-    found.sort();
-    found
-}
-
 #[test]
 fn a_session_of_the_laptop_goes_on_there_and_here_again() {
-    let driven = Driven::with(vec![
-        Turn::tool("TaskCreate", json!({ "subject": "Write it", "description": "x" })),
-        Turn::text("LOCAL-ANSWER-1"),
-        Turn::bash("echo local >> notes"),
-        Turn::text("LOCAL-ANSWER-2"),
-    ]);
+    let driven = Driven::with(Vec::new());
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
+    let notes = driven.project.join("notes");
+    let edit = |from: &str, to: &str| {
+        let change = json!({ "file_path": notes, "old_string": from, "new_string": to });
+        [Turn::tool("Read", json!({ "file_path": notes })), Turn::tool("Edit", change)]
+    };
+    let task = |subject: &str| json!({ "subject": subject, "description": "x" });
+    let done = |task: &str| json!({ "taskId": task, "status": "completed" });
     let agent = driven.world.home().join(".claude");
     fs::create_dir(&agent).expect("directory");
     driven.world.write(&agent.join("CLAUDE.md"), "Always be MEMORABLE.\n");
-    driven.local_turn(&["LOCAL-PROMPT-1"]);
-    driven.local_turn(&["--continue", "LOCAL-PROMPT-2"]);
-    let [(session, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
-    let before = fs::read(transcript).expect("read");
 
+    // Three turns here, the last of which leaves something staged, changed and new.
     driven.model.set(vec![
-        Turn::tool("TaskList", json!({})),
-        Turn::bash("echo remote >> notes; git add notes"),
-        Turn::tool("TaskUpdate", json!({ "taskId": "1", "status": "completed" })),
+        Turn::tool("TaskCreate", task("Write it")),
+        Turn::tool("TaskCreate", task("Test it")),
+        Turn::text("LOCAL-ANSWER-1"),
+    ]);
+    driven.local_turn(&["LOCAL-PROMPT-1"]);
+    let (session, transcript) = sessions::transcript(&driven.world);
+    let made = json!({ "file_path": driven.project.join("made"), "content": "here\n" });
+    driven.model.set(vec![Turn::tool("Write", made), Turn::text("LOCAL-ANSWER-2")]);
+    driven.local_turn(&["--continue", "LOCAL-PROMPT-2"]);
+    driven.world.git(&driven.project, &["add", "made"]);
+    driven.model.set(edit("one\n", "one\nlocal\n").to_vec());
+    driven.model.then([
+        Turn::tool("TaskUpdate", done("1")),
+        Turn::bash("cp notes new"),
+        Turn::text("LOCAL-ANSWER-3"),
+    ]);
+    driven.local_turn(&["--resume", &session, "LOCAL-PROMPT-3"]);
+    let before = fs::read(&transcript).expect("read");
+    let state = driven.git_state();
+    holds(&state, &["A  made", "\\n M notes", "?? new"]);
+
+    let commit = "git -c user.name=R -c user.email=r@example.com commit -qam there; rm made; \
+                  echo staged > staged; git add staged; echo more >> new";
+    driven.model.set(vec![Turn::bash(GIT_STATE), Turn::tool("TaskList", json!({}))]);
+    driven.model.then(edit("local\n", "local\nremote\n"));
+    driven.model.then([
+        Turn::bash(commit),
+        Turn::tool("TaskUpdate", done("2")),
+        Turn::bash(GIT_STATE),
         Turn::text("REMOTE-ANSWER"),
     ]);
     let sent = handoff(&["-n", "on", "claude", "--dangerously-skip-permissions", "REMOTE-PROMPT"]);
@@ -59,30 +70,47 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
     let remote: Vec<_> =
         turns.iter().filter(|asked| asked.headers["x-api-key"] == SECRET).collect();
     let first = &remote[0].body;
-    for text in ["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "REMOTE-PROMPT"] {
-        assert!(heard(first).contains(text), "no {text} in {first:#}");
-    }
+    holds(&heard(first), &["LOCAL-PROMPT-1", "LOCAL-PROMPT-2", "LOCAL-ANSWER-3", "REMOTE-PROMPT"]);
     assert!(first.to_string().contains("MEMORABLE"), "the user's instructions are there");
-    assert!(heard(&remote[1].body).contains("Write it"), "the todo list is there");
+    holds(&heard(&remote[1].body), &[&state]);
+    holds(&heard(&remote[2].body), &["#1 [completed] Write it", "#2 [pending] Test it"]);
 
     let pulled = handoff(&["pull", "on"]);
     assert!(pulled.stderr.contains(&format!("claude --resume {session}")), "{pulled:?}");
     drop(pulled.ok());
-    let after = fs::read(transcript).expect("read");
+    let after = fs::read(&transcript).expect("read");
     assert!(after.starts_with(&before) && after.len() > before.len());
-    assert_eq!(transcripts(&driven).len(), 1);
-    let notes = fs::read_to_string(driven.project.join("notes")).expect("read");
-    assert_eq!(notes, "one\nlocal\nremote\n");
-    let task = driven.world.home().join(".claude/tasks").join(session).join("1.json");
-    assert!(fs::read_to_string(task).expect("the list").contains("completed"));
+    assert_eq!(sessions::transcripts(&driven.world).len(), 1);
+    let state = driven.git_state();
+    holds(&state, &[" D made", "A  staged", "?? new"]);
+    holds(&driven.told_last(), &[&state]);
+    assert_eq!(fs::read_to_string(&notes).expect("read"), "one\nlocal\nremote\n");
+    assert_eq!(fs::read_to_string(driven.project.join("new")).expect("read"), "one\nlocal\nmore\n");
+    for task in ["1.json", "2.json"] {
+        let task = agent.join("tasks").join(&session).join(task);
+        assert!(fs::read_to_string(task).expect("the list").contains("completed"));
+    }
 
-    driven.model.set(vec![Turn::text("LOCAL-ANSWER-3")]);
-    driven.local_turn(&["--resume", session, "LOCAL-PROMPT-3"]);
+    // Its interface shows every turn, and the next one carries them.
+    let all = [
+        "LOCAL-PROMPT-1",
+        "LOCAL-ANSWER-1",
+        "LOCAL-PROMPT-2",
+        "LOCAL-ANSWER-2",
+        "LOCAL-PROMPT-3",
+        "LOCAL-ANSWER-3",
+        "REMOTE-PROMPT",
+        "REMOTE-ANSWER",
+    ];
+    driven.model.set(vec![Turn::text("LOCAL-ANSWER-4")]);
+    let screen = interface::claude(&driven, "again", &["--resume", &session]);
+    screen.shows(&all);
+    screen.enter("LOCAL-PROMPT-4");
+    screen.shows(&["LOCAL-ANSWER-4"]);
     let last = driven.model.turns().pop().expect("turns");
     assert_eq!(last.headers["x-api-key"], LOCAL_KEY);
-    for text in ["LOCAL-PROMPT-1", "REMOTE-PROMPT", "REMOTE-ANSWER", "LOCAL-PROMPT-3"] {
-        assert!(heard(&last.body).contains(text), "no {text}");
-    }
+    holds(&heard(&last.body), &all);
+    screen.close();
     // There is nothing more to bring, also now that it went on here.
     let again = handoff(&["--json", "pull", "on"]).ok();
     let again: Value = serde_json::from_str(&again).expect("json");
@@ -94,7 +122,7 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
     let driven = Driven::with(vec![Turn::text("LOCAL-ANSWER-1")]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
     driven.local_turn(&["LOCAL-PROMPT-1"]);
-    let [(session, _)] = &transcripts(&driven)[..] else { panic!("one session") };
+    let (session, _) = &sessions::transcript(&driven.world);
     driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
     driven.claude("on", &["REMOTE-PROMPT"]);
     drop(driven.finished("on"));
@@ -127,7 +155,7 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
     let last = heard(&driven.model.turns().pop().expect("turns").body);
     assert!(last.contains("LOCAL-PROMPT-2") && last.contains("FORK-PROMPT"), "{last}");
     handoff(&["pull", "fork"]).ok();
-    assert_eq!(transcripts(&driven).len(), 3);
+    assert_eq!(sessions::transcripts(&driven.world).len(), 3);
     handoff(&["--session", "6fe487e1-a3f6-4eb2-ad69-e6f9d1d97a38", "claude", "x"])
         .fails(8, &["no session", "newest"]);
     handoff(&["--session", "x", "make"]).fails(2, &["only an agent"]);
@@ -138,7 +166,7 @@ fn a_session_of_a_newer_agent_is_refused_and_the_doctor_says_which_there_are() {
     let driven = Driven::with(vec![Turn::text("an answer")]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
     driven.local_turn(&["LOCAL-PROMPT"]);
-    let [(_, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
+    let (_, transcript) = &sessions::transcript(&driven.world);
     let text = fs::read_to_string(transcript).expect("read");
     driven.world.write(transcript, text.replace(r#""version":"2.1."#, r#""version":"99.0."#));
     handoff(&["claude", "x"]).fails(7, &["claude of this daemon is 2.1.330", "99.0.330", "update"]);
@@ -170,7 +198,7 @@ fn sub_agents_and_odd_paths_travel_both_ways() {
     driven.world.git(&project, &["init", "-q"]);
     driven.project = project;
     driven.local_turn(&["LOCAL-PROMPT"]);
-    let [(session, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
+    let (session, transcript) = &sessions::transcript(&driven.world);
     let sub_agents = transcript.with_extension("").join("subagents");
     let logs = || {
         let files = fs::read_dir(&sub_agents).expect("sub-agents").flatten();
@@ -211,18 +239,10 @@ fn a_session_of_fifty_megabytes_travels_and_its_next_turn_is_cheap() {
     let driven = Driven::with(vec![Turn::text("LOCAL-ANSWER")]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
     driven.local_turn(&["LOCAL-PROMPT"]);
-    let [(session, transcript)] = &transcripts(&driven)[..] else { panic!("one session") };
-    // What tools returned makes sessions long; here it stands in records that say nothing else.
+    let (session, transcript) = &sessions::transcript(&driven.world);
     let mut text = fs::read_to_string(transcript).expect("read");
-    let mut number: u64 = 1;
-    for _ in 0..500 {
-        let mut noise = String::with_capacity(100_000);
-        while noise.len() < 100_000 {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            noise.push_str(&format!("{number:x}"));
-        }
-        text.push_str(&format!("{{\"type\":\"tools-used\",\"noise\":\"{noise}\"}}\n"));
-    }
+    let record = |noise: &str| json!({ "type": "tools-used", "noise": noise });
+    text.push_str(&sessions::noise(50_000_000, record));
     driven.world.write(transcript, &text);
     let mut sent = Vec::new();
     for turn in ["one", "two"] {

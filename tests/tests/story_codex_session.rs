@@ -1,64 +1,57 @@
 //! A thread of the real Codex goes on in a sandbox, and comes back.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use handoff_tests::{
-    agent::{Driven, LOCAL_KEY},
+    agent::{Driven, GIT_STATE, LOCAL_KEY, SECRET, holds},
+    interface,
     model::{Turn, heard},
+    sessions::{self, settings},
 };
-use serde_json::Value;
-
-/// The threads on the laptop, by the names of their files.
-fn rollouts(driven: &Driven) -> Vec<PathBuf> {
-    fn find(directory: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                find(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "jsonl") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    find(&driven.world.home().join(".codex/sessions"), &mut found);
-    found.sort();
-    found
-}
-
-fn thread(rollout: &Path) -> String {
-    let name = rollout.file_stem().expect("a name").to_string_lossy().into_owned();
-    name[name.len() - 36..].to_owned()
-}
-
-/// The settings that a thread has last.
-fn settings(rollout: &Path) -> Value {
-    let text = fs::read_to_string(rollout).expect("read");
-    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record"));
-    let mut settings: Vec<Value> = records
-        .filter(|record| record["payload"]["type"] == "thread_settings_applied")
-        .map(|record| record["payload"]["thread_settings"].clone())
-        .collect();
-    settings.pop().unwrap_or_default()
-}
+use serde_json::{Value, json};
 
 #[test]
 fn a_thread_of_the_laptop_goes_on_there_and_here_again() {
+    let plan = |one: &str, two: &str| {
+        let step = |step: &str, status: &str| json!({ "step": step, "status": status });
+        Turn::tool("update_plan", json!({ "plan": [step("Write it", one), step("Test it", two)] }))
+    };
+    let patch = |patch: &str| {
+        Turn::tool("apply_patch", format!("*** Begin Patch\n{patch}*** End Patch\n").into())
+    };
     let driven =
-        Driven::with_codex(vec![Turn::text("LOCAL-ANSWER-1"), Turn::text("LOCAL-ANSWER-2")]);
+        Driven::with_codex(vec![plan("in_progress", "pending"), Turn::text("LOCAL-ANSWER-1")]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
-    driven.local_codex_turn(&["LOCAL-PROMPT-1"]);
-    let [rollout] = &rollouts(&driven)[..] else { panic!("one thread") };
-    let id = thread(rollout);
-    driven.local_codex_turn(&["resume", &id, "LOCAL-PROMPT-2"]);
-    let before = fs::read(rollout).expect("read");
-    let permissions = settings(rollout)["permission_profile"].clone();
-    assert_ne!(permissions, Value::Null);
 
-    driven.model.set(vec![Turn::exec("echo remote >> notes"), Turn::text("REMOTE-ANSWER")]);
+    // Three turns here, the last of which leaves something staged, changed and new.
+    driven.local_codex("workspace-write", &["LOCAL-PROMPT-1"]);
+    let (id, rollout) = sessions::rollout(&driven.world);
+    driven.model.set(vec![patch("*** Add File: made\n+here\n"), Turn::text("LOCAL-ANSWER-2")]);
+    driven.local_codex("workspace-write", &["resume", &id, "LOCAL-PROMPT-2"]);
+    driven.world.git(&driven.project, &["add", "made"]);
+    driven.model.set(vec![
+        patch("*** Update File: notes\n@@\n one\n+local\n"),
+        plan("completed", "in_progress"),
+        Turn::exec("cp notes new"),
+        Turn::text("LOCAL-ANSWER-3"),
+    ]);
+    driven.local_codex("workspace-write", &["resume", &id, "LOCAL-PROMPT-3"]);
+    let before = fs::read(&rollout).expect("read");
+    let permissions = settings(&rollout)["permission_profile"].clone();
+    assert_ne!(permissions, Value::Null);
+    let state = driven.git_state();
+    holds(&state, &["A  made", "\\n M notes", "?? new"]);
+
+    let commit = "git -c user.name=R -c user.email=r@example.com commit -qam there; rm made; \
+                  echo staged > staged; git add staged; echo more >> new";
+    driven.model.set(vec![
+        Turn::exec(GIT_STATE),
+        patch("*** Update File: notes\n@@\n one\n local\n+remote\n"),
+        plan("completed", "completed"),
+        Turn::exec(commit),
+        Turn::exec(GIT_STATE),
+        Turn::text("REMOTE-ANSWER"),
+    ]);
     let words = ["-n", "on", "codex", "-a", "never", "REMOTE-PROMPT"];
     let said = handoff(&words);
     assert!(said.stderr.contains(&id), "{said}");
@@ -67,27 +60,50 @@ fn a_thread_of_the_laptop_goes_on_there_and_here_again() {
     let run = driven.finished("on");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     assert_eq!(run["session_id"], id.as_str());
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
-    for text in ["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "REMOTE-PROMPT"] {
-        assert!(last.contains(text), "no {text} in {last}");
-    }
+    let turns = driven.model.turns();
+    let key = format!("Bearer {SECRET}");
+    let remote: Vec<_> =
+        turns.iter().filter(|asked| asked.headers["authorization"] == key).collect();
+    let first = heard(&remote[0].body);
+    holds(&first, &["LOCAL-PROMPT-1", "LOCAL-PROMPT-2", "LOCAL-ANSWER-3", "REMOTE-PROMPT"]);
+    holds(&first, &["Write it", "Test it"]);
+    holds(&heard(&remote[1].body), &[&state]);
 
     let pulled = handoff(&["pull", "on"]);
     assert!(pulled.stderr.contains(&format!("codex resume {id}")), "{pulled}");
     drop(pulled.ok());
-    assert_eq!(rollouts(&driven), std::slice::from_ref(rollout));
-    assert!(fs::read(rollout).expect("read").starts_with(&before));
-    assert_eq!(settings(rollout)["permission_profile"], permissions, "it may no more than before");
-    let notes = fs::read_to_string(driven.project.join("notes")).expect("read");
-    assert_eq!(notes, "one\nremote\n");
+    assert_eq!(sessions::rollout(&driven.world).1, rollout);
+    assert!(fs::read(&rollout).expect("read").starts_with(&before));
+    assert_eq!(settings(&rollout)["permission_profile"], permissions, "it may no more than before");
+    let state = driven.git_state();
+    holds(&state, &[" D made", "A  staged", "?? new"]);
+    holds(&driven.told_last(), &[&state]);
+    let read = |name: &str| fs::read_to_string(driven.project.join(name)).expect("read");
+    assert_eq!(
+        (read("notes").as_str(), read("new").as_str()),
+        ("one\nlocal\nremote\n", "one\nlocal\nmore\n")
+    );
 
-    driven.model.set(vec![Turn::text("LOCAL-ANSWER-3")]);
-    driven.local_codex_turn(&["resume", &id, "LOCAL-PROMPT-3"]);
+    // Its interface shows every turn, and the next one carries them.
+    let all = [
+        "LOCAL-PROMPT-1",
+        "LOCAL-ANSWER-1",
+        "LOCAL-PROMPT-2",
+        "LOCAL-ANSWER-2",
+        "LOCAL-PROMPT-3",
+        "LOCAL-ANSWER-3",
+        "REMOTE-PROMPT",
+        "REMOTE-ANSWER",
+    ];
+    driven.model.set(vec![Turn::text("LOCAL-ANSWER-4")]);
+    let screen = interface::codex(&driven, "again", &["resume", &id]);
+    screen.shows(&all);
+    screen.enter("LOCAL-PROMPT-4");
+    screen.shows(&["LOCAL-ANSWER-4"]);
     let asked = driven.model.turns().pop().expect("turns");
     assert_eq!(asked.headers["authorization"], format!("Bearer {LOCAL_KEY}"));
-    for text in ["LOCAL-PROMPT-1", "REMOTE-PROMPT", "REMOTE-ANSWER", "LOCAL-PROMPT-3"] {
-        assert!(heard(&asked.body).contains(text), "no {text}");
-    }
+    holds(&heard(&asked.body), &all);
+    screen.close();
     let again = handoff(&["--json", "pull", "on"]).json();
     assert_eq!(again["conversation"]["mode"], "up_to_date", "{again:#}");
 }
@@ -100,13 +116,12 @@ fn a_thread_that_goes_on_in_both_places_is_two_and_one_that_began_there_is_opene
     drop(driven.finished("new"));
     let pulled = handoff(&["--json", "pull", "new"]).json();
     assert_eq!(pulled["conversation"]["mode"], "new", "{pulled:#}");
-    let [rollout] = &rollouts(&driven)[..] else { panic!("one thread") };
-    assert_eq!(pulled["conversation"]["session_id"], thread(rollout).as_str());
+    let (id, rollout) = &sessions::rollout(&driven.world);
+    assert_eq!(pulled["conversation"]["session_id"], id.as_str());
     let born = settings(rollout);
     assert_eq!(born["approval_policy"], "on-request");
     assert_eq!(born["permission_profile"]["type"], "managed");
 
-    let id = thread(rollout);
     driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
     driven.codex("on", &["REMOTE-PROMPT"]);
     drop(driven.finished("on"));

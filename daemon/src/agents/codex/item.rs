@@ -18,6 +18,10 @@ pub(super) enum Item {
         #[serde(default)]
         text: String,
     },
+    Plan {
+        #[serde(default)]
+        text: String,
+    },
     CommandExecution {
         #[serde(default)]
         command: String,
@@ -154,7 +158,10 @@ impl Item {
             }
             Self::WebSearch { query } => of(ToolKind::Fetch, "web_search", query),
             Self::ImageView { path } => of(ToolKind::Read, "view_image", path),
-            Self::UserMessage { .. } | Self::AgentMessage { .. } | Self::Other => None,
+            Self::UserMessage { .. }
+            | Self::AgentMessage { .. }
+            | Self::Plan { .. }
+            | Self::Other => None,
         }
     }
 

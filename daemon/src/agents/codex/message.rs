@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::request;
 use crate::agents::Act;
@@ -31,6 +31,8 @@ pub(super) struct Messages {
 struct Message {
     name: String,
     text: String,
+    /// The mode in which its turn is to be, where that is another one.
+    mode: Option<Value>,
     /// How often it was said; not at all before there is a thread.
     tries: u32,
     /// The turn that is to take it up.
@@ -42,7 +44,7 @@ struct Message {
 impl Message {
     fn new(name: &str, text: &str) -> Self {
         let (name, text) = (name.to_owned(), text.to_owned());
-        Self { name, text, tries: 0, turn: None, is_put_off: false }
+        Self { name, text, mode: None, tries: 0, turn: None, is_put_off: false }
     }
 
     /// The name of the piece that says it this time, and of the request in it.
@@ -67,7 +69,12 @@ impl Messages {
 
     /// A message more; said at once if there is a thread.
     pub(super) fn add(&mut self, name: &str, text: &str) -> Vec<Act> {
-        self.waiting.insert(self.next, Message::new(name, text));
+        self.add_in(name, text, None)
+    }
+
+    /// The same, which has its turn in that mode.
+    pub(super) fn add_in(&mut self, name: &str, text: &str, mode: Option<Value>) -> Vec<Act> {
+        self.waiting.insert(self.next, Message { mode, ..Message::new(name, text) });
         self.next += 1;
         self.unsent()
     }
@@ -134,11 +141,14 @@ impl Messages {
 /// The request that says a message once more.
 fn say(conversation: &str, thread: &str, message: &mut Message) -> Act {
     message.tries += 1;
-    let params = json!({
+    let mut params = json!({
         "threadId": thread,
         "clientUserMessageId": client_of(conversation, message),
         "input": [{ "type": "text", "text": message.text, "text_elements": [] }],
     });
+    if let Some(mode) = &message.mode {
+        params["collaborationMode"] = mode.clone();
+    }
     request(&message.id(), ("turn/start", params))
 }
 

@@ -10,8 +10,8 @@
 //! Requests have names for ids, so that a conversation that is held again makes the same ones. Every
 //! message of the user's is a `turn/start`: while a turn is under way, Codex takes it as part of
 //! that one. It says when it takes a message up (an item with our `clientId`); one that a turn left
-//! over begins the next one. When a turn is over and no message is left, nothing is left to do: by
-//! itself Codex begins no turn, since goals are off.
+//! over begins the next one. When a turn is over and no message is left, nothing is left to do, but
+//! to ask about a plan: by itself Codex begins no turn, since goals are off.
 
 mod ask;
 mod failure;
@@ -19,6 +19,7 @@ mod item;
 mod line;
 mod message;
 mod news;
+mod plan;
 mod start;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use serde_json::{Value, json};
 use self::ask::Asked;
 use self::line::{Line, Thread};
 use self::message::Messages;
+use self::plan::Planning;
 use self::start::Opening;
 use super::cut::{LINE_CHARS_MAX, beginning};
 use super::{Act, Beginning, Conversation};
@@ -75,6 +77,7 @@ pub(super) struct Codex {
     asked: BTreeMap<String, Asked>,
     /// What changes of files would change, by their items.
     patches: BTreeMap<String, String>,
+    planning: Planning,
     usage: Option<wire::AgentUsage>,
     /// What it said last in this turn.
     text: String,
@@ -94,6 +97,7 @@ impl Codex {
             has_failed: false,
             asked: BTreeMap::new(),
             patches: BTreeMap::new(),
+            planning: Planning::default(),
             usage: None,
             text: String::new(),
         }
@@ -122,6 +126,7 @@ impl Codex {
             (OPEN | OPEN_ANEW, Ok(answer)) => match Thread::read(&answer) {
                 Some(thread) if self.thread.is_none() => {
                     let ready = Act::Tell(What::Ready(thread.ready(&self.version)));
+                    self.planning.in_mode(&answer["collaborationMode"]);
                     // Who was interrupted with its task has it in its thread.
                     let has_task = line::holds(&answer["initialTurnsPage"], &self.prompt);
                     let first = if has_task { GO_ON } else { &self.prompt };
@@ -201,6 +206,9 @@ impl Conversation for Codex {
     }
 
     fn answer(&mut self, id: &str, answer: &answer::What) -> Vec<Act> {
+        if let Some(verdict) = self.planning.answer(id, answer) {
+            return self.messages.add_in(id, &verdict.text, verdict.mode);
+        }
         let found = self.asked.iter_mut().find_map(|(request, asked)| {
             asked.take(id, answer).then(|| (request.clone(), asked.next()))
         });
@@ -216,7 +224,9 @@ impl Conversation for Codex {
     }
 
     fn say(&mut self, said: &wire::Said) -> Vec<Act> {
-        self.messages.add(&format!("say:{}", said.id), &said.text)
+        let void = self.planning.give_up().map(Act::Void);
+        let said = self.messages.add(&format!("say:{}", said.id), &said.text);
+        void.into_iter().chain(said).collect()
     }
 }
 

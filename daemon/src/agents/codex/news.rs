@@ -33,6 +33,11 @@ impl Codex {
             "turn/started" => {
                 self.turn = params["turn"]["id"].as_str().map(str::to_owned);
                 self.text.clear();
+                self.planning.begin_turn();
+                Vec::new()
+            }
+            "thread/settings/updated" => {
+                self.planning.in_mode(&params["threadSettings"]["collaborationMode"]);
                 Vec::new()
             }
             "turn/plan/updated" => {
@@ -73,6 +78,10 @@ impl Codex {
                 self.text = beginning(&text, TEXT_CHARS_MAX);
                 vec![Act::Tell(What::Text(self.text.clone()))]
             }
+            Item::Plan { text } if is_ours && !text.trim().is_empty() => {
+                self.planning.propose(text.trim());
+                vec![Act::Tell(What::Text(beginning(&text, TEXT_CHARS_MAX)))]
+            }
             item => {
                 drop(self.patches.remove(&id));
                 let ended = item.ended(&id, params);
@@ -88,10 +97,14 @@ impl Codex {
         self.patches.clear();
         let usage = self.usage.take().map(|usage| Act::Tell(What::Usage(usage)));
         let mut acts: Vec<Act> = usage.into_iter().collect();
-        acts.push(Act::Tell(What::TurnEnded(wire::TurnEnded {
-            failure: failure::of_turn(turn),
-            text: std::mem::take(&mut self.text),
-        })));
+        let failure = failure::of_turn(turn);
+        // What was said meanwhile is another answer to the plan.
+        let may_ask = failure.is_empty() && self.messages.is_empty();
+        let about_plan = if may_ask { self.planning.ask(&self.name, id) } else { None };
+        if about_plan.is_none() {
+            let text = std::mem::take(&mut self.text);
+            acts.push(Act::Tell(What::TurnEnded(wire::TurnEnded { failure, text })));
+        }
         // What it asked and nobody answered was part of the turn that is over.
         let asked = std::mem::take(&mut self.asked).into_iter();
         let (over, others): (BTreeMap<_, _>, _) =
@@ -99,8 +112,10 @@ impl Codex {
         self.asked = others;
         acts.extend(over.into_values().flat_map(|asked| void(Some(asked))));
         acts.extend(self.say_again(id));
-        if self.messages.is_empty() {
-            acts.push(Act::End);
+        match about_plan {
+            Some(question) => acts.push(Act::Ask(question)),
+            None if self.messages.is_empty() => acts.push(Act::End),
+            None => {}
         }
         acts
     }

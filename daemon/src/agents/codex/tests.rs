@@ -5,7 +5,9 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
 
-/// A turn with a plan, a command that was allowed and failed, a patch that was not allowed, and two
+mod planning;
+
+/// A turn with a list of things to do, a command that was allowed and failed, a patch that was not allowed, and two
 /// questions; its user had it ask for everything.
 const RECORDED: &str = include_str!("recorded.jsonl");
 

@@ -157,7 +157,10 @@ impl Driven {
             codex.env(name, value);
         }
         codex.env("CODEX_API_KEY", LOCAL_KEY);
-        codex.args(["exec", "-m", "gpt-5.5", "-s", sandbox, "--disable", "plugins"]);
+        codex.args(["exec", "-s", sandbox, "--disable", "plugins"]);
+        if !words.contains(&"-m") {
+            codex.args(["-m", "gpt-5.5"]);
+        }
         codex.args(["-c", "analytics.enabled=false", "-c", "tools.update_plan.enabled=true", "-c"]);
         codex.arg(format!("openai_base_url=\"{}/v1\"", self.model.url()));
         codex.args(words).stdin(Stdio::null());

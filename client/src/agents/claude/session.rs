@@ -40,6 +40,9 @@ const FIRST_RECORDS: usize = 50;
 /// The model of records that Claude Code wrote by itself.
 const NO_MODEL: &str = "<synthetic>";
 
+/// The mode that asks before everything that changes something.
+const ASKS: &str = "default";
+
 /// As much of a record as tells of which directory it is.
 #[derive(Deserialize)]
 struct Record {
@@ -141,7 +144,11 @@ fn described(agent: &AbsolutePath, mut found: Found) -> Result<Found, AgentError
     };
     found.model =
         last(|record| record["message"]["model"].as_str().filter(|model| *model != NO_MODEL))?;
-    found.permissions = last(|record| record["permissionMode"].as_str())?;
+    found.permissions = last(|record| match record["attachment"]["type"].as_str() {
+        // Which mode comes then is told by the next prompt, or when the interface is left.
+        Some("plan_mode_exit") => Some(ASKS),
+        _ => record["permissionMode"].as_str(),
+    })?;
     found.version = last(|record| record["version"].as_str())?;
     Ok(found)
 }
@@ -268,6 +275,26 @@ mod tests {
         assert_eq!(found.version, "2.1.3");
         assert_eq!(of_id(&home.agent, OTHER).unwrap().unwrap().id, OTHER);
         assert_eq!(of_id(&home.agent, "../x").unwrap(), None);
+    }
+
+    #[test]
+    fn a_plan_that_was_approved_is_not_planned_any_more() {
+        let home = Home::new();
+        home.session("-w", ID, "/w");
+        let name = format!("projects/-w/{ID}.jsonl");
+        let add = |record: &str| {
+            let path = home.agent.as_os_path().join(&name);
+            let text = fs::read_to_string(path).unwrap();
+            home.write(&name, &format!("{text}{record}\n"));
+            of_id(&home.agent, ID).unwrap().unwrap().permissions
+        };
+        assert_eq!(add(r#"{"type":"attachment","attachment":{"type":"plan_mode"}}"#), "plan");
+        assert_eq!(
+            add(r#"{"type":"attachment","attachment":{"type":"plan_mode_exit"}}"#),
+            "default"
+        );
+        assert_eq!(add(r#"{"type":"user","permissionMode":"acceptEdits"}"#), "acceptEdits");
+        assert_eq!(add(r#"{"type":"permission-mode","permissionMode":"plan"}"#), "plan");
     }
 
     #[test]

@@ -139,6 +139,10 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
         (session.as_str(), "LOCAL-PROMPT-2", "REMOTE-PROMPT"),
         (fork, "REMOTE-PROMPT", "LOCAL-PROMPT-2"),
     ] {
+        let screen = interface::claude(&driven, id, &["--resume", id]);
+        screen.shows(&["LOCAL-PROMPT-1", "LOCAL-ANSWER-1", theirs]);
+        assert!(!screen.text().contains(not_theirs), "{}", screen.text());
+        screen.close();
         driven.model.set(vec![Turn::text("and so on")]);
         driven.local_turn(&["--resume", id, "WHAT NOW"]);
         let last = heard(&driven.model.turns().pop().expect("turns").body);

@@ -126,13 +126,17 @@ fn a_thread_that_goes_on_in_both_places_is_two_and_one_that_began_there_is_opene
     driven.codex("on", &["REMOTE-PROMPT"]);
     drop(driven.finished("on"));
     driven.model.set(vec![Turn::text("LOCAL-ANSWER")]);
-    driven.local_codex_turn(&["resume", &id, "LOCAL-PROMPT"]);
+    driven.local_codex_turn(&["resume", id, "LOCAL-PROMPT"]);
     let pulled = handoff(&["--json", "pull", "on"]).json();
     assert_eq!(pulled["conversation"]["mode"], "forked", "{pulled:#}");
     let fork = pulled["conversation"]["session_id"].as_str().expect("an id");
     for (thread, theirs, not_theirs) in
         [(id.as_str(), "LOCAL-PROMPT", "REMOTE-PROMPT"), (fork, "REMOTE-PROMPT", "LOCAL-PROMPT")]
     {
+        let screen = interface::codex(&driven, thread, &["resume", thread]);
+        screen.shows(&["NEW-PROMPT", theirs]);
+        assert!(!screen.text().contains(not_theirs), "{}", screen.text());
+        screen.close();
         driven.model.set(vec![Turn::text("and so on")]);
         driven.local_codex_turn(&["resume", thread, "WHAT NOW"]);
         let last = heard(&driven.model.turns().pop().expect("turns").body);

@@ -204,7 +204,7 @@ async fn respond(
     let api = Api::of(parts.uri.path());
     let is_turn = match api {
         Some(Api::Messages) => body["tools"].as_array().is_some_and(|tools| !tools.is_empty()),
-        Some(Api::Responses) => responses::offers_tools(&body),
+        Some(Api::Responses) => responses::is_turn(&body),
         None => false,
     };
     let wants_web_socket = parts.headers.contains_key(UPGRADE);

@@ -17,8 +17,18 @@ fn id(prefix: &str) -> String {
     format!("{prefix}_{:020}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// How Codex's interface asks for the title of a thread; it offers tools for that, too.
+const TITLE: &str = "Generate a concise, single-line task title";
+
+/// Whether a request is a turn of the agent.
+pub(super) fn is_turn(request: &Value) -> bool {
+    let said = request["input"].as_array().and_then(|input| input.last());
+    let text = said.and_then(|said| said["content"][0]["text"].as_str());
+    offers_tools(request) && !text.is_some_and(|text| text.starts_with(TITLE))
+}
+
 /// Whether a request offers tools: in their field, or among the input as newer models get them.
-pub(super) fn offers_tools(request: &Value) -> bool {
+fn offers_tools(request: &Value) -> bool {
     let is_some = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
     let input = request["input"].as_array().map(Vec::as_slice).unwrap_or_default();
     is_some(&request["tools"]) || input.iter().any(|item| item["type"] == "additional_tools")

@@ -7,6 +7,7 @@ use handoff_proto::tree::WalkError;
 
 use crate::agents::AgentError;
 use crate::agents::install::InstallError;
+use crate::agents::lease::LeaseError;
 use crate::bundle::{ExportError, ImportError};
 use crate::capture::{CaptureError, ReadError};
 use crate::command::import;
@@ -245,12 +246,16 @@ fn of_capture(error: &CaptureError) -> Exit {
 
 fn of_agent(error: &AgentError) -> Exit {
     match error {
-        AgentError::Read { .. }
-        | AgentError::Settings { .. }
-        | AgentError::Toml { .. }
-        | AgentError::Lease { .. } => Exit::Failed,
+        AgentError::Read { .. } | AgentError::Settings { .. } | AgentError::Toml { .. } => {
+            Exit::Failed
+        }
+        AgentError::Lease { source: LeaseError::Locked { .. }, .. } => Exit::Conflict,
+        AgentError::Lease { .. } => Exit::Failed,
         AgentError::NoSession { .. } => Exit::NotFound,
-        AgentError::Held { .. } | AgentError::Busy { .. } => Exit::Conflict,
+        AgentError::Held { .. }
+        | AgentError::Unsent { .. }
+        | AgentError::UnderWay { .. }
+        | AgentError::Busy { .. } => Exit::Conflict,
     }
 }
 

@@ -129,6 +129,22 @@ pub enum AgentError {
         /// Where it runs.
         remote: String,
     },
+    /// A handoff of it is kept here, which no receipt has come for.
+    #[error("run {run}, which is kept here and not on {remote} yet, goes on with session {id}")]
+    Unsent {
+        /// The session.
+        id: String,
+        /// What the run is called.
+        run: String,
+        /// Where it goes.
+        remote: String,
+    },
+    /// Another process hands it off.
+    #[error("session {id} is being handed off by another process")]
+    UnderWay {
+        /// The session.
+        id: String,
+    },
     /// Its agent is in the middle of a turn.
     #[error("session {id} is at work here{}", pid.map(|pid| format!(", process {pid}")).unwrap_or_default())]
     Busy {
@@ -168,10 +184,18 @@ impl AgentError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } | Self::Lease { .. } => None,
+            Self::Read { .. } => None,
+            Self::Lease { source, .. } => source.hint(),
             Self::Held { run, .. } => Some(format!(
                 "`handoff pull {run}` brings it back, `handoff say {run} TEXT` tells it more, `--fork` sends a copy of what is here"
             )),
+            Self::Unsent { run, .. } => Some(format!(
+                "`handoff resume-upload {run}` sends it, `handoff rm {run}` drops it, `--fork` sends a copy of what is here"
+            )),
+            Self::UnderWay { .. } => Some(
+                "`handoff ls` shows when it is there; `--fork` sends a copy of what is here"
+                    .to_owned(),
+            ),
             Self::Busy { .. } => Some("wait until its turn is over, or interrupt it".to_owned()),
             Self::NoSession { .. } => {
                 Some("leave `--session` out for the newest session of this directory".to_owned())

@@ -1,16 +1,20 @@
 //! Which session goes on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 use uuid::Uuid;
 
 use super::export::{AgentError, Export, Found};
-use super::lease::{LeaseHolder, Leases};
+use super::lease::{self, Claim, Holder, LeaseHolder, Leases};
 use super::live::Live;
 use super::{Kind, Task};
 use crate::settings::Places;
+
+/// How long another handoff of the same session may take before this one gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A session on its way: one that there is, a copy of it, or a new one.
 #[derive(Clone, Debug)]
@@ -74,25 +78,40 @@ impl Going {
         kind.export(&agent, &directory, from.as_ref(), &contract.session_id).map(Some)
     }
 
-    /// Makes sure that nobody else advances the session: no run holds it, and no turn is under way.
+    /// Makes sure that nobody else advances the session, nor begins to until what this returns is
+    /// dropped: no run holds it, no other handoff has it, and no turn is under way. A copy, and a
+    /// session that begins there, are nobody else's anyway.
     ///
     /// # Errors
     ///
     /// Where that is not so, or cannot be told.
-    pub fn check_free(&self, places: &Places) -> Result<(), AgentError> {
-        let Some(found) = &self.from else { return Ok(()) };
+    pub fn claim(&self, places: &Places) -> Result<Option<Claim>, AgentError> {
+        let Some(found) = &self.from else { return Ok(None) };
         let id = || found.id.clone();
-        if self.forked_from().is_none() {
-            let held = Leases::new(places).held(self.kind.name(), &found.id);
-            if let Some(lease) = held.map_err(|source| AgentError::Lease { id: id(), source })? {
-                let LeaseHolder { name: run, remote, .. } = lease.holder;
-                return Err(AgentError::Held { id: id(), run, remote });
-            }
-        }
+        let claim = match self.forked_from() {
+            None => Some(self.claim_session(places, &found.id)?),
+            Some(_) => None,
+        };
         let agent = self.export.directory.as_os_path();
         match self.kind.holder(agent, &found.id).map_err(AgentError::read(agent))? {
-            Live::Free | Live::Idle { .. } => Ok(()),
+            Live::Free | Live::Idle { .. } => Ok(claim),
             Live::Busy { pid } => Err(AgentError::Busy { id: id(), pid }),
+        }
+    }
+
+    fn claim_session(&self, places: &Places, id: &str) -> Result<Claim, AgentError> {
+        let failed = |source| AgentError::Lease { id: id.to_owned(), source };
+        let claim = Leases::new(places).claim(self.kind.name(), id, PATIENCE).map_err(failed)?;
+        let claim = claim.ok_or_else(|| AgentError::UnderWay { id: id.to_owned() })?;
+        match lease::holder(places, self.kind.name(), id).map_err(failed)? {
+            None => Ok(claim),
+            Some(Holder::Run(lease)) => {
+                let LeaseHolder { name: run, remote, .. } = lease.holder;
+                Err(AgentError::Held { id: id.to_owned(), run, remote })
+            }
+            Some(Holder::Unsent { of: LeaseHolder { name: run, remote, .. }, .. }) => {
+                Err(AgentError::Unsent { id: id.to_owned(), run, remote })
+            }
         }
     }
 

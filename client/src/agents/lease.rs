@@ -3,16 +3,34 @@
 //! One small file for each session that ever was handed off from here. Its number grows with each
 //! hold and stays when the session is released, so that whoever remembers a number can tell that it
 //! is over. A run that has finished holds its session until that is pulled or the run is removed.
+//!
+//! ```text
+//!   chosen ──▶ kept in the outbox ──▶ receipt ──▶ pulled, removed
+//!   ╰──────── one handoff ────────────────╯
+//!              ╰ the entry holds it ───╯ the run holds it ╯
+//! ```
+//!
+//! From its choice to its lease a session is one handoff's alone. An entry of the outbox is a hold
+//! by itself, so that none outlives it, and whoever finishes it writes the lease before it goes.
+
+mod holder;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use handoff_proto::run::RunId;
 use handoff_proto::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::outbox::OutboxError;
 use crate::runs::Ledger;
 use crate::settings::{FileLock, Places, create_private_directory, write_private};
+
+pub use holder::{Holder, holder};
+
+/// How long another process may take to write a lease.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a session's id may be, which becomes a file's name.
 const SESSION_LEN_MAX: usize = 128;
@@ -34,6 +52,23 @@ pub enum LeaseError {
         /// Where it runs.
         remote: String,
     },
+    /// A handoff of it is kept here, which no receipt has come for.
+    #[error("run {run}, which is not on {remote} yet, holds it")]
+    Unsent {
+        /// What the run is called.
+        run: String,
+        /// Where it goes.
+        remote: String,
+    },
+    /// Another process does not let go of the leases.
+    #[error("another process keeps {path} locked")]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// What waits to be sent cannot be read.
+    #[error("cannot tell what waits to be sent")]
+    Outbox(#[source] Box<OutboxError>),
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Read {
@@ -50,6 +85,24 @@ pub enum LeaseError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl LeaseError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Locked { path } => {
+                Some(format!("`fuser {}` names the process; end it if it hangs", path.display()))
+            }
+            Self::Outbox(source) => source.hint(),
+            Self::Session { .. }
+            | Self::Held { .. }
+            | Self::Unsent { .. }
+            | Self::Read { .. }
+            | Self::Write { .. } => None,
+        }
+    }
 }
 
 /// The run that holds a session.
@@ -76,6 +129,14 @@ pub struct Lease {
     pub holder: LeaseHolder,
 }
 
+/// A session that one handoff has, until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: FileLock,
+    /// Whether another had it when this was asked for: what it left may be another session by now.
+    pub had_to_wait: bool,
+}
+
 /// The stored form.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Stored {
@@ -89,8 +150,15 @@ pub fn prompt_hash(prompt: &str) -> String {
     blake3::hash(prompt.trim().as_bytes()).to_hex().to_string()
 }
 
-/// Gives the session that goes on with a contract to its run; one that begins there, or is a copy,
-/// belongs to nobody here.
+/// The session of this machine that goes on with a contract, and what it is told; one that begins
+/// there, or is a copy, is none.
+fn session_of(contract: &wire::Contract) -> Option<(&str, &wire::AgentTerms)> {
+    let terms = contract.agent_terms.as_ref()?;
+    let goes_on = !terms.is_new && terms.forked_from.is_empty();
+    goes_on.then_some((contract.session_id.as_str(), terms))
+}
+
+/// Gives the session that goes on with a contract to its run.
 ///
 /// # Errors
 ///
@@ -101,10 +169,7 @@ pub fn hold_for(
     run: &wire::RunView,
     remote: &str,
 ) -> Result<(), LeaseError> {
-    let Some(terms) = &contract.agent_terms else { return Ok(()) };
-    if terms.is_new || !terms.forked_from.is_empty() {
-        return Ok(());
-    }
+    let Some((session, terms)) = session_of(contract) else { return Ok(()) };
     let holder = LeaseHolder {
         run: run.id.clone(),
         name: run.name.clone(),
@@ -112,7 +177,7 @@ pub fn hold_for(
         prompt: prompt_hash(&terms.prompt),
         since_unix_nanos: run.created_at_unix_nanos,
     };
-    Leases::new(places).hold(&contract.agent, &contract.session_id, &holder).map(drop)
+    Leases::new(places).hold(&contract.agent, session, &holder).map(drop)
 }
 
 /// Gives the session of a run that goes on with another turn to it again, if this machine knows the
@@ -130,6 +195,11 @@ pub fn hold_again(places: &Places, run: &wire::RunView, remote: &str) -> Result<
             .is_ok_and(|runs| runs.iter().any(|known| known.id.as_str() == run.id))
     };
     let Some(contract) = agent.filter(|_| !session.is_empty() && is_ours()) else { return Ok(()) };
+    if let Some(Holder::Unsent { of: LeaseHolder { name: run, remote, .. }, .. }) =
+        holder(places, &contract.agent, session)?
+    {
+        return Err(LeaseError::Unsent { run, remote });
+    }
     let holder = LeaseHolder {
         run: run.id.clone(),
         name: run.name.clone(),
@@ -233,21 +303,31 @@ impl Leases {
         self.release_in(self.files()?, |holder| holder.remote == remote)
     }
 
-    /// Keeps other handoffs of a session waiting until dropped.
+    /// Makes a session one handoff's alone until that is dropped, as soon as no other has it; none
+    /// if that takes longer than this.
     ///
     /// # Errors
     ///
     /// Where the id is none or the lock cannot be taken.
-    pub fn begin_handoff(&self, agent: &str, session: &str) -> Result<FileLock, LeaseError> {
+    pub fn claim(
+        &self,
+        agent: &str,
+        session: &str,
+        patience: Duration,
+    ) -> Result<Option<Claim>, LeaseError> {
         let path = self.handoff_lock(agent, session)?;
         let write = |source| LeaseError::Write { path: path.clone(), source };
         create_private_directory(&self.directory).map_err(write)?;
-        FileLock::acquire(&path).map_err(write)
+        if let Some(lock) = FileLock::try_acquire(&path).map_err(write)? {
+            return Ok(Some(Claim { _lock: lock, had_to_wait: false }));
+        }
+        let lock = FileLock::acquire_within(&path, patience).map_err(write)?;
+        Ok(lock.map(|lock| Claim { _lock: lock, had_to_wait: true }))
     }
 
     /// Whether a session is being handed off right now.
     #[must_use]
-    pub fn is_under_way(&self, agent: &str, session: &str) -> bool {
+    pub fn is_claimed(&self, agent: &str, session: &str) -> bool {
         self.handoff_lock(agent, session)
             .is_ok_and(|path| path.exists() && matches!(FileLock::try_acquire(&path), Ok(None)))
     }
@@ -276,7 +356,8 @@ impl Leases {
         let path = self.directory.join("lock");
         let write = |source| LeaseError::Write { path: path.clone(), source };
         create_private_directory(&self.directory).map_err(write)?;
-        FileLock::acquire(&path).map_err(write)
+        let lock = FileLock::acquire_within(&path, WRITTEN_WITHIN).map_err(write)?;
+        lock.ok_or(LeaseError::Locked { path })
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, LeaseError> {
@@ -324,82 +405,4 @@ fn write(path: &Path, stored: &Stored) -> Result<(), LeaseError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SESSION: &str = "6c933c51-1e5b-4dd1-8332-37fcecbef9ef";
-
-    fn run(number: u8) -> RunId {
-        RunId::from_random([number; 10])
-    }
-
-    fn holder(number: u8, remote: &str) -> LeaseHolder {
-        LeaseHolder {
-            run: run(number).to_string(),
-            name: format!("run-{number}"),
-            remote: remote.to_owned(),
-            prompt: prompt_hash("go on"),
-            since_unix_nanos: 7,
-        }
-    }
-
-    fn leases(home: &Path) -> Leases {
-        Leases::new(&Places::beneath(home))
-    }
-
-    #[test]
-    fn a_session_is_held_until_its_own_run_releases_it_and_the_number_only_grows() {
-        let home = tempfile::tempdir().unwrap();
-        let leases = leases(home.path());
-        assert_eq!(leases.held("claude", SESSION).unwrap(), None);
-        assert!(!leases.release("claude", SESSION, &run(1)).unwrap());
-        assert_eq!(leases.hold("claude", SESSION, &holder(1, "box")).unwrap(), 1);
-        assert_eq!(leases.hold("claude", SESSION, &holder(1, "box")).unwrap(), 1);
-        let lease = leases.held("claude", SESSION).unwrap().unwrap();
-        assert_eq!(lease, Lease { number: 1, holder: holder(1, "box") });
-        assert_eq!(leases.held("codex", SESSION).unwrap(), None);
-        assert!(!leases.release("claude", SESSION, &run(2)).unwrap());
-        assert!(leases.release("claude", SESSION, &run(1)).unwrap());
-        assert_eq!(leases.held("claude", SESSION).unwrap(), None);
-        assert_eq!(leases.hold("claude", SESSION, &holder(2, "box")).unwrap(), 2);
-    }
-
-    #[test]
-    fn a_removed_run_and_a_removed_remote_hold_nothing() {
-        let home = tempfile::tempdir().unwrap();
-        let leases = leases(home.path());
-        assert_eq!(leases.release_run(&run(1)).unwrap(), 0);
-        for (number, session, remote) in [(1, "one", "box"), (2, "two", "box"), (3, "three", "x")] {
-            leases.hold("codex", session, &holder(number, remote)).unwrap();
-        }
-        assert_eq!(leases.release_run(&run(1)).unwrap(), 1);
-        assert_eq!(leases.held("codex", "one").unwrap(), None);
-        assert_eq!(leases.release_remote("box").unwrap(), 1);
-        assert_eq!(leases.release_called("run-3", Some("box")).unwrap(), 0);
-        assert_eq!(leases.release_called("run-3", None).unwrap(), 1);
-        assert_eq!(leases.held("codex", "three").unwrap(), None);
-    }
-
-    #[test]
-    fn what_is_no_id_reaches_no_file_and_a_damaged_file_holds_nothing() {
-        let home = tempfile::tempdir().unwrap();
-        let leases = leases(home.path());
-        for session in ["", "..", "a/b", "a b", &"x".repeat(SESSION_LEN_MAX + 1)] {
-            assert!(leases.held("claude", session).is_err(), "{session}");
-        }
-        leases.hold("claude", SESSION, &holder(1, "box")).unwrap();
-        std::fs::write(leases.file("claude", SESSION).unwrap(), "{").unwrap();
-        assert_eq!(leases.held("claude", SESSION).unwrap(), None);
-    }
-
-    #[test]
-    fn a_handoff_under_way_is_seen() {
-        let home = tempfile::tempdir().unwrap();
-        let leases = leases(home.path());
-        assert!(!leases.is_under_way("claude", SESSION));
-        let handoff = leases.begin_handoff("claude", SESSION).unwrap();
-        assert!(leases.is_under_way("claude", SESSION));
-        drop(handoff);
-        assert!(!leases.is_under_way("claude", SESSION));
-    }
-}
+mod tests;

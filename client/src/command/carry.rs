@@ -11,6 +11,7 @@ use handoff_proto::path::AbsolutePath;
 use handoff_proto::wire;
 use tokio::sync::Notify;
 
+use crate::agents::lease::Claim;
 use crate::agents::{Going, Kind, Task};
 use crate::capture::account::home;
 use crate::capture::git::Git;
@@ -21,6 +22,7 @@ use crate::context::Context;
 use crate::contract::{ContractFile, Flags, TimeLimit, compose};
 use crate::output::Output;
 use crate::secrets::{self, Asking, Scan, SecretsFound};
+use crate::settings::Places;
 use crate::transfer::Known;
 
 /// What is carried besides and instead of the usual.
@@ -101,6 +103,22 @@ impl Errand {
         let agent = kind.directory(&home()?)?;
         let going = Going::choose(kind, &agent, &self.directory, session, forks)?;
         Ok(self.going.insert(going))
+    }
+
+    /// Makes the session that goes along this handoff's alone, until what this returns is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Where somebody else has it, or that cannot be told.
+    pub async fn claim(&mut self, places: &Places) -> anyhow::Result<Option<Claim>> {
+        let Some(going) = self.going.clone() else { return Ok(None) };
+        let (kind, id, places) = (going.kind, going.id.clone(), places.clone());
+        let claimed = tokio::task::spawn_blocking(move || going.claim(&places)).await;
+        let claim = claimed.context("the claim of the session was interrupted")??;
+        if claim.as_ref().is_some_and(|claim| claim.had_to_wait) {
+            self.take_along(kind, Some(&id), false)?;
+        }
+        Ok(claim)
     }
 
     /// The agent's session that goes on with the tree.

@@ -122,8 +122,11 @@ async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Resul
     let terminal = terminal::wanted(args.tty, args.no_tty, task.as_ref(), format)?;
     let mut errand = Errand::new(context, args.carry)?;
     if let Some(task) = &task {
-        let going = errand.take_along(task.kind, args.session.as_deref(), args.fork)?;
-        going.check_free(&context.settings.places)?;
+        errand.take_along(task.kind, args.session.as_deref(), args.fork)?;
+    }
+    // Until its run has the lease, or the outbox keeps it, nobody else may hand it off.
+    let _claim = errand.claim(&context.settings.places).await?;
+    if let Some(going) = errand.going() {
         summary::going(going).iter().for_each(|line| context.output.note(line));
     }
     let contract = errand.contract(args.command, args.time_limit, task.as_ref())?;

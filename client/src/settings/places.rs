@@ -95,6 +95,12 @@ impl Places {
         self.state.join("leases")
     }
 
+    /// What went wrong with handoffs that agents were not told of in time.
+    #[must_use]
+    pub fn hook(&self) -> PathBuf {
+        self.state.join("hook")
+    }
+
     /// What was changed in files of agents.
     #[must_use]
     pub fn installed(&self) -> PathBuf {

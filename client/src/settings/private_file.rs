@@ -4,8 +4,12 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 
 /// Creates a directory and those above it for their owner alone; existing ones stay as they are.
 ///
@@ -103,6 +107,29 @@ impl FileLock {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Waits for the lock, but no longer than this.
+    ///
+    /// # Errors
+    ///
+    /// Where the lock file cannot be opened.
+    pub fn acquire_within(path: &Path, patience: Duration) -> io::Result<Option<Self>> {
+        if let Some(lock) = Self::try_acquire(path)? {
+            return Ok(Some(lock));
+        }
+        let file = open_lock(path)?;
+        let (sender, receiver) = mpsc::channel();
+        // The kernel waits without end only. A thread that nobody waits for any more lets go of what
+        // it gets, or ends with the process.
+        thread::Builder::new().name("lock".to_owned()).spawn(move || {
+            let locked = retry_on_intr(|| flock(&file, FlockOperation::LockExclusive));
+            drop(sender.send(locked.map(|()| Self { _file: file })));
+        })?;
+        match receiver.recv_timeout(patience) {
+            Ok(locked) => Ok(Some(locked?)),
+            Err(_) => Ok(None),
+        }
+    }
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
@@ -134,7 +161,23 @@ mod tests {
         let path = home.path().join("lock");
         let held = FileLock::acquire(&path).unwrap();
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        let nobody = FileLock::acquire_within(&path, Duration::from_millis(1)).unwrap();
+        assert!(nobody.is_none(), "whoever holds it does not let go in time");
         drop(held);
-        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+        // Whoever gave up does not keep it.
+        assert!(FileLock::acquire_within(&path, Duration::from_secs(60)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_as_long_as_that_is_worth_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let held = FileLock::acquire(&path).unwrap();
+        thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| FileLock::acquire_within(&path, Duration::from_secs(60)).unwrap());
+            drop(held);
+            assert!(waiting.join().unwrap().is_some());
+        });
     }
 }

@@ -1,29 +1,27 @@
 //! Hands the session of a prompt off: runs our own program as its user would, and tells what it
 //! said.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
 
-use super::{Event, reply};
+use super::child::printed;
+use super::{Event, reply, taken};
 use crate::agents::Kind;
-use crate::agents::lease::{LeaseHolder, Leases, prompt_hash};
+use crate::agents::lease::{LeaseHolder, prompt_hash};
 use crate::agents::live::Live;
-use crate::exit::chain_text;
-use crate::outbox::Outbox;
-use crate::settings::Places;
+use crate::detached;
+use crate::exit::explain;
+use crate::settings::{Places, create_private_directory};
 
-/// After so long the program is interrupted, which keeps what is not sent: before the agent loses
-/// patience, and would send the prompt to the model; see `install::TIMEOUT_SECONDS`.
-const PATIENCE: Duration = Duration::from_secs(570);
-
-/// More than this of its output is not looked at.
-const OUTPUT_BYTES_MAX: u64 = 1 << 20;
+/// As much of its errors is looked at.
+const ERRORS_BYTES_MAX: u64 = 1 << 20;
 
 /// What is needed of a run object.
 #[derive(Debug, Deserialize)]
@@ -40,16 +38,26 @@ struct Failure {
     hint: Option<String>,
 }
 
-/// Hands the session off to do `task`, once: returns what its user is told.
+/// How the program ended.
+enum Ending {
+    Run(Run),
+    Failed(Failure),
+    /// It goes on, and writes its errors to this file.
+    Late(PathBuf),
+}
+
+/// Hands the session off to do `task`, once: returns what its user is told, in time.
 pub(super) fn hand_off(
     interface: Kind,
     event: &Event,
     task: &str,
     places: &Places,
-    leases: &Leases,
+    until: Instant,
 ) -> String {
-    let outcome = try_hand_off(interface, event, task, places, leases);
-    outcome.unwrap_or_else(|error| reply::failed(&chain_text(error.as_ref()), None))
+    try_hand_off(interface, event, task, places, until).unwrap_or_else(|error| {
+        let explained = explain(&error);
+        reply::failed(&explained.message, explained.hint.as_deref())
+    })
 }
 
 fn try_hand_off(
@@ -57,32 +65,28 @@ fn try_hand_off(
     event: &Event,
     task: &str,
     places: &Places,
-    leases: &Leases,
+    until: Instant,
 ) -> anyhow::Result<String> {
-    let (agent, session) = (interface.name(), event.session_id.as_str());
     if task.is_empty() {
         return Ok(reply::nothing_to_do(interface));
     }
-    let _one_at_a_time = leases.begin_handoff(agent, session)?;
-    if let Some(lease) = leases.held(agent, session)? {
-        let is_same = lease.holder.prompt == prompt_hash(task);
-        return Ok(match is_same {
-            true => reply::handed_off(interface, session, &lease.holder),
-            false => reply::held(interface, session, &lease),
-        });
+    let taken = || taken(interface, event, Some(task), places, until);
+    if let Some(told) = taken()? {
+        return Ok(told);
     }
-    if let Some((name, remote)) = unsent(agent, session, places)? {
-        return Ok(reply::unsent(&name, &remote));
-    }
+    let session = event.session_id.as_str();
     if let Some(directory) = interface.place()
         && let Live::Busy { .. } = interface.holder(&directory, session)?
     {
         return Ok(reply::busy(interface));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = match runtime.block_on(run_handoff(interface, event, task))? {
-        Ok(run) => run,
-        Err(Failure { error, hint }) => return Ok(reply::failed(&error, hint.as_deref())),
+    let run = match run_handoff(interface, event, task, places, until)? {
+        Ending::Run(run) => run,
+        Ending::Late(log) => return Ok(reply::goes_on(&log)),
+        Ending::Failed(Failure { error, hint }) => {
+            // It may be kept here now, or somebody else was faster.
+            return Ok(taken()?.unwrap_or_else(|| reply::failed(&error, hint.as_deref())));
+        }
     };
     let holder = LeaseHolder {
         run: run.id,
@@ -94,48 +98,52 @@ fn try_hand_off(
     Ok(reply::handed_off(interface, session, &holder))
 }
 
-/// Name and remote of a handoff of this session that is kept here: another one would be a second
-/// run once the remote is back.
-fn unsent(agent: &str, session: &str, places: &Places) -> anyhow::Result<Option<(String, String)>> {
-    let entries = Outbox::new(places).all()?.into_iter();
-    let mut ours = entries.filter(|entry| {
-        let contract = &entry.offer.contract;
-        contract.agent == agent && contract.session_id == session
-    });
-    Ok(ours.next().map(|entry| (entry.shown_name(), entry.remote)))
-}
-
-/// Runs `handoff --session ID`.
-async fn run_handoff(
+/// Runs `handoff --session ID`, which alone claims the session. It outlives us: what takes longer
+/// than an agent waits goes on, and is found in `handoff ls`.
+fn run_handoff(
     interface: Kind,
     event: &Event,
     task: &str,
-) -> anyhow::Result<Result<Run, Failure>> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(words(interface, &event.session_id, &event.cwd, task))
+    places: &Places,
+    until: Instant,
+) -> anyhow::Result<Ending> {
+    let (path, mut log) = log(interface, &event.session_id, places)?;
+    let program = detached::program()?;
+    let words = words(interface, &event.session_id, &event.cwd, task).map(OsStr::to_owned);
+    let words = std::iter::once(program.clone().into_os_string()).chain(words);
+    let mut child = Command::new(&program)
+        .args(detached::arguments(words))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(log.try_clone()?)
         .spawn()?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let mut said = std::pin::pin!(async { tokio::join!(read(out), read(err), child.wait()) });
-    let (out, err, status) = match tokio::time::timeout(PATIENCE, &mut said).await {
-        Ok(said) => said,
-        Err(_) => {
-            if let Some(pid) = id.and_then(Pid::from_raw) {
-                kill_process(pid, Signal::INT)?;
-            }
-            said.await
-        }
-    };
-    Ok(match status?.success() {
-        true => serde_json::from_slice(&out).map_err(|error| Failure {
-            error: format!("its answer cannot be read: {error}"),
-            hint: Some("`handoff ls` tells what runs".to_owned()),
-        }),
-        false => Err(failure(&err)),
+    let Some(out) = printed(&mut child, until)? else { return Ok(Ending::Late(path)) };
+    let status = child.wait()?;
+    let mut said = Vec::new();
+    io::Seek::rewind(&mut log)?;
+    log.take(ERRORS_BYTES_MAX).read_to_end(&mut said)?;
+    // Whoever reads it has been told.
+    drop(std::fs::remove_file(path));
+    Ok(match status.success() {
+        true => match serde_json::from_slice(&out) {
+            Ok(run) => Ending::Run(run),
+            Err(error) => Ending::Failed(Failure {
+                error: format!("its answer cannot be read: {error}"),
+                hint: Some("`handoff ls` tells what runs".to_owned()),
+            }),
+        },
+        false => Ending::Failed(failure(&said)),
     })
+}
+
+/// Where the errors of a session's handoff go, for as long as nobody has been told.
+fn log(interface: Kind, session: &str, places: &Places) -> io::Result<(PathBuf, File)> {
+    create_private_directory(&places.hook())?;
+    let path = places.hook().join(format!("{}-{session}.log", interface.name()));
+    let mut options = File::options();
+    let file = options.read(true).append(true).create(true).mode(0o600).open(&path)?;
+    file.set_len(0)?;
+    Ok((path, file))
 }
 
 /// The words after the program's name.
@@ -144,7 +152,7 @@ fn words<'a>(
     session: &'a str,
     directory: &'a Path,
     task: &'a str,
-) -> [&'a std::ffi::OsStr; 8] {
+) -> [&'a OsStr; 8] {
     [
         "--json".as_ref(),
         "--session".as_ref(),
@@ -155,16 +163,6 @@ fn words<'a>(
         "--".as_ref(),
         task.as_ref(),
     ]
-}
-
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        // What came before an error is all that there is.
-        drop((&mut stream).take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes).await);
-        drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await);
-    }
-    bytes
 }
 
 /// The error among what a program said, which is the last object.

@@ -5,51 +5,38 @@
 //! this runs at every prompt, so it reads one small file, and what fails on an ordinary prompt lets
 //! that through.
 
+mod child;
+mod event;
 mod handoff;
 mod prompt;
 mod reply;
+mod standing;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
-use serde::Deserialize;
 
 use super::Kind;
-use super::lease::Leases;
-use crate::exit::Exit;
+use super::lease::{self, Holder, LeaseError, Leases, prompt_hash};
+use crate::exit::{Exit, chain_text};
 use crate::output::{Format, Output};
 use crate::settings::Places;
+use event::{Event, Heard};
 use prompt::asked;
+use standing::Standing;
 
 /// The subcommand's name.
 pub const WORD: &str = "hook";
 
-/// Longer input is no prompt that anybody typed.
-const INPUT_BYTES_MAX: u64 = 64 << 20;
-
 /// The event that both agents ask about, as both call it.
 const EVENT: &str = "UserPromptSubmit";
 
-/// What an agent says about a prompt.
-#[derive(Debug, Deserialize)]
-struct Event {
-    hook_event_name: String,
-    session_id: String,
-    cwd: PathBuf,
-    prompt: String,
-}
-
-impl Event {
-    /// None for what is no prompt, or not as we know it.
-    fn read(input: impl Read) -> Option<Self> {
-        let mut bytes = Vec::new();
-        input.take(INPUT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        let event: Self = serde_json::from_slice(&bytes).ok()?;
-        (event.hook_event_name == EVENT).then_some(event)
-    }
-}
+/// Within so long an agent has its answer, whatever happens. Agents send a prompt to the model when
+/// a hook takes too long; what is installed asks for ten minutes, and a hook of which nothing is said
+/// has one.
+const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Answers an agent if the words of the command line are those that [`super::install`] has it run;
 /// before anything else is set up, since the agent's user waits.
@@ -65,10 +52,16 @@ pub fn answer_if_asked(words: &[OsString]) -> Option<Exit> {
 
 /// Answers an agent about the prompt that this input describes.
 pub fn answer(interface: Kind, input: impl Read, output: &Output) -> Exit {
-    let reason = Event::read(input).and_then(|event| {
-        let places = Places::from_environment().ok()?;
-        decide(interface, &event, &places)
-    });
+    let until = Instant::now() + PATIENCE;
+    let reason = match Heard::read(interface, input) {
+        Heard::Prompt(event) => match Places::from_environment() {
+            Ok(places) => decide(interface, &event, &places, until),
+            Err(error) => asked(interface, &event.prompt)
+                .map(|_| reply::failed(&chain_text(&error), error.hint().as_deref())),
+        },
+        Heard::Unreadable => Some(reply::unreadable(interface)),
+        Heard::Other => None,
+    };
     if let Some(reason) = reason {
         // Nobody else could be told that the agent does not listen.
         drop(output.json(&reply::block(interface, &reason)));
@@ -77,69 +70,44 @@ pub fn answer(interface: Kind, input: impl Read, output: &Output) -> Exit {
 }
 
 /// Why a prompt goes no further, for its user; none lets it pass.
-fn decide(interface: Kind, event: &Event, places: &Places) -> Option<String> {
-    let leases = Leases::new(places);
+fn decide(interface: Kind, event: &Event, places: &Places, until: Instant) -> Option<String> {
     if let Some(task) = asked(interface, &event.prompt) {
-        return Some(handoff::hand_off(interface, event, task, places, &leases));
+        return Some(handoff::hand_off(interface, event, task, places, until));
     }
-    match leases.held(interface.name(), &event.session_id) {
-        Ok(Some(lease)) => Some(reply::held(interface, &event.session_id, &lease)),
-        Ok(None) if leases.is_under_way(interface.name(), &event.session_id) => {
+    match taken(interface, event, None, places, until) {
+        Ok(Some(reason)) => Some(reason),
+        Ok(None) if Leases::new(places).is_claimed(interface.name(), &event.session_id) => {
             Some(reply::under_way())
         }
         Ok(None) | Err(_) => None,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::lease::LeaseHolder;
-    use super::*;
-
-    fn event(prompt: &str) -> Event {
-        let input = serde_json::json!({
-            "hook_event_name": EVENT, "session_id": "abc", "cwd": "/w", "prompt": prompt,
-            "permission_mode": "default",
-        });
-        Event::read(input.to_string().as_bytes()).expect("an event")
-    }
-
-    #[test]
-    fn an_ordinary_prompt_passes_unless_a_run_holds_its_session() {
-        let home = tempfile::tempdir().expect("directory");
-        let places = Places::beneath(home.path());
-        assert_eq!(decide(Kind::Claude, &event("hello"), &places), None);
-        assert!(!home.path().join("state").exists(), "nothing is written");
-        let leases = Leases::new(&places);
-        let holder = LeaseHolder {
-            run: "abcdefghij".to_owned(),
-            name: "deps".to_owned(),
-            remote: "box".to_owned(),
-            prompt: String::new(),
-            since_unix_nanos: 1_793_000_000_000_000_000,
-        };
-        leases.hold("claude", "abc", &holder).expect("lease");
-        let told = decide(Kind::Claude, &event("hello"), &places).expect("an answer");
-        for text in ["deps", "box", "handoff pull deps", "claude --resume abc --fork-session"] {
-            assert!(told.contains(text), "no {text:?} in {told}");
+/// What is told where somebody holds the session already; `task` is what it is to be handed off for,
+/// if it is.
+fn taken(
+    interface: Kind,
+    event: &Event,
+    task: Option<&str>,
+    places: &Places,
+    until: Instant,
+) -> Result<Option<String>, LeaseError> {
+    let (agent, session) = (interface.name(), event.session_id.as_str());
+    Ok(lease::holder(places, agent, session)?.map(|holder| match holder {
+        Holder::Run(lease) => {
+            let standing = Standing::of(&lease.holder, until);
+            let is_same = task.is_some_and(|task| lease.holder.prompt == prompt_hash(task));
+            match is_same && !standing.is_over() {
+                true => reply::handed_off(interface, session, &lease.holder),
+                false => reply::held(interface, session, &lease.holder, &standing),
+            }
         }
-        assert_eq!(decide(Kind::Codex, &event("hello"), &places), None, "another agent's");
-    }
-
-    #[test]
-    fn an_ordinary_prompt_waits_for_a_handoff_that_is_under_way() {
-        let home = tempfile::tempdir().expect("directory");
-        let places = Places::beneath(home.path());
-        let handoff = Leases::new(&places).begin_handoff("codex", "abc").expect("lock");
-        assert!(decide(Kind::Codex, &event("hello"), &places).is_some());
-        drop(handoff);
-        assert_eq!(decide(Kind::Codex, &event("hello"), &places), None);
-    }
-
-    #[test]
-    fn what_is_no_prompt_is_no_concern_of_ours() {
-        for input in ["", "{", "{}", "[1]", r#"{"hook_event_name":"Stop","session_id":"a"}"#] {
-            assert!(Event::read(input.as_bytes()).is_none(), "{input}");
+        Holder::Unsent { .. } if Leases::new(places).is_claimed(agent, session) => {
+            reply::under_way()
         }
-    }
+        Holder::Unsent { of, standing } => reply::unsent(&of, &standing),
+    }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,7 @@ impl Going {
         };
         let agent = self.export.directory.as_os_path();
         match self.kind.holder(agent, &found.id).map_err(AgentError::read(agent))? {
-            Live::Free | Live::Idle { .. } => Ok(claim),
+            Live::Free | Live::Loaded { .. } | Live::Idle { .. } => Ok(claim),
             Live::Busy { pid } => Err(AgentError::Busy { id: id(), pid }),
         }
     }

@@ -93,6 +93,7 @@ impl CaptureError {
                 "stop what writes there, or leave it out with `--exclude GLOB`"
             }
             Self::Unsupported(layout) => return Some(layout.hint()),
+            Self::Session(source) => return source.hint(),
             _ => return None,
         };
         Some(hint.to_owned())

@@ -1,11 +1,17 @@
 //! Reads what of an agent travels. The agent may be at work meanwhile: a transcript is carried up to
 //! the end of its last whole line, and what has gone since it was listed is not missed.
+//!
+//! Right beneath the agent's directory a link to a directory is followed: its user put it there, with
+//! whatever keeps dotfiles in order. Further down nothing is.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handoff_proto::chunk::Cuts;
@@ -42,8 +48,29 @@ pub enum SessionError {
         source: io::Error,
     },
     /// One file beneath it.
-    #[error("cannot open a file of the agent's")]
-    Open(#[source] FileError),
+    #[error("cannot open a file of the agent's in {}", directory.display())]
+    Open {
+        /// Where it was looked for.
+        directory: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+}
+
+impl SessionError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Open { source: FileError::Indirect { .. } | FileError::NotRegular { .. }, .. } => {
+                Some(
+                    "links are followed right beneath the agent's directory only: make that one a link, and what is in there real directories and files"
+                        .to_owned(),
+                )
+            }
+            Self::Open { .. } | Self::Directory { .. } | Self::Read { .. } => None,
+        }
+    }
 }
 
 /// What travels, with where to read each file again.
@@ -54,15 +81,15 @@ pub(super) struct ReadSession {
 
 pub(super) fn read(export: &Export) -> Result<ReadSession, SessionError> {
     let top = export.directory.as_os_path();
-    let opened = match Directory::open(top) {
-        Ok(directory) => Some(Arc::new(directory)),
+    let mut opened = match Directory::open(top) {
+        Ok(directory) => Some(Opened { top: Arc::new(directory), linked: BTreeMap::new() }),
         // An agent that was never started here has nothing to take along.
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(SessionError::Directory { path: top.to_owned(), source }),
     };
     let (mut files, mut sources) = (Vec::new(), Vec::new());
     for ExportFile { path, content } in &export.files {
-        let read = match (content, &opened) {
+        let read = match (content, &mut opened) {
             (ExportContent::Text { content, mode, mtime }, _) => {
                 Some(of_text(content, *mode, *mtime).map_err(failed(path))?)
             }
@@ -82,6 +109,44 @@ pub(super) fn read(export: &Export) -> Result<ReadSession, SessionError> {
         files,
     };
     Ok(ReadSession { session, sources })
+}
+
+/// The agent's directory, and those that links right beneath it lead to.
+struct Opened {
+    top: Arc<Directory>,
+    linked: BTreeMap<Vec<u8>, Arc<Directory>>,
+}
+
+impl Opened {
+    /// From where a file is read without following a link; none if it is gone.
+    fn place(
+        &mut self,
+        path: &TreePath,
+    ) -> Result<Option<(Arc<Directory>, TreePath)>, SessionError> {
+        let whole = || (Arc::clone(&self.top), path.clone());
+        let Some((first, rest)) = split(path) else { return Ok(Some(whole())) };
+        let link = self.top.path().join(Path::new(OsStr::from_bytes(first)));
+        if !link.is_symlink() {
+            return Ok(Some(whole()));
+        }
+        let directory = match self.linked.get(first) {
+            Some(directory) => Arc::clone(directory),
+            None => match Directory::open(&link) {
+                Ok(directory) => Arc::new(directory),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(source) => return Err(SessionError::Directory { path: link, source }),
+            },
+        };
+        self.linked.insert(first.to_vec(), Arc::clone(&directory));
+        Ok(Some((directory, rest)))
+    }
+}
+
+/// The first component of a path, and what is beneath it; none for a path of one.
+fn split(path: &TreePath) -> Option<(&[u8], TreePath)> {
+    let bytes = path.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == b'/')?;
+    Some((&bytes[..end], TreePath::parse(&bytes[end + 1..]).ok()?))
 }
 
 /// Up to where a file is carried.
@@ -106,14 +171,18 @@ fn of_text(content: &[u8], mode: u32, mtime: Timestamp) -> io::Result<CarriedFil
 
 /// A file of the agent's; none if it is gone.
 fn of_file(
-    top: &Arc<Directory>,
+    opened: &mut Opened,
     path: &TreePath,
     ends: Ends,
 ) -> Result<Option<CarriedFile>, SessionError> {
-    let file = match open_regular(top.fd().as_fd(), path) {
+    let Some((top, beneath)) = opened.place(path)? else { return Ok(None) };
+    let file = match open_regular(top.fd().as_fd(), &beneath) {
         Ok((file, _)) => file,
         Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(SessionError::Open(error)),
+        Err(source) => {
+            let directory = top.path().to_owned();
+            return Err(SessionError::Open { directory, source });
+        }
     };
     let read = || {
         let stat = fstat(&file)?;
@@ -125,7 +194,7 @@ fn of_file(
             kind: Kind::File { size, chunks },
             mode: stat.st_mode & MODE_MASK,
             mtime: Timestamp { secs: stat.st_mtime, nanos },
-            source: Source::Elsewhere(Arc::clone(top), path.clone()),
+            source: Source::Elsewhere(Arc::clone(&top), beneath.clone()),
         })
     };
     read().map(Some).map_err(failed(path))
@@ -155,12 +224,50 @@ fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use handoff_proto::path::AbsolutePath;
+
     use super::*;
 
     fn length_of(content: &[u8]) -> u64 {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(content, 0).unwrap();
         whole_lines(&file, content.len() as u64).unwrap()
+    }
+
+    #[test]
+    fn a_linked_directory_of_sessions_is_followed_and_nothing_beneath_it() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        for directory in ["agent", "dotfiles/projects/-w", "elsewhere"] {
+            std::fs::create_dir_all(at(directory)).unwrap();
+        }
+        std::fs::write(at("dotfiles/projects/-w/a.jsonl"), "{}\n").unwrap();
+        std::fs::write(at("elsewhere/b.jsonl"), "{}\n").unwrap();
+        let link = |to: &str, from: &str| std::os::unix::fs::symlink(at(to), at(from)).unwrap();
+        link("dotfiles/projects", "agent/projects");
+        link("elsewhere", "dotfiles/projects/-v");
+        link("nowhere", "agent/tasks");
+        let path = at("agent").canonicalize().unwrap();
+        let export = |name: &str| Export {
+            agent: "claude",
+            id: "a".to_owned(),
+            directory: AbsolutePath::try_from(path.as_path()).unwrap(),
+            files: vec![ExportFile {
+                path: name.parse().unwrap(),
+                content: ExportContent::Transcript(name.parse().unwrap()),
+            }],
+            stays: Vec::new(),
+            needs: crate::agents::Needs::default(),
+        };
+        let read = |name: &str| read(&export(name));
+        let found = read("projects/-w/a.jsonl").unwrap();
+        assert_eq!(found.session.files[0].path.to_string(), "projects/-w/a.jsonl");
+        let root = Directory::open(&path).unwrap();
+        let content = found.sources[0].open(&root, &found.session.files[0].path);
+        assert!(content.is_ok(), "it is read again when it is sent");
+        let Err(error) = read("projects/-v/b.jsonl") else { panic!("it is followed") };
+        assert!(error.hint().is_some_and(|hint| hint.contains("right beneath")), "{error}");
+        assert!(read("tasks/a/1.json").unwrap().session.files.is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::cli::UsageError;
 pub(super) use self::import::{
     begins_at, closed, fork_id, is_harmless, part, renamed, rewritten, unclosed,
 };
-pub(super) use self::session::{export, newest, of_id};
+pub(super) use self::session::{export, newest, of_id, transcript};
 
 /// What means something to a run. The sandbox that Codex would do without is another one: a run has
 /// its own, always.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use handoff_proto::path::{AbsolutePath, TreePath};
@@ -72,13 +72,13 @@ pub(in crate::agents) fn newest(
     agent: &AbsolutePath,
     directory: &AbsolutePath,
 ) -> Result<Option<Found>, AgentError> {
-    let mut rollouts = rollouts(agent);
+    let mut rollouts = rollouts(agent.as_os_path());
     rollouts.sort_by_key(|rollout| std::cmp::Reverse(rollout.modified));
     for rollout in rollouts {
         let Some(first) = first_record(agent, &rollout.path)? else { continue };
         let is_here = first.cwd.is_some_and(|cwd| cwd.as_bytes() == directory.as_bytes());
         if is_here && first.parent_thread_id.is_none() {
-            return described(agent, rollout).map(Some);
+            return of_id(agent, &rollout.id);
         }
     }
     Ok(None)
@@ -89,14 +89,21 @@ pub(in crate::agents) fn of_id(
     agent: &AbsolutePath,
     id: &str,
 ) -> Result<Option<Found>, AgentError> {
-    let of_thread = rollouts(agent).into_iter().filter(|rollout| rollout.id == id);
-    // The newest file is the one that goes on; names begin with the time.
-    let found = of_thread.max_by(|a, b| a.path.file_name().cmp(b.path.file_name()));
-    found.map(|rollout| described(agent, rollout)).transpose()
+    current(agent.as_os_path(), id).map(|rollout| described(agent, rollout)).transpose()
 }
 
-fn rollouts(agent: &AbsolutePath) -> Vec<Rollout> {
-    let top = agent.as_os_path();
+/// The file in which the thread of that id goes on, in Codex's directory.
+pub(in crate::agents) fn transcript(top: &Path, id: &str) -> Option<PathBuf> {
+    current(top, id).map(|rollout| top.join(rollout.path.as_os_path()))
+}
+
+/// Of the files of a thread the newest one goes on; their names begin with the time.
+fn current(top: &Path, id: &str) -> Option<Rollout> {
+    let of_thread = rollouts(top).into_iter().filter(|rollout| rollout.id == id);
+    of_thread.max_by(|a, b| a.path.file_name().cmp(b.path.file_name()))
+}
+
+fn rollouts(top: &Path) -> Vec<Rollout> {
     let walk = walkdir::WalkDir::new(top.join(SESSIONS)).sort_by_file_name();
     // What cannot be read is no thread of this user's.
     let files = walk.into_iter().flatten().filter(|entry| entry.file_type().is_file());
@@ -163,7 +170,7 @@ pub(in crate::agents) fn export(
     files.retain(|file| !file.path.as_bytes().starts_with(OF_CODEX));
     if let Some(session) = session {
         for path in with_beginnings(agent, session)? {
-            files.push(transcript(top, path, &session.id, id)?);
+            files.push(travelling(top, path, &session.id, id)?);
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -177,7 +184,7 @@ fn with_beginnings(
     session: &Found,
 ) -> Result<BTreeSet<TreePath>, AgentError> {
     let mut by_thread: BTreeMap<String, Vec<TreePath>> = BTreeMap::new();
-    for rollout in rollouts(agent) {
+    for rollout in rollouts(agent.as_os_path()) {
         by_thread.entry(rollout.id).or_default().push(rollout.path);
     }
     let (mut files, mut wanted) = (BTreeSet::new(), vec![session.id.clone()]);
@@ -192,7 +199,7 @@ fn with_beginnings(
 }
 
 /// A file of a thread that is called `to` there: what names it is in the file, too.
-fn transcript(top: &Path, path: TreePath, from: &str, to: &str) -> Result<ExportFile, AgentError> {
+fn travelling(top: &Path, path: TreePath, from: &str, to: &str) -> Result<ExportFile, AgentError> {
     if from == to {
         return Ok(ExportFile { content: ExportContent::Transcript(path.clone()), path });
     }
@@ -245,6 +252,17 @@ mod tests {
             export.files.iter().map(|file| file.path.to_string()).collect()
         };
         assert_eq!(paths(ID), expected);
+        // Taken back to an earlier prompt it goes on in another file, whichever was touched last.
+        let continued = format!("{ID}_{of_subagent}");
+        let newer = write("23", &continued, &base.replace(OLD, ID));
+        write("21", ID, &base);
+        assert_eq!(of_id(&agent, ID).unwrap().unwrap().transcript.to_string(), newer);
+        assert_eq!(
+            newest(&agent, &"/w".parse().unwrap()).unwrap().unwrap().transcript.to_string(),
+            newer
+        );
+        assert_eq!(transcript(&path, ID).unwrap(), path.join(&newer));
+        fs::remove_file(path.join(newer)).unwrap();
         let fork = "01a2023b-4524-7e81-a89c-bd9ecfbbecd5";
         assert_eq!(paths(fork), [expected[0].clone(), expected[1].replace(ID, fork)]);
     }

@@ -1,18 +1,26 @@
 //! Codex locks a file for each session that it has loaded, in the interface or in its background
 //! process; whether a turn is under way is in the session's own file.
+//!
+//! The background process keeps a session loaded for a minute after the last interface has left it.
+//! Whoever opens it again gets what its file holds then: it may be replaced meanwhile, which was tried
+//! with version 0.169.0.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
-use super::{Live, entries, is_missing, tail};
+use super::{Live, is_missing, tail};
+use crate::agents::codex;
 
-/// How deep the files of sessions are: year, month, day.
-const DEPTH: usize = 3;
+/// Where interfaces reach the background process.
+const SOCKET: &str = "app-server-control/app-server-control.sock";
+
+/// The flags of a socket that listens, in `/proc/net/unix`.
+const LISTENS: &str = "00010000";
 
 /// Who has a session open.
 pub(super) fn holder(directory: &Path, session: &str) -> io::Result<Live> {
@@ -29,10 +37,51 @@ pub(super) fn holder(directory: &Path, session: &str) -> io::Result<Live> {
         Err(error) => return Err(error.into()),
     }
     let pid = owner(lock.metadata()?.ino());
-    match rollout(&directory.join("sessions"), session, DEPTH)? {
-        Some(rollout) if is_mid_turn(&rollout)? => Ok(Live::Busy { pid }),
-        Some(_) | None => Ok(Live::Idle { pid }),
+    match (codex::transcript(directory, session), pid) {
+        (Some(rollout), _) if is_mid_turn(&rollout)? => Ok(Live::Busy { pid }),
+        (Some(_) | None, Some(pid)) if is_unattended(directory, pid) => Ok(Live::Loaded { pid }),
+        (Some(_) | None, pid) => Ok(Live::Idle { pid }),
     }
+}
+
+/// Whether this process is the one in the background, and nobody's interface is connected to it. An
+/// interface that shows another session counts: which one it shows cannot be told from outside.
+fn is_unattended(directory: &Path, pid: u32) -> bool {
+    let Ok(socket) = directory.join(SOCKET).canonicalize() else { return false };
+    let Ok(sockets) = std::fs::read_to_string("/proc/net/unix") else { return false };
+    unattended(&sockets, &socket).is_some_and(|listener| has_open(pid, listener))
+}
+
+/// The number of the socket that listens there, if nobody is connected to it: both ends are listed,
+/// and that of the one who listens has the path.
+fn unattended<'a>(sockets: &'a str, path: &Path) -> Option<&'a str> {
+    let mut listener = None;
+    for line in sockets.lines() {
+        let mut rest = line;
+        let mut field = || {
+            let (field, after) = rest.trim_start().split_once(' ')?;
+            rest = after;
+            Some(field)
+        };
+        let fields: [Option<&str>; 7] = std::array::from_fn(|_| field());
+        let [_, _, _, Some(flags), _, Some(_state), Some(inode)] = fields else { continue };
+        if Path::new(rest) != path {
+            continue;
+        }
+        if flags != LISTENS {
+            return None;
+        }
+        listener = Some(inode);
+    }
+    listener
+}
+
+/// Whether a process has this socket.
+fn has_open(pid: u32, inode: &str) -> bool {
+    let name = format!("socket:[{inode}]");
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut links = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.any(|link| link.as_os_str() == name.as_str())
 }
 
 /// The process that has a lock on the file of this number, as far as the kernel tells.
@@ -44,24 +93,6 @@ fn owner(inode: u64) -> Option<u32> {
         let is_it = file.rsplit_once(':').is_some_and(|(_, number)| number == inode.to_string());
         pid.parse().ok().filter(|_| is_it)
     })
-}
-
-/// The session's file; its name ends with the id.
-fn rollout(directory: &Path, session: &str, depth: usize) -> io::Result<Option<PathBuf>> {
-    let end = format!("-{session}.jsonl");
-    // The newest first: their names are dates.
-    let mut entries = entries(directory)?;
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
-    for entry in entries {
-        if depth > 0 {
-            if let Some(found) = rollout(&entry.path(), session, depth - 1)? {
-                return Ok(Some(found));
-            }
-        } else if entry.file_name().to_string_lossy().ends_with(&end) {
-            return Ok(Some(entry.path()));
-        }
-    }
-    Ok(None)
 }
 
 /// Whether a turn has its prompt and is not over. Hooks are asked when the turn has begun, but
@@ -94,6 +125,8 @@ fn is_mid_turn(rollout: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
     use serde_json::json;
 
     use super::*;
@@ -121,6 +154,31 @@ mod tests {
         let (Live::Busy { pid } | Live::Idle { pid }) = live else { panic!("{live:?}") };
         assert!(pid.is_none_or(|pid| pid == std::process::id()), "{live:?}");
         assert_eq!(matches!(live, Live::Busy { .. }), is_busy, "{records:?}");
+    }
+
+    #[test]
+    fn a_session_that_the_background_process_has_is_open_while_an_interface_is_connected() {
+        let home = tempfile::tempdir().unwrap();
+        let locks = home.path().join("thread-writer-locks");
+        std::fs::create_dir_all(&locks).unwrap();
+        let lock = File::create(locks.join(format!("{SESSION}.lock"))).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let pid = std::process::id();
+        let live = || holder(home.path(), SESSION).unwrap();
+        assert_eq!(live(), Live::Idle { pid: Some(pid) }, "an interface of its own");
+        let real = home.path().join("a real socket");
+        let listener = UnixListener::bind(&real).unwrap();
+        std::fs::create_dir_all(home.path().join("app-server-control")).unwrap();
+        std::os::unix::fs::symlink(&real, home.path().join(SOCKET)).unwrap();
+        assert_eq!(live(), Live::Loaded { pid });
+        assert!(!live().is_open());
+        let interface = UnixStream::connect(&real).unwrap();
+        // Whether or not it has been accepted.
+        assert!(live().is_open());
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(live(), Live::Idle { pid: Some(pid) });
+        drop((interface, accepted));
+        assert_eq!(live(), Live::Loaded { pid });
     }
 
     #[test]

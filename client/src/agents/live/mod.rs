@@ -23,11 +23,29 @@ pub enum Live {
         /// The process, where that can be told.
         pid: Option<u32>,
     },
+    /// A background process that nobody's interface is connected to: it reads the transcript anew
+    /// when somebody opens the session again.
+    Loaded {
+        /// The process.
+        pid: u32,
+    },
     /// A process, in the middle of a turn: the transcript is not complete.
     Busy {
         /// The process, where that can be told.
         pid: Option<u32>,
     },
+}
+
+impl Live {
+    /// Whether an interface shows the session, which would go on from what it shows, whatever its
+    /// file holds by then.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Free | Self::Loaded { .. } => false,
+            Self::Idle { .. } | Self::Busy { .. } => true,
+        }
+    }
 }
 
 impl Kind {

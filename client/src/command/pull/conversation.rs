@@ -57,9 +57,7 @@ pub(super) async fn bring_back(
         let on_bytes = move |arrived| progress.set(arrived);
         let chunks = fetch::contents(remote, run, &wanted, chunks, on_bytes).await?;
         // One that cannot be looked at may be open.
-        let is_held = |id: &str| {
-            kind.holder(agent.as_os_path(), id).map_or(true, |holder| holder != Live::Free)
-        };
+        let is_held = |id: &str| kind.holder(agent.as_os_path(), id).map_or(true, Live::is_open);
         let imported = tokio::task::block_in_place(|| import.apply(&chunks, is_held))?;
         anyhow::Ok(imported)
     };

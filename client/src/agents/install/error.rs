@@ -1,12 +1,12 @@
 //! Why `handoff` cannot be installed in an agent's interface.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::hooks::HooksError;
 use super::trust::TrustError;
 use crate::agents::Kind;
-use crate::exit::Exit;
+use crate::exit::{Exit, chain_text};
 
 /// It cannot be installed or uninstalled.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,15 @@ pub enum InstallError {
         /// Why.
         source: io::Error,
     },
+    /// A file was changed so that our part cannot be told from the rest.
+    #[error("cannot take our part out of {path}, which is not valid any more")]
+    Mixed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something could not be taken away.
+    #[error("not all of it could be taken away: {}", named(.0))]
+    Stuck(Vec<InstallError>),
     /// A file has our name and is not ours.
     #[error("{path} is there already and is not of handoff")]
     Taken {
@@ -63,7 +72,27 @@ pub enum InstallError {
     },
 }
 
+/// Each with its causes.
+fn named(errors: &[InstallError]) -> String {
+    let errors = errors.iter().map(|error| chain_text(error));
+    errors.collect::<Vec<_>>().join("; ")
+}
+
 impl InstallError {
+    /// The file that it is about, if it is about one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. }
+            | Self::Write { path, .. }
+            | Self::Mixed { path }
+            | Self::Taken { path }
+            | Self::Unfit { path, .. }
+            | Self::NoDirectory { path, .. }
+            | Self::Name { path } => Some(path),
+            Self::NoHome | Self::Program(_) | Self::Stuck(_) => None,
+        }
+    }
+
     pub(super) fn hooks(path: PathBuf, error: HooksError) -> Self {
         let what = match &error {
             HooksError::Json(why) => format!("{error}: {why}"),
@@ -83,7 +112,9 @@ impl InstallError {
             Self::NoHome | Self::Program(_) | Self::Name { .. } => Exit::Failed,
             Self::Read { .. } | Self::Write { .. } => Exit::Failed,
             Self::NoDirectory { .. } => Exit::NotFound,
-            Self::Taken { .. } | Self::Unfit { .. } => Exit::Conflict,
+            Self::Taken { .. } | Self::Unfit { .. } | Self::Mixed { .. } | Self::Stuck(_) => {
+                Exit::Conflict
+            }
         }
     }
 
@@ -99,6 +130,10 @@ impl InstallError {
             )),
             Self::Name { .. } => Some("move it to a path of ordinary characters".to_owned()),
             Self::Taken { .. } => Some("move it away, then install again".to_owned()),
+            Self::Mixed { .. } | Self::Stuck(_) => Some(
+                "mend what is named, then uninstall again: the rest is gone, and of these it is known what is ours"
+                    .to_owned(),
+            ),
             Self::Unfit { .. } => Some("correct the file, then install again".to_owned()),
             Self::Program(_) | Self::Read { .. } | Self::Write { .. } => None,
         }

@@ -31,6 +31,13 @@ pub(super) enum HooksError {
     },
 }
 
+/// Whose a hook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Us,
+    Others,
+}
+
 /// How to put the entry into the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Added {
@@ -85,6 +92,17 @@ pub(super) fn position(document: &Value, command: &str) -> Option<(usize, usize)
         let hook = hooks.iter().position(|hook| hook["command"] == command)?;
         Some((group, hook))
     })
+}
+
+/// Where each hook of our event is, in their order, and whether it has this command.
+pub(super) fn positions(text: &str, command: &str) -> Vec<((usize, usize), Owner)> {
+    let document: Value = serde_json::from_str(text).unwrap_or_default();
+    let groups = document[HOOKS][EVENT].as_array().into_iter().flatten().enumerate();
+    let hooks = groups.flat_map(|(group, value)| {
+        let hooks = value[HOOKS].as_array().into_iter().flatten().enumerate();
+        hooks.map(move |(hook, value)| ((group, hook), value["command"] == command))
+    });
+    hooks.map(|(at, ours)| (at, if ours { Owner::Us } else { Owner::Others })).collect()
 }
 
 /// The text without hooks of this command, and without what was made around them and is empty.

@@ -22,7 +22,16 @@ use crate::settings::{FileLock, Places, create_private_directory, write_private}
 use edit::Edit;
 pub use error::InstallError;
 use record::{Part, Placed, Record, hash};
-use texts::{Texts, placed, take_back};
+use texts::{Kept, Texts, placed, take_back};
+
+/// What uninstalling did.
+#[derive(Debug, Default)]
+pub struct Uninstalled {
+    /// What was done, line by line.
+    pub done: Vec<String>,
+    /// What could not be taken away, and why.
+    pub stuck: Vec<InstallError>,
+}
 
 /// An agent's files, and how our program is run.
 #[derive(Clone, Debug)]
@@ -86,7 +95,9 @@ impl Installation {
         if self.interface == Kind::Codex && self.is_trusted(&mut texts)? {
             return Ok(Vec::new());
         }
-        take_back(&old, &mut texts)?;
+        if let Some(error) = take_back(&old, &mut texts).stuck.into_iter().next() {
+            return Err(error);
+        }
         let mut record = Record { files: Vec::new(), directories: old.directories.clone() };
         self.place_words(&old, &mut texts, &mut record)?;
         let hooks = self.place_hook(&mut texts, &mut record)?;
@@ -116,27 +127,38 @@ impl Installation {
         Ok(done)
     }
 
-    /// Takes it away; returns what was done, nothing if it was not installed.
+    /// Takes it away; returns what was done, nothing if it was not installed, and what could not be
+    /// taken away: that stays on record, so that doing it again takes away the rest.
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read or written.
-    pub fn uninstall(&self) -> Result<Vec<String>, InstallError> {
+    /// Where what was installed cannot be told, or that cannot be written down.
+    pub fn uninstall(&self) -> Result<Uninstalled, InstallError> {
         let _lock = self.lock()?;
         let record = self.recall()?;
         let mut texts = Texts::default();
-        let mixed = take_back(&record, &mut texts)?;
-        let mut done = texts.write()?;
-        for path in mixed {
+        let Kept { left, mut stuck, waits } = take_back(&record, &mut texts);
+        let (mut done, failed) = texts.write_all();
+        stuck.extend(failed);
+        for path in left {
             done.push(format!("left {}, which was changed since", path.display()));
         }
         for directory in record.directories.iter().rev() {
             // It stays if there is something else in it.
             drop(std::fs::remove_dir(directory));
         }
-        let write = |source| InstallError::Write { path: self.memory.clone(), source };
-        place::remove(&self.memory).map_err(write)?;
-        Ok(done)
+        if stuck.is_empty() {
+            let write = |source| InstallError::Write { path: self.memory.clone(), source };
+            place::remove(&self.memory).map_err(write)?;
+        } else {
+            let is_stuck = |placed: &Placed| {
+                waits.contains(&placed.path)
+                    || stuck.iter().any(|error| error.path() == Some(placed.path.as_path()))
+            };
+            let files = record.files.into_iter().filter(is_stuck).collect();
+            self.remember(&Record { files, directories: record.directories })?;
+        }
+        Ok(Uninstalled { done, stuck })
     }
 
     /// What to type from now on.

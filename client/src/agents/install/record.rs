@@ -41,6 +41,14 @@ pub(super) enum Part {
     Trust { key: String },
 }
 
+impl Part {
+    /// Whether it must go, whatever has become of the file: a text that its user has changed is the
+    /// user's own by now.
+    pub(super) fn must_go(&self) -> bool {
+        !matches!(self, Self::Whole)
+    }
+}
+
 /// A file without our part.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Without {

@@ -48,6 +48,13 @@ impl Home {
     }
 }
 
+/// Uninstalls all of it; returns what was done.
+fn uninstalled(installation: &Installation) -> Vec<String> {
+    let Uninstalled { done, stuck } = installation.uninstall().unwrap();
+    assert!(stuck.is_empty(), "{stuck:?}");
+    done
+}
+
 const PROGRAM: &str = "/opt/it's here/handoff";
 
 const SETTINGS: [Option<&str>; 6] = [
@@ -86,9 +93,9 @@ fn check(interface: Kind, files: &[(&str, &str)]) {
     assert!(!moved.install().unwrap().is_empty());
     let text = format!("{:?}", home.listing());
     assert!(text.contains("/usr/bin/handoff hook") && !text.contains("here/handoff"), "{text}");
-    assert!(!moved.uninstall().unwrap().is_empty());
+    assert!(!uninstalled(&moved).is_empty());
     assert_eq!(home.listing(), before, "{files:?}");
-    assert_eq!(moved.uninstall().unwrap(), [""; 0]);
+    assert_eq!(uninstalled(&moved), [""; 0]);
 }
 
 #[test]
@@ -110,7 +117,7 @@ fn what_was_changed_since_stays_and_only_ours_goes() {
     let text = std::fs::read_to_string(&settings).unwrap();
     std::fs::write(&settings, text.replace("\"a\": 1", "\"a\": 2")).unwrap();
     std::fs::write(home.agent().join("commands/mine.md"), "mine").unwrap();
-    installation.uninstall().unwrap();
+    uninstalled(&installation);
     assert_eq!(std::fs::read_to_string(&settings).unwrap(), "{\n  \"a\": 2\n}\n");
     let left: Vec<PathBuf> = home.listing().into_iter().map(|(path, _)| path).collect();
     assert_eq!(left.len(), 3, "{left:?}");
@@ -124,7 +131,7 @@ fn the_users_own_words_for_it_stay() {
     let skill = home.agent().join("skills/handoff/SKILL.md");
     std::fs::write(&skill, "mine").unwrap();
     assert_eq!(installation.install().unwrap(), [""; 0]);
-    let done = installation.uninstall().unwrap();
+    let done = uninstalled(&installation);
     assert!(done.iter().any(|line| line.contains("left") && line.contains("SKILL.md")), "{done:?}");
     assert_eq!(std::fs::read_to_string(&skill).unwrap(), "mine");
     let error = installation.install().unwrap_err();
@@ -166,7 +173,7 @@ fn a_linked_file_is_written_where_it_is_and_keeps_its_mode() {
     assert!(settings.is_symlink());
     assert!(std::fs::read_to_string(&real).unwrap().contains("hook claude"));
     assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-    installation.uninstall().unwrap();
+    uninstalled(&installation);
     assert_eq!(std::fs::read_to_string(&real).unwrap(), "{}");
     std::fs::remove_file(&real).unwrap();
     assert!(matches!(installation.install(), Err(InstallError::Read { .. })));
@@ -176,4 +183,82 @@ fn a_linked_file_is_written_where_it_is_and_keeps_its_mode() {
 fn a_path_is_one_word_for_a_shell() {
     assert_eq!(quoted("/usr/bin/handoff"), "/usr/bin/handoff");
     assert_eq!(quoted(PROGRAM), r"'/opt/it'\''s here/handoff'");
+}
+
+#[test]
+fn what_cannot_be_taken_away_stays_on_record_and_the_next_time_takes_it_away() {
+    for (name, kind, damaged) in [
+        ("settings.json", Kind::Claude, &b"{ // why\n"[..]),
+        ("settings.json", Kind::Claude, b"\xff"),
+        ("hooks.json", Kind::Codex, b"{\"hooks\": 1,"),
+        ("config.toml", Kind::Codex, b"a = "),
+    ] {
+        let home = Home::new(&[(name, if kind == Kind::Claude { "{}" } else { "" })]);
+        let before = home.listing();
+        let installation = home.installation(kind, PROGRAM);
+        installation.install().unwrap();
+        let path = home.agent().join(name);
+        let installed = std::fs::read(&path).unwrap();
+        std::fs::write(&path, damaged).unwrap();
+        for _ in 0..2 {
+            let Uninstalled { stuck, .. } = installation.uninstall().unwrap();
+            let error = InstallError::Stuck(stuck);
+            assert!(error.to_string().contains(name), "{error}");
+            assert_eq!(error.exit(), crate::exit::Exit::Conflict);
+            assert_eq!(std::fs::read(&path).unwrap(), damaged);
+        }
+        std::fs::write(&path, installed).unwrap();
+        assert!(!uninstalled(&installation).is_empty());
+        assert_eq!(home.listing(), before, "{name}");
+        assert_eq!(uninstalled(&installation), [""; 0]);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_stays_on_record_too() {
+    let home = Home::new(&[]);
+    let installation = home.installation(Kind::Claude, PROGRAM);
+    installation.install().unwrap();
+    let settings = home.agent().join("settings.json");
+    let installed = std::fs::read(&settings).unwrap();
+    // A link that leads nowhere is no file of ours to replace; it keeps root from writing, too.
+    std::fs::remove_file(&settings).unwrap();
+    std::os::unix::fs::symlink(home.agent().join("none"), &settings).unwrap();
+    let Uninstalled { stuck, .. } = installation.uninstall().unwrap();
+    assert!(matches!(&stuck[..], [InstallError::Read { path, .. }] if *path == settings));
+    assert!(!home.agent().join("commands").exists(), "the rest is gone");
+    std::fs::remove_file(&settings).unwrap();
+    std::fs::write(&settings, installed).unwrap();
+    assert!(!uninstalled(&installation).is_empty());
+    assert_eq!(home.listing(), []);
+}
+
+#[test]
+fn hooks_behind_ours_keep_the_trust_that_was_given_to_them() {
+    let home = Home::new(&[]);
+    let installation = home.installation(Kind::Codex, PROGRAM);
+    installation.install().unwrap();
+    let (hooks, config) = (home.agent().join("hooks.json"), home.agent().join("config.toml"));
+    let mut document: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&hooks).unwrap()).unwrap();
+    let groups = document["hooks"]["UserPromptSubmit"].as_array_mut().unwrap();
+    for commands in [&["untrusted"][..], &["a", "b"]] {
+        let of = |command: &&str| serde_json::json!({ "type": "command", "command": command });
+        groups.push(serde_json::json!({ "hooks": commands.iter().map(of).collect::<Vec<_>>() }));
+    }
+    std::fs::write(&hooks, document.to_string()).unwrap();
+    let section = |place: &str, hash: &str| {
+        let key = format!("{}:user_prompt_submit:{place}", hooks.display());
+        format!("[hooks.state.{key:?}]\ntrusted_hash = \"sha256:{hash}\"\n")
+    };
+    let trusted = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{trusted}\n{}{}", section("2:0", "a"), section("2:1", "b")))
+        .unwrap();
+    uninstalled(&installation);
+    let left = std::fs::read_to_string(&config).unwrap();
+    assert_eq!(left.trim_start(), format!("{}{}", section("1:0", "a"), section("1:1", "b")));
+    // Installed again it comes behind them, and moves nothing.
+    installation.install().unwrap();
+    let with = std::fs::read_to_string(&config).unwrap();
+    assert!(with.starts_with(&left) && with.contains(":user_prompt_submit:2:0"), "{with}");
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::edit::Edit;
 use super::error::InstallError;
-use super::place;
+use super::hooks::{self, Owner};
 use super::record::{Part, Placed, Record, Without, hash};
+use super::{place, trust};
 
 /// Files as they are, and as they are to be.
 #[derive(Debug, Default)]
@@ -23,25 +24,39 @@ impl Texts {
         Ok(&mut self.0.entry(path.to_owned()).or_default().1)
     }
 
-    /// Writes what is to be different; returns what was done.
+    /// Writes what is to be different, up to what cannot be written; returns what was done.
     pub(super) fn write(&self) -> Result<Vec<String>, InstallError> {
-        let mut done = Vec::new();
-        for (path, (before, now)) in &self.0 {
-            let write = |source| InstallError::Write { path: path.clone(), source };
-            let verb = match (before, now) {
-                (before, now) if before == now => continue,
-                (_, None) => {
-                    place::remove(path).map_err(write)?;
-                    "removed"
-                }
-                (before, Some(text)) => {
-                    place::write(path, text).map_err(write)?;
-                    if before.is_some() { "changed" } else { "wrote" }
-                }
-            };
-            done.push(format!("{verb} {}", path.display()));
+        let done = self.0.keys().map(|path| self.write_one(path));
+        done.filter_map(Result::transpose).collect()
+    }
+
+    /// The same, whatever cannot be written; that comes second.
+    pub(super) fn write_all(&self) -> (Vec<String>, Vec<InstallError>) {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for path in self.0.keys() {
+            match self.write_one(path) {
+                Ok(line) => done.extend(line),
+                Err(error) => failed.push(error),
+            }
         }
-        Ok(done)
+        (done, failed)
+    }
+
+    fn write_one(&self, path: &Path) -> Result<Option<String>, InstallError> {
+        let write = |source| InstallError::Write { path: path.to_owned(), source };
+        let verb = match self.0.get(path) {
+            Some((before, now)) if before == now => return Ok(None),
+            None => return Ok(None),
+            Some((_, None)) => {
+                place::remove(path).map_err(write)?;
+                "removed"
+            }
+            Some((before, Some(text))) => {
+                place::write(path, text).map_err(write)?;
+                if before.is_some() { "changed" } else { "wrote" }
+            }
+        };
+        Ok(Some(format!("{verb} {}", path.display())))
     }
 }
 
@@ -66,17 +81,74 @@ pub(super) fn placed(
     Placed { path: path.to_owned(), part, created, edit, after }
 }
 
-/// Takes everything of a record out of the texts; returns the files that ours cannot be taken out of.
-pub(super) fn take_back(record: &Record, texts: &mut Texts) -> Result<Vec<PathBuf>, InstallError> {
-    let mut mixed = Vec::new();
+/// What of a record is not taken out of the texts.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Files that are their user's by now.
+    pub(super) left: Vec<PathBuf>,
+    /// What must go and cannot, and why.
+    pub(super) stuck: Vec<InstallError>,
+    /// What goes only with that.
+    pub(super) waits: Vec<PathBuf>,
+}
+
+/// Takes everything of a record out of the texts, as far as that is possible.
+pub(super) fn take_back(record: &Record, texts: &mut Texts) -> Kept {
+    let mut kept = Kept::default();
     for placed in record.files.iter().rev() {
-        let text = texts.value(&placed.path)?;
+        // Hooks behind ours lose their trust unless it moves with them.
+        if matches!(placed.part, Part::Hook { .. }) && !kept.stuck.is_empty() {
+            kept.waits.push(placed.path.clone());
+            continue;
+        }
+        let text = match texts.value(&placed.path) {
+            Ok(text) => text,
+            Err(error) => {
+                kept.stuck.push(error);
+                continue;
+            }
+        };
+        let before = text.clone();
         match text.as_deref().map(|text| placed.take_back(text)) {
             None => {}
             Some(Without::Nothing) => *text = None,
             Some(Without::Text(left)) => *text = Some(left),
-            Some(Without::Mixed) => mixed.push(placed.path.clone()),
+            Some(Without::Mixed) if placed.part.must_go() => {
+                kept.stuck.push(InstallError::Mixed { path: placed.path.clone() });
+            }
+            Some(Without::Mixed) => kept.left.push(placed.path.clone()),
+        }
+        if let (Part::Hook { command, .. }, Some(before)) = (&placed.part, before) {
+            let after = text.clone().unwrap_or_default();
+            kept.stuck.extend(move_trust(record, texts, command, (&before, &after)).err());
         }
     }
-    Ok(mixed)
+    kept
+}
+
+/// Has hooks that were behind ours trusted where they are now. Only Codex knows hooks by their place.
+fn move_trust(
+    record: &Record,
+    texts: &mut Texts,
+    command: &str,
+    (before, after): (&str, &str),
+) -> Result<(), InstallError> {
+    let trust = record.files.iter().find_map(|placed| match &placed.part {
+        Part::Trust { key } => Some((placed, trust::file_of(key)?)),
+        Part::Whole | Part::Hook { .. } => None,
+    });
+    let Some((placed, hooks)) = trust else { return Ok(()) };
+    let others = |text: &str| {
+        let mut positions = hooks::positions(text, command);
+        positions.retain(|(_, owner)| *owner == Owner::Others);
+        positions.into_iter().map(|(at, _)| trust::key(hooks, at))
+    };
+    let moves: Vec<_> = others(before).zip(others(after)).filter(|(from, to)| from != to).collect();
+    let text = texts.value(&placed.path)?;
+    let Some(now) = text.as_deref().filter(|_| !moves.is_empty()) else { return Ok(()) };
+    // Written by hand in some other way, it is for its user to move: Codex asks about it.
+    if let Some(moved) = trust::moved(now, &moves) {
+        *text = Some(moved);
+    }
+    Ok(())
 }

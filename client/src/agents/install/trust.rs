@@ -23,6 +23,11 @@ pub(super) fn key(file: &str, (group, hook): (usize, usize)) -> String {
     format!("{file}:user_prompt_submit:{group}:{hook}")
 }
 
+/// The file of a hook that is known by this key.
+pub(super) fn file_of(key: &str) -> Option<&str> {
+    key.rsplit_once(":user_prompt_submit:").map(|(file, _)| file)
+}
+
 /// The hash of our hook as Codex makes it: of compact JSON with sorted keys.
 pub(super) fn hash(command: &str) -> String {
     let hook = json!({
@@ -68,8 +73,13 @@ pub(super) fn add(text: &str, key: &str, hash: &str) -> Result<Option<Edit>, Tru
     }
 }
 
-/// The text without the section of this key, as far as that can be told.
+/// The text without the section of this key, as far as that can be told. What is trusted there by now
+/// may be another hook, which stays.
 pub(super) fn remove(text: &str, key: &str, edit: &Edit) -> Option<String> {
+    match trusted(text, key).ok()? {
+        Some(hash) if edit.inserted.is_empty() || edit.inserted.contains(&hash) => {}
+        Some(_) | None => return Some(text.to_owned()),
+    }
     let without = match text.matches(&edit.inserted).count() {
         1 => text.replacen(&edit.inserted, &edit.removed, 1),
         _ => {
@@ -78,6 +88,30 @@ pub(super) fn remove(text: &str, key: &str, edit: &Edit) -> Option<String> {
         }
     };
     toml::from_str::<toml::Table>(&without).ok().map(|_| without)
+}
+
+/// The text in which hooks that have moved are trusted as they were: each entry goes from one key to
+/// another with the hash that it was given for, so that nothing is trusted that was not before.
+/// Those behind come later. None where an entry is written in a way that cannot be moved.
+pub(super) fn moved(text: &str, moves: &[(String, String)]) -> Option<String> {
+    let mut text = text.to_owned();
+    for (from, to) in moves {
+        let Some(hash) = trusted(&text, from).ok()? else { continue };
+        // What was trusted in that place is there no more.
+        if trusted(&text, to).ok()?.is_some() {
+            let stale = section(&text, &header(to))?;
+            text.replace_range(stale, "");
+        }
+        let section = section(&text, &header(from))?;
+        let at = text[section.clone()].find(&header(from))? + section.start;
+        text.replace_range(at..at + header(from).len(), &header(to));
+        let is_moved =
+            trusted(&text, to).ok()? == Some(hash) && trusted(&text, from).ok()?.is_none();
+        if !is_moved {
+            return None;
+        }
+    }
+    Some(text)
 }
 
 fn header(key: &str) -> String {
@@ -149,6 +183,39 @@ mod tests {
         let text = format!("{}\ntrusted_hash = \"sha256:1\" # old\n[x]\n", header(KEY));
         let with = check(&text);
         assert!(with.contains("# old\n[x]\n") && !with.contains("sha256:1\""), "{with}");
+    }
+
+    #[test]
+    fn what_is_trusted_in_our_place_by_now_stays() {
+        let edit = add("", KEY, &hash("handoff hook codex")).unwrap().unwrap();
+        let text = format!("{}\ntrusted_hash = \"sha256:1\"\n", header(KEY));
+        assert_eq!(remove(&text, KEY, &edit).unwrap(), text);
+        assert_eq!(remove("", KEY, &edit).unwrap(), "");
+    }
+
+    #[test]
+    fn trust_moves_with_its_hook_and_is_given_to_nothing_else() {
+        let keys =
+            ["f:user_prompt_submit:0:0", "f:user_prompt_submit:1:0", "f:user_prompt_submit:1:1"];
+        let entry = |key: &str, hash: &str| {
+            format!("{}\nenabled = true\ntrusted_hash = \"{hash}\" # mine\n", header(key))
+        };
+        let moves =
+            [(keys[1].to_owned(), keys[0].to_owned()), (keys[2].to_owned(), keys[1].to_owned())];
+        let text =
+            format!("a = 1\n{}[x]\n{}", entry(keys[1], "sha256:1"), entry(keys[2], "sha256:2"));
+        let expected =
+            format!("a = 1\n{}[x]\n{}", entry(keys[0], "sha256:1"), entry(keys[1], "sha256:2"));
+        assert_eq!(moved(&text, &moves).unwrap(), expected);
+        // The one between was not trusted, and is not now.
+        let text = entry(keys[2], "sha256:2");
+        assert_eq!(moved(&text, &moves).unwrap(), entry(keys[1], "sha256:2"));
+        // What was trusted there once, before ours, makes way.
+        let text = format!("{}{}", entry(keys[0], "sha256:0"), entry(keys[1], "sha256:1"));
+        assert_eq!(moved(&text, &moves).unwrap(), entry(keys[0], "sha256:1"));
+        let inline = format!("hooks.state.{:?}.trusted_hash = \"sha256:1\"\n", keys[1]);
+        assert_eq!(moved(&inline, &moves), None);
+        assert_eq!(moved("a = 1", &moves).unwrap(), "a = 1");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::tell;
 use crate::agents::Kind;
-use crate::agents::install::Installation;
+use crate::agents::install::{InstallError, Installation, Uninstalled};
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -18,9 +18,10 @@ pub(super) fn install(interface: Kind, context: &Context) -> anyhow::Result<Exit
 
 pub(super) fn uninstall(interface: Kind, context: &Context) -> anyhow::Result<Exit> {
     let installation = Installation::of_this_program(interface, &context.settings.places)?;
-    let done = installation.uninstall()?;
-    if done.is_empty() {
+    let Uninstalled { done, stuck } = installation.uninstall()?;
+    if done.is_empty() && stuck.is_empty() {
         context.output.note("it was not installed");
     }
-    tell(done, context)
+    let exit = tell(done, context)?;
+    if stuck.is_empty() { Ok(exit) } else { Err(InstallError::Stuck(stuck).into()) }
 }

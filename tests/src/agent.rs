@@ -57,6 +57,27 @@ pub fn programs() -> PathBuf {
     programs
 }
 
+/// Codex as it is packaged, with what its background process needs beside it.
+///
+/// # Panics
+///
+/// Where it is not installed.
+#[must_use]
+pub fn packaged_codex() -> PathBuf {
+    let packages = programs().join("../node_modules/@openai");
+    let find = |directory: PathBuf, begins: &str| {
+        let entries = std::fs::read_dir(&directory).expect("a directory").flatten();
+        let mut entries = entries.map(|entry| entry.path());
+        let is_it = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(begins.as_bytes()))
+        };
+        entries.find(is_it).unwrap_or_else(|| panic!("nothing in {}", directory.display()))
+    };
+    let vendor = find(packages, "codex-").join("vendor");
+    find(vendor, "").join("bin/codex").canonicalize().expect("Codex")
+}
+
 impl Driven {
     /// A daemon that has a credential for the model API.
     #[must_use]

@@ -46,18 +46,23 @@ const LEFT_OUT_MAX: usize = 20;
 pub(super) enum Here {
     /// It holds all of it, and perhaps more.
     HasIt,
-    /// It is a beginning, and with the rest it reads so.
-    Begins(Vec<u8>),
+    /// It is a beginning.
+    Begins {
+        /// What it reads with the rest.
+        content: Vec<u8>,
+        /// How much of that is the laptop's own word, in bytes.
+        own: usize,
+    },
     /// It went on by itself.
     WentOn,
 }
 
 impl Here {
-    /// By bytes; `core` is what is here without an end of ours.
-    pub(super) fn by_bytes(here: &[u8], core: &[u8], content: Vec<u8>) -> Self {
+    /// By bytes.
+    pub(super) fn by_bytes(here: &[u8], content: Vec<u8>, own: usize) -> Self {
         match () {
             () if here.starts_with(&content) => Self::HasIt,
-            () if content.starts_with(core) => Self::Begins(content),
+            () if content.starts_with(here) => Self::Begins { content, own },
             () => Self::WentOn,
         }
     }
@@ -140,11 +145,11 @@ impl<'a> Import<'a> {
                 break;
             }
         }
-        if let Standing { id, content: Some(content), .. } = &mut standing {
+        if let Standing { id, content: Some(content), own, .. } = &mut standing {
             let content = std::mem::take(content);
             let content = self
                 .kind
-                .closed(content, own, id, self.directory)
+                .closed(content, *own, id, self.directory)
                 .ok_or_else(|| ImportError::NoSettings(id.clone()))?;
             write(&self.path(&self.sorted.transcript.path, id), &content)?;
         }
@@ -190,16 +195,16 @@ impl<'a> Import<'a> {
             let path = self.path(&self.sorted.transcript.path, &id);
             let Some(here) = read_here(&path)? else {
                 let mode = if number == 0 { ImportMode::New } else { mode };
-                return Ok(Standing { id, mode, content: Some(content) });
+                return Ok(Standing { id, mode, content: Some(content), own });
             };
             let continued = match self.kind.continued(here, content, own) {
                 Here::HasIt => {
-                    return Ok(Standing { id, mode: ImportMode::UpToDate, content: None });
+                    return Ok(Standing { id, mode: ImportMode::UpToDate, content: None, own });
                 }
-                Here::Begins(content) if !is_held(&id) => {
-                    return Ok(Standing { id, mode, content: Some(content) });
+                Here::Begins { content, own } if !is_held(&id) => {
+                    return Ok(Standing { id, mode, content: Some(content), own });
                 }
-                Here::Begins(_) => ImportMode::ForkedWhileOpen,
+                Here::Begins { .. } => ImportMode::ForkedWhileOpen,
                 Here::WentOn => ImportMode::Forked,
             };
             if number == 0 {
@@ -261,6 +266,8 @@ struct Standing {
     mode: ImportMode,
     /// What the transcript is to hold; none where it is here already.
     content: Option<Vec<u8>>,
+    /// How much of it is the laptop's own word, in bytes.
+    own: usize,
 }
 
 /// The first ones, and how many more there are.

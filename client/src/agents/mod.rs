@@ -241,7 +241,7 @@ impl Kind {
     fn continued(self, here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
         match self {
             Self::Claude => claude::continued(here, content, own),
-            Self::Codex => Here::by_bytes(&here, codex::unclosed(&here), content),
+            Self::Codex => codex::continued(here, content, own),
         }
     }
 

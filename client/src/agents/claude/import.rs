@@ -84,7 +84,7 @@ pub(in crate::agents) fn is_harmless(line: &[u8]) -> bool {
 /// user: a prompt that is kept back, as the one that hands the session off, a mode, a title. None of
 /// it is a part of the conversation: what the run added comes behind it.
 pub(in crate::agents) fn continued(mut here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
-    let by_bytes = Here::by_bytes(&here, &here, content.clone());
+    let by_bytes = Here::by_bytes(&here, content.clone(), own);
     let is_ours = own > 0 && here.len() >= own && here[..own] == content[..own];
     if by_bytes != Here::WentOn || !is_ours || !here.ends_with(b"\n") {
         return by_bytes;
@@ -107,7 +107,7 @@ pub(in crate::agents) fn continued(mut here: Vec<u8>, content: Vec<u8>, own: usi
         skips
     });
     here.extend(rest.flatten());
-    Here::Begins(here)
+    Here::Begins { content: here, own }
 }
 
 /// Whether a record is a part of the conversation.
@@ -183,7 +183,7 @@ mod tests {
         let of = |here: &[&str], content: &[&str]| {
             let content = content.concat().into_bytes();
             match continued(here.concat().into_bytes(), content, sent.len()) {
-                Here::Begins(content) => Ok(String::from_utf8(content).unwrap()),
+                Here::Begins { content, .. } => Ok(String::from_utf8(content).unwrap()),
                 other => Err(other),
             }
         };

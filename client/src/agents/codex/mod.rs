@@ -1,5 +1,6 @@
 //! Codex, from the laptop's side.
 
+mod continued;
 mod import;
 mod session;
 mod settings;
@@ -8,9 +9,8 @@ use super::words::Grammar;
 use super::{Kind, Task};
 use crate::cli::UsageError;
 
-pub(super) use self::import::{
-    begins_at, closed, fork_id, is_harmless, part, renamed, rewritten, unclosed,
-};
+pub(super) use self::continued::continued;
+pub(super) use self::import::{begins_at, closed, fork_id, is_harmless, part, renamed, rewritten};
 pub(super) use self::session::{export, newest, of_id, transcript};
 
 /// What means something to a run. The sandbox that Codex would do without is another one: a run has

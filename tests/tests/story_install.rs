@@ -203,11 +203,30 @@ fn claude_code_knows_handoff_and_answers_for_a_session_that_a_run_holds() {
 
 #[test]
 fn an_open_session_of_claude_code_goes_on_in_one_run() {
-    let user = User::with_runs(vec![Turn::text("the reply here"), Turn::text("the reply there")]);
+    let user = User::with_runs(Vec::new());
+    let here = user.project.join("here");
+    let edit = json!({ "file_path": here, "content": "edited here\n" });
+    user.model.set(vec![
+        Turn::text("the first reply"),
+        Turn::tool("Write", edit),
+        Turn::text("the second reply"),
+        Turn::text("the reply here"),
+        Turn::bash("cat here > there"),
+        Turn::text("the reply there"),
+    ]);
+    let settings = json!({ "permissions": { "defaultMode": "acceptEdits" } });
+    user.world.write(&user.settings("settings.json"), settings.to_string());
     user.handoff(&["install", "claude"]);
     let screen = user.screen("claude");
-    screen.enter("an ordinary prompt");
-    screen.shows(&["the reply here"]);
+    for (prompt, reply) in [
+        ("the first prompt", "the first reply"),
+        ("edit it here", "the second reply"),
+        ("an ordinary prompt", "the reply here"),
+    ] {
+        screen.enter(prompt);
+        screen.shows(&[reply]);
+    }
+    assert_eq!(fs::read_to_string(here).expect("read"), "edited here\n");
     screen.enter("/handoff do it there");
     screen.shows(&["handed off: run", "it is safe to disconnect", "handoff pull"]);
     let runs = || {
@@ -222,16 +241,18 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     let finished = user.world.finished(&user.project, name);
     assert_eq!(finished["outcome"], "succeeded", "{finished:#}");
     let asked = user.model.turns().pop().expect("a turn").body.to_string();
-    assert!(asked.contains("an ordinary prompt") && asked.contains("do it there"), "{asked}");
+    for text in ["the first prompt", "edit it here", "an ordinary prompt", "do it there"] {
+        assert!(asked.contains(text), "no {text} in {asked}");
+    }
 
     // A second time it is the same run, and anything else is told where that is.
     screen.enter("& do it there");
-    screen.shows_times(&format!("handed off: run {name}"), 2);
+    screen.shows(&["handed off already", &format!("run {name} on local, which has finished")]);
     screen.key("C-u");
     screen.enter("and something else");
     screen.shows(&[&format!("not sent: this session goes on in run {name}")]);
     assert_eq!(runs().len(), 1);
-    assert_eq!(user.model.turns().len(), 2, "nothing else reached the model");
+    assert_eq!(user.model.turns().len(), 6, "nothing else reached the model");
 
     // While it is open the run's conversation does not take its place; closed, it goes on.
     let pulled = user.world.handoff(&user.project, ["--json", "pull", name]).json();
@@ -241,9 +262,12 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     drop(screen);
     let pulled = user.world.handoff(&user.project, ["--json", "pull", name]).json();
     assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
+    let there = fs::read_to_string(user.project.join("there"));
+    assert_eq!(there.expect("read"), "edited here\n");
     let session = run["session_id"].as_str().expect("an id");
     let screen = user.screen_with("again", &["--resume", session]);
-    screen.shows(&["an ordinary prompt", "the reply here", "do it there", "the reply there"]);
+    screen.shows(&["the first prompt", "the second reply", "an ordinary prompt", "the reply here"]);
+    screen.shows(&["do it there", "the reply there"]);
     user.model.then([Turn::text("the reply at last")]);
     screen.enter("and here again");
     screen.shows(&["the reply at last"]);
@@ -284,6 +308,34 @@ fn codex_trusts_the_hook_and_answers_for_a_session_that_a_run_holds() {
 }
 
 #[test]
+fn codex_trusts_hooks_behind_ours_as_before_when_ours_goes() {
+    let user = User::of_codex();
+    user.handoff(&["install", "codex"]);
+    let (ran, known) = (user.world.home().join("ran"), user.world.home().join("known"));
+    let command = format!("touch {}", ran.display());
+    let hook = json!({ "type": "command", "command": command, "timeout": 10 });
+    let mut hooks: Value = serde_json::from_str(&user.read("hooks.json")).expect("JSON");
+    let groups = hooks["hooks"]["UserPromptSubmit"].as_array_mut().expect("groups");
+    groups.push(json!({ "hooks": [hook] }));
+    user.world.write(&user.settings("hooks.json"), hooks.to_string());
+    // Its user has trusted it, as Codex writes that down.
+    let hook = json!({ "async": false, "type": "command", "command": command, "timeout": 10 });
+    let text = json!({ "event_name": "user_prompt_submit", "hooks": [hook] }).to_string();
+    user.world.write(&known, text);
+    let hash = user.world.ok(&user.project, "sha256sum", [&known]);
+    let key = format!("{}:user_prompt_submit:1:0", user.settings("hooks.json").display());
+    let trust = format!("\n[hooks.state.{key:?}]\ntrusted_hash = \"sha256:{}\"\n", &hash[..64]);
+    let config = user.read("config.toml") + &trust;
+    user.world.write(&user.settings("config.toml"), config);
+
+    user.handoff(&["uninstall", "codex"]);
+    let screen = user.screen("codex");
+    screen.enter("an ordinary prompt");
+    user.model.wait_for_text("an ordinary prompt");
+    assert!(ran.exists(), "{}", screen.text());
+}
+
+#[test]
 fn what_is_in_the_way_of_installing_is_told() {
     let user = User::new("claude", "app", Vec::new());
     let handoff = |words: &[&str]| user.world.handoff(&user.project, words);
@@ -298,5 +350,11 @@ fn what_is_in_the_way_of_installing_is_told() {
     assert!(again.stderr.contains("installed already"), "{again}");
     let gone = handoff(&["uninstall", "claude", "--json"]).json();
     assert_eq!(gone["done"].as_array().map(Vec::len), Some(2), "{gone}");
+    drop(handoff(&["install", "claude"]).ok());
+    let installed = user.read("settings.json");
+    user.world.write(&user.settings("settings.json"), "{ // mine\n}");
+    handoff(&["uninstall", "claude"]).fails(5, &["settings.json", "uninstall again"]);
+    user.world.write(&user.settings("settings.json"), installed);
+    drop(handoff(&["uninstall", "claude"]).ok());
     assert_eq!(user.read("settings.json"), "{}");
 }

@@ -99,7 +99,10 @@ fn taken(
             let is_same = task.is_some_and(|task| lease.holder.prompt == prompt_hash(task));
             match is_same && !standing.is_over() {
                 true => reply::handed_off(interface, session, &lease.holder),
-                false => reply::held(interface, session, &lease.holder, &standing),
+                false => {
+                    let said = if is_same { reply::ALREADY } else { reply::NOT_SENT };
+                    reply::held(interface, session, said, &lease.holder, &standing)
+                }
             }
         }
         Holder::Unsent { .. } if Leases::new(places).is_claimed(agent, session) => {

@@ -37,15 +37,22 @@ pub(super) fn handed_off(interface: Kind, session: &str, holder: &LeaseHolder) -
     )
 }
 
+/// How an answer begins to a prompt that is told to nobody.
+pub(super) const NOT_SENT: &str = "not sent";
+
+/// The same to one that a run has been told before.
+pub(super) const ALREADY: &str = "handed off already";
+
 /// A run holds the session: where it stands decides what to do next.
 pub(super) fn held(
     interface: Kind,
     session: &str,
+    said: &str,
     holder: &LeaseHolder,
     standing: &Standing,
 ) -> String {
     let LeaseHolder { name, remote, since_unix_nanos, .. } = holder;
-    let goes_on = format!("not sent: this session goes on in run {name} on {remote}");
+    let goes_on = format!("{said}: this session goes on in run {name} on {remote}");
     let back = back(interface, session, name);
     let tell = format!(
         "`handoff say {name} TEXT` tells it something, `handoff watch {name}` follows it\n{back}"
@@ -70,7 +77,7 @@ pub(super) fn held(
         ),
         Standing::Forgotten => {
             return format!(
-                "not sent: this session went on in run {name}, which {remote} does not know any more\n\
+                "{said}: this session went on in run {name}, which {remote} does not know any more\n\
                  `handoff rm {name}` gives the session back, to go on here as it is"
             );
         }
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_next_step_is_the_right_one_wherever_the_run_stands() {
-        let held = |standing: &Standing| held(Kind::Codex, "abc", &holder(), standing);
+        let held = |standing: &Standing| held(Kind::Codex, "abc", NOT_SENT, &holder(), standing);
         let ended = Standing::Ended { outcome: "failed".to_owned() };
         let waits = Standing::Waits { what: "which?".to_owned() };
         for (standing, texts, not) in [

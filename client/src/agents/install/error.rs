@@ -55,7 +55,7 @@ pub enum InstallError {
     },
     /// Something could not be taken away.
     #[error("not all of it could be taken away: {}", named(.0))]
-    Stuck(Vec<InstallError>),
+    Stuck(Vec<Self>),
     /// A file has our name and is not ours.
     #[error("{path} is there already and is not of handoff")]
     Taken {

@@ -6,6 +6,9 @@ use handoff_proto::wire;
 use jiff::Timestamp;
 use serde::Serialize;
 
+/// Nanoseconds of a second.
+const NANOS: i64 = 1_000_000_000;
+
 /// A run for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunObject {
@@ -39,6 +42,10 @@ pub struct RunObject {
     pub created_at: String,
     /// When it finished; null until then.
     pub finished_at: Option<String>,
+    /// How long the turn's command could work, in seconds, up to when it waited for its owner last.
+    pub worked_seconds: i64,
+    /// Since when it works; null while it does not.
+    pub working_since: Option<String>,
     /// The number of its newest event.
     pub last_seq: u64,
     /// What it waits for; null when for nothing.
@@ -128,6 +135,10 @@ impl RunObject {
             isolation: layers.into_iter().map(IsolationLayer::from).collect(),
             created_at: rfc3339(run.created_at_unix_nanos),
             finished_at: finished.then(|| rfc3339(run.finished_at_unix_nanos)),
+            worked_seconds: run.worked_nanos / NANOS,
+            working_since: Some(run.working_since_unix_nanos)
+                .filter(|since| *since != 0)
+                .map(rfc3339),
             last_seq: run.last_seq,
             needs: run.needs.map(Needs::from),
             branch: non_empty(run.branch),
@@ -207,6 +218,7 @@ mod tests {
             }),
             created_at_unix_nanos: 1_793_000_000_123_456_789,
             finished_at_unix_nanos: 1_793_000_060_000_000_000,
+            worked_nanos: 58_765_432_109,
             last_seq: 7,
             branch: "main".to_owned(),
             ..wire::RunView::default()

@@ -11,7 +11,7 @@ use handoff_sandbox::Isolation;
 use super::connection::{AttachError, Connection, in_job_dir};
 use super::job::JobExit;
 use super::job_dir::STARTED;
-use super::message::{FromSupervisor, Phase, State, ToSupervisor};
+use super::message::{FromSupervisor, Pace, Phase, State, ToSupervisor};
 use super::output::Position;
 use super::remains::Remains;
 use crate::egress::Summary;
@@ -46,6 +46,8 @@ pub struct Attached {
     told: Told,
     /// The names of the pieces of input that the supervisor has.
     inputs: HashSet<String>,
+    /// How the command stands, as the supervisor was told last; told again with every call.
+    pace: Option<(u64, Pace)>,
 }
 
 /// What was told already, so that calling again repeats nothing.
@@ -71,6 +73,7 @@ pub async fn attach(job_dir: &Path) -> Result<Attached, AttachError> {
         news: VecDeque::new(),
         told: Told::default(),
         inputs: HashSet::new(),
+        pace: None,
     };
     attached.call().await?;
     Ok(attached)
@@ -157,6 +160,21 @@ impl Attached {
         self.tell(&ToSupervisor::InputEnd).await
     }
 
+    /// Tells since which event the command waits for its user, or works: only the time in which it
+    /// works counts. Events are numbered by whoever follows the job; the latest one is believed,
+    /// whoever tells it how often.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the supervisor lives and cannot be told; telling the same again is sound.
+    pub async fn keep_pace(&mut self, event: u64, pace: Pace) -> Result<(), AttachError> {
+        if self.pace.is_some_and(|(_, known)| known == pace) {
+            return Ok(());
+        }
+        self.pace = Some((event, pace));
+        self.tell(&ToSupervisor::Pace { event, pace }).await
+    }
+
     async fn tell(&mut self, message: &ToSupervisor) -> Result<(), AttachError> {
         let mut failure = None;
         for _ in 0..TRIES_MAX {
@@ -200,7 +218,11 @@ impl Attached {
 
     /// Calls the supervisor and hears how things stand.
     async fn call(&mut self) -> Result<(), AttachError> {
-        let (connection, state) = Connection::call(&self.path).await?;
+        let (mut connection, state) = Connection::call(&self.path).await?;
+        if let Some((event, pace)) = self.pace {
+            // If it breaks already, that is noticed when it is used next.
+            let _told = connection.send(&ToSupervisor::Pace { event, pace }).await;
+        }
         self.connection = Some(connection);
         self.hear_state(state);
         Ok(())

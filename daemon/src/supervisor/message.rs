@@ -32,6 +32,8 @@ pub(super) enum ToSupervisor {
     Input { id: String, text: String },
     /// Nothing more is written to it.
     InputEnd,
+    /// Since the event of this number the command waits for its user, or works; numbers only grow.
+    Pace { event: u64, pace: Pace },
     /// Type this on the command's terminal; in base64, as keys are bytes of any kind.
     Type { base64: String },
     /// The command's terminal has another size.
@@ -39,6 +41,16 @@ pub(super) enum ToSupervisor {
     /// A request of a newer version.
     #[serde(other)]
     Unknown,
+}
+
+/// Whether a command could work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// It could.
+    Works,
+    /// It waits for its user.
+    Waits,
 }
 
 /// What a supervisor tells.
@@ -162,6 +174,10 @@ mod tests {
             r#"{"type":"input","id":"a","text":"{}\n"}"#,
         );
         check(&ToSupervisor::InputEnd, r#"{"type":"input_end"}"#);
+        check(
+            &ToSupervisor::Pace { event: 7, pace: Pace::Waits },
+            r#"{"type":"pace","event":7,"pace":"waits"}"#,
+        );
         check(&ToSupervisor::Type { base64: "Aw==".into() }, r#"{"type":"type","base64":"Aw=="}"#);
         check(
             &ToSupervisor::Resize { rows: 24, columns: 80 },

@@ -48,6 +48,7 @@ pub use self::connection::AttachError;
 pub use self::disk_limits::DiskLimits;
 pub use self::disk_quota::{Starter, disk_layer};
 pub use self::job::{Ended, Job, JobExit, KILL_GRACE, KILL_GRACE_MS, OutputTotals, Reads, Step};
+pub use self::message::Pace;
 pub use self::process::entry;
 pub use self::remains::Remains;
 pub use self::start::{

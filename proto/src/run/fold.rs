@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     AgentAccount, Contract, Ending, Event, Exit, HarvestRecord, Record, Recorded, RunId, RunName,
-    State,
+    State, WorkTime,
 };
 use crate::{manifest::SnapshotId, wire};
 
@@ -53,6 +53,8 @@ pub struct Run {
     pub used: Vec<wire::Used>,
     /// The number of the job that runs its command, from 1: each turn, and each resume, is another.
     pub job: u32,
+    /// How long the command of the present turn could work.
+    pub work_time: WorkTime,
     /// What is known of its agent, if it has one.
     pub agent: AgentAccount,
     /// When it was queued, in nanoseconds since the Unix epoch.
@@ -129,6 +131,7 @@ impl Run {
             denied: Vec::new(),
             used: Vec::new(),
             job: 1,
+            work_time: WorkTime::default(),
             agent: AgentAccount::new(contract),
             created_at_unix_nanos: first.at_unix_nanos,
             last_seq: 1,
@@ -282,6 +285,7 @@ impl Run {
                 _,
             ) => return Err(illegal()),
         };
+        self.work_time.enter(&next, record.at_unix_nanos);
         self.state = next;
         self.last_seq = record.seq;
         Ok(())

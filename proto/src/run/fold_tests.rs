@@ -331,3 +331,31 @@ proptest! {
         drop(Record::decode(&bytes));
     }
 }
+
+#[test]
+fn only_the_time_in_which_it_could_work_is_counted() {
+    let mut run = Run::open(&queued()).unwrap();
+    let mut apply = |at_unix_nanos, event| {
+        let seq = run.last_seq + 1;
+        run.apply(&Record { seq, at_unix_nanos, event }).unwrap();
+        let view = wire::RunView::from(&run);
+        (view.worked_nanos, view.working_since_unix_nanos)
+    };
+    let started = || Event::Started(wire::Isolation::default());
+    let claimed = |epoch| Event::Claimed { worker: "w".into(), epoch, host_uid: None };
+    assert_eq!(apply(10, claimed(1)), (0, 0));
+    assert_eq!(apply(100, started()), (0, 100));
+    assert_eq!(apply(130, Event::OutputLimited(1)), (0, 100));
+    assert_eq!(apply(140, Event::InputNeeded(need())), (40, 0));
+    assert_eq!(apply(5000, answered("q1")), (40, 5000));
+    assert_eq!(apply(5010, Event::Resumed("machine went down".into())), (50, 0));
+    assert_eq!(apply(6000, started()), (50, 6000));
+    // The clock of the machine was put back.
+    assert_eq!(apply(5999, Event::Paused("ada".into())), (50, 0));
+    assert_eq!(apply(7000, Event::Continued("ada".into())), (50, 7000));
+    assert_eq!(apply(7001, Event::Exited(Exit::Code(0))), (51, 0));
+    apply(7002, Event::ResultRecorded(harvest()));
+    let finished = Event::Finished { outcome: Outcome::Succeeded, detail: String::new() };
+    assert_eq!(apply(7003, finished), (51, 0));
+    assert_eq!(apply(7004, another_turn()), (0, 0));
+}

@@ -29,6 +29,7 @@ mod event;
 mod agent;
 mod fold;
 mod state;
+mod work_time;
 
 mod view;
 
@@ -41,3 +42,4 @@ pub use fold::{DENIED_MAX, IllegalEvent, Run, USED_MAX};
 pub use id::{RUN_ID_LEN, RunId, RunIdError};
 pub use name::{NAME_LEN_MAX, NameError, RunName};
 pub use state::{Ending, Outcome, Recorded, State};
+pub use work_time::WorkTime;

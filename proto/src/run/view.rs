@@ -58,6 +58,8 @@ impl From<&Run> for wire::RunView {
             used: run.used.clone(),
             agent: agent(run),
             files_removed: harvest.map(|h| h.files_removed).unwrap_or_default(),
+            worked_nanos: run.work_time.before_nanos,
+            working_since_unix_nanos: run.work_time.since_unix_nanos.unwrap_or_default(),
         }
     }
 }

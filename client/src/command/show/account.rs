@@ -1,5 +1,7 @@
 //! A readable account of a run: what it is, where it stands, what to do next. Pure.
 
+use std::time::Duration;
+
 use handoff_proto::wire;
 
 use crate::outbox;
@@ -30,6 +32,7 @@ pub(super) fn of(run: &wire::RunView, remote: &str, now_unix_nanos: i64) -> Stri
         account.line("finished", &moment(run.finished_at_unix_nanos));
         account.line("took", &span(between(run.created_at_unix_nanos, run.finished_at_unix_nanos)));
     }
+    account.line("worked", &worked(run, &contract, now_unix_nanos));
     for layer in run.isolation.iter().flat_map(|isolation| &isolation.layers) {
         account.line("isolation", &self::layer(layer));
     }
@@ -80,6 +83,20 @@ fn exit(run: &wire::RunView) -> String {
         (Some(code), _) => format!("code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => String::new(),
+    }
+}
+
+/// How long it could work so far; what it waited for its user does not count.
+fn worked(run: &wire::RunView, contract: &wire::Contract, now_unix_nanos: i64) -> String {
+    let now = match run.working_since_unix_nanos {
+        0 => Duration::ZERO,
+        since => between(since, now_unix_nanos),
+    };
+    let worked = Duration::from_nanos(run.worked_nanos.max(0).unsigned_abs()) + now;
+    match contract.time_limit_seconds {
+        _ if worked.is_zero() => String::new(),
+        0 => span(worked),
+        limit => format!("{} of {} at most", span(worked), span(Duration::from_secs(limit))),
     }
 }
 
@@ -165,6 +182,7 @@ mod tests {
             finished_at_unix_nanos: 200_000_000_000,
             branch: "main".to_owned(),
             files_modified: 3,
+            worked_nanos: 190_000_000_000,
             result_notes: vec!["socket s".to_owned()],
             ..wire::RunView::default()
         }
@@ -185,6 +203,7 @@ remote       box
 created      1970-01-01T00:00:00Z
 finished     1970-01-01T00:03:20Z
 took         3m 20s
+worked       3m 10s
 isolation    seccomp: in-force
 result       0 added, 3 modified, 0 removed
 not in it    socket s
@@ -204,6 +223,8 @@ next         handoff logs make-abcd
             outcome_detail: String::new(),
             exit_code: None,
             result: Vec::new(),
+            working_since_unix_nanos: 50_000_000_000,
+            contract: Some(wire::Contract { time_limit_seconds: 7200, ..Default::default() }),
             needs: Some(wire::InputNeeded {
                 id: "q".to_owned(),
                 kind: "question".to_owned(),
@@ -216,6 +237,7 @@ next         handoff logs make-abcd
         for line in [
             "state        needs_input\n",
             "running for  1m\n",
+            "worked       3m 20s of 2h at most\n",
             "question     which one?\n",
             "next         handoff answer make-abcd TEXT\n",
             "next         handoff stop make-abcd\n",

@@ -237,6 +237,13 @@ impl Driver {
     }
 }
 
+impl Dialogue {
+    /// Whether all was said that there is to say first.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+}
+
 /// Where the present job of a run's agent begins, if it has one that is driven.
 pub(super) fn beginning<'a>(run: &'a Run, name: &'a str) -> Option<(Kind, Beginning<'a>)> {
     let kind = Kind::from_name(&run.contract.agent)?;

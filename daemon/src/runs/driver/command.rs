@@ -10,12 +10,17 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::{DriveError, Driver, agent::Given};
+use super::{
+    DriveError, Driver,
+    agent::{Dialogue, Given},
+};
 use crate::{
     agents::Kind,
     egress::{Denial, Summary, Usage},
     runs::Request,
-    supervisor::{self, AttachError, Attached, Ended, JobEvent, JobExit, KILL_GRACE, Remains},
+    supervisor::{
+        self, AttachError, Attached, Ended, JobEvent, JobExit, KILL_GRACE, Pace, Remains,
+    },
     workspace::JobKind,
 };
 
@@ -51,6 +56,8 @@ impl Driver {
                         self.started(&isolation).await?;
                         if let Some(dialogue) = &mut dialogue {
                             self.begin(dialogue, &mut attached).await?;
+                            // Whether it waits is known once all is heard that it wrote before.
+                            self.listen(dialogue, Some(&mut attached)).await?;
                         }
                     }
                     JobEvent::Output(_) => {
@@ -89,6 +96,9 @@ impl Driver {
                         Request::Detached(who) => self.seat(Event::Detached(who)).await?,
                     }
                 }
+            }
+            if dialogue.as_ref().is_some_and(Dialogue::has_begun) {
+                attached.keep_pace(self.run().last_seq, pace(&self.run().state)).await?;
             }
         }
     }
@@ -182,6 +192,18 @@ impl Driver {
         self.used(&exit.egress).await?;
         self.journal.live().publish_output();
         Ok(self.journal.record(Event::Exited(how(exit.ended))).await?)
+    }
+}
+
+/// Whether a command could work in this state. What its limit of time is, its supervisor knows.
+fn pace(state: &State) -> Pace {
+    match state {
+        State::NeedsInput(_) | State::Paused => Pace::Waits,
+        State::Queued
+        | State::Preparing
+        | State::Running
+        | State::Verifying(_)
+        | State::Finished(_) => Pace::Works,
     }
 }
 

@@ -35,6 +35,8 @@ struct Client {
     outgoing: Vec<u8>,
     /// How far output was announced; none before it asked for news.
     output_told: Option<Position>,
+    /// Whether it has told how the command stands, and so will tell when that changes.
+    follows: bool,
 }
 
 impl Clients {
@@ -72,6 +74,11 @@ impl Clients {
     /// Announces output to everybody who has heard all earlier news.
     pub(super) fn tell_output(&mut self, end: Position) {
         self.clients.retain_mut(|client| client.say_output(end).is_ok());
+    }
+
+    /// Whether somebody tells when the command waits for its user.
+    pub(super) fn is_followed(&self) -> bool {
+        self.clients.iter().any(|client| client.follows)
     }
 
     /// Lets nobody in any more.
@@ -112,6 +119,7 @@ impl Clients {
             incoming: Incoming::default(),
             outgoing: Vec::new(),
             output_told: None,
+            follows: false,
         });
     }
 }
@@ -135,6 +143,10 @@ impl Client {
         while let Some(request) = self.incoming.next()? {
             match request {
                 ToSupervisor::Attach => self.greet(state())?,
+                ToSupervisor::Pace { .. } => {
+                    self.follows = true;
+                    requests.push(request);
+                }
                 ToSupervisor::Stop { .. }
                 | ToSupervisor::Kill
                 | ToSupervisor::Input { .. }
@@ -186,7 +198,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::message::Phase;
+    use crate::supervisor::message::{Pace, Phase};
 
     fn state() -> State {
         State {
@@ -243,6 +255,20 @@ mod tests {
         assert_eq!(clients.serve(state), [ToSupervisor::Kill]);
         assert_eq!(clients.serve(state), []);
         assert!(clients.clients.is_empty());
+    }
+
+    #[test]
+    fn a_command_is_followed_as_long_as_who_told_its_pace_is_there() {
+        let mut clients = nobody();
+        let (mut peer, _silent) = (connected(&mut clients), connected(&mut clients));
+        clients.serve(state);
+        assert!(!clients.is_followed());
+        peer.write_all(b"{\"type\":\"pace\",\"event\":1,\"pace\":\"works\"}\n").expect("tell");
+        assert_eq!(clients.serve(state), [ToSupervisor::Pace { event: 1, pace: Pace::Works }]);
+        assert!(clients.is_followed());
+        drop(peer);
+        clients.serve(state);
+        assert!(!clients.is_followed());
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Ending {
         Self { deadline, grace, progress: Progress::Going }
     }
 
+    /// Takes the news that its time is over at another time. What was asked to end stays so.
+    pub(super) const fn move_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
     /// Takes a request to stop. A later one can only shorten the grace.
     pub(super) fn stop(&mut self, now: Instant, grace: Duration) -> Option<Act> {
         let wanted = now.checked_add(grace);
@@ -99,8 +104,9 @@ impl Ending {
     pub(super) fn due(&mut self, now: Instant) -> Option<Act> {
         match self.progress {
             Progress::Going => {
-                let deadline = self.deadline.filter(|deadline| *deadline <= now)?;
-                Some(self.ask(Cause::Deadline, deadline.checked_add(self.grace)))
+                self.deadline.filter(|deadline| *deadline <= now)?;
+                // One that became known late shortens no grace.
+                Some(self.ask(Cause::Deadline, now.checked_add(self.grace)))
             }
             Progress::Asked { kill_at, .. } => {
                 kill_at.filter(|kill_at| *kill_at <= now)?;
@@ -156,6 +162,19 @@ mod tests {
         assert_eq!(ending.due(start + SECOND * 12), Some(Act::Kill));
         assert_eq!(ending.due(start + SECOND * 99), None);
         assert_eq!(ending.wake_at(), None);
+    }
+
+    #[test]
+    fn a_deadline_that_moves_counts_until_it_has_come() {
+        let (start, mut ending) = ending(10);
+        ending.move_deadline(Some(start + SECOND * 30));
+        assert_eq!(ending.due(start + SECOND * 20), None);
+        ending.move_deadline(Some(start + SECOND * 5));
+        assert_eq!(ending.due(start + SECOND * 20), Some(Act::Ask));
+        ending.move_deadline(Some(start + SECOND * 99));
+        assert_eq!(ending.wake_at(), Some(start + SECOND * 22), "with all of its grace");
+        assert_eq!(ending.due(start + SECOND * 22), Some(Act::Kill));
+        assert_eq!(ending.cause(), Some(Cause::Deadline));
     }
 
     #[test]

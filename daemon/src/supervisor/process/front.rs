@@ -54,6 +54,11 @@ impl Front {
         self.clients.poll_fds()
     }
 
+    /// Whether somebody tells when the command waits for its user.
+    pub(super) fn is_followed(&self) -> bool {
+        self.clients.is_followed()
+    }
+
     /// Shows how far the job is.
     pub(super) fn enter(&mut self, phase: Phase) {
         if let Phase::Running { isolation } = &phase {

@@ -14,6 +14,7 @@ mod supervision;
 mod front;
 
 mod clients;
+mod clock;
 mod disk;
 mod ending;
 mod input;

@@ -1,18 +1,18 @@
 //! The one loop: runs the steps of a job one after the other, ends them when their time is over or
 //! somebody says so, and says how it all ended. Waits in one place.
 
-use std::time::{Duration, Instant};
+mod demands;
+mod room;
 
-use data_encoding::BASE64;
-use handoff_sandbox::{
-    Access, Ended as SandboxEnded, LayerName, Next, Refusal, Report, Signal, SpawnError, Spec,
-    Step as SandboxStep,
-};
+use std::time::Instant;
+
+use handoff_sandbox::{Ended as SandboxEnded, Next, Report, Signal, SpawnError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::clock::Clock;
 use super::complain;
-use super::disk::{DiskWatch, lift};
+use super::disk::DiskWatch;
 use super::ending::{Act, Ending};
 use super::front::Front;
 use super::input::Input;
@@ -21,9 +21,8 @@ use super::start_up::Hold;
 use super::terminal::Terminal;
 use super::verdict::{Close, of_command, of_setup};
 use crate::egress::{Gateway, Policy};
-use crate::supervisor::disk_limits::Breach;
 use crate::supervisor::job::{Ended, Job, JobExit, Reads, Step};
-use crate::supervisor::message::{Phase, ToSupervisor};
+use crate::supervisor::message::Phase;
 
 /// Runs a job to its end.
 pub(super) fn run(hold: Hold) {
@@ -35,6 +34,8 @@ pub(super) fn run(hold: Hold) {
         buffer: Vec::new(),
         egress: job.egress.take().unwrap_or_default(),
         disk: None,
+        clock: None,
+        wrote_at: Instant::now(),
         oom_kills: None,
     };
     let ended = supervision.watch_and_run(&job);
@@ -53,6 +54,10 @@ struct Supervision {
     /// What steps with a fenced network may reach.
     egress: Policy,
     disk: Option<DiskWatch>,
+    /// What the command's time is counted by, once it begins.
+    clock: Option<Clock>,
+    /// When a step wrote last.
+    wrote_at: Instant,
     oom_kills: Option<u64>,
 }
 
@@ -78,21 +83,12 @@ impl Supervision {
         self.run_steps(job)
     }
 
-    /// Lets its directory be emptied: nothing of the job is left that could fill it.
-    fn lift(&self, job: &Job) {
-        let Some(writable) = &job.writable else { return };
-        if let Err(error) = lift(writable, self.front.rights().uid()) {
-            complain("take the bound of the disk away", &error);
-        }
-    }
-
     fn run_steps(&mut self, job: &Job) -> Ended {
         let Some((command, setup)) = job.steps.split_last() else {
             let detail = "the job has no command".into();
             return Ended::Refused { step: "policy".into(), detail };
         };
-        let after = |limit: Option<Duration>| Instant::now().checked_add(limit?);
-        let setup_deadline = after(job.setup_limit());
+        let setup_deadline = job.setup_limit().and_then(|limit| Instant::now().checked_add(limit));
         for step in setup {
             let mut ending = Ending::new(setup_deadline, job.kill_grace());
             let close = self.run_step(step, Role::Setup, Reads::Nothing, &mut ending);
@@ -100,14 +96,12 @@ impl Supervision {
                 return ended;
             }
         }
-        let mut ending = Ending::new(after(job.time_limit()), job.kill_grace());
+        let clock = Clock::start(job.time_limit(), job.reads, Instant::now());
+        let mut ending = Ending::new(clock.deadline(false), job.kill_grace());
+        self.clock = Some(clock);
         let close = self.run_step(command, Role::Command, job.reads, &mut ending);
-        let limit_seconds = job.time_limit_seconds.unwrap_or_default();
+        let limit_seconds = self.clock.as_ref().map_or(0, Clock::limit_seconds);
         of_command(ending.cause(), limit_seconds, close, self.oom_kills, self.reached())
-    }
-
-    fn reached(&self) -> Option<Breach> {
-        self.disk.as_ref().and_then(DiskWatch::reached)
     }
 
     /// Runs one step until nothing of it is left.
@@ -141,7 +135,10 @@ impl Supervision {
             if let Some(close) = self.hear_reports(&mut live, role) {
                 break close;
             }
-            live.read(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
+            live.read(&mut self.buffer, |stream, bytes| {
+                self.wrote_at = Instant::now();
+                self.front.keep(stream, bytes);
+            });
             live.attend(|notice| self.front.hear(notice));
             self.input.write();
             self.terminal.write();
@@ -171,42 +168,6 @@ impl Supervision {
         let notices = live.finish(&mut self.buffer, |stream, bytes| self.front.keep(stream, bytes));
         notices.into_iter().for_each(|notice| self.front.hear(notice));
         close
-    }
-
-    /// Settles what a policy requires of the disk, which the sandbox alone knows nothing of, and
-    /// returns the rest of it.
-    fn settle_disk(&self, spec: &Spec) -> Result<Spec, Refusal> {
-        let mut rest = spec.clone();
-        rest.require.retain(|layer| *layer != LayerName::Disk);
-        let mut places = spec.mounts.iter().map(|mount| mount.access);
-        let mut trees = spec.overlays.iter().map(|overlay| overlay.access);
-        let why = match &self.disk {
-            _ if rest.require.len() == spec.require.len() => None,
-            Some(disk) => disk.without_quota().map(ToString::to_string),
-            None if places.any(Access::is_writable) || trees.any(Access::is_writable) => {
-                Some("nothing bounds it".to_owned())
-            }
-            // What only reads cannot fill a disk.
-            None => None,
-        };
-        let refuse = |why: String| Refusal {
-            step: SandboxStep::Required,
-            detail: format!("{} is not in force: {why}", LayerName::Disk),
-            errno: None,
-        };
-        why.map_or(Ok(rest), |why| Err(refuse(why)))
-    }
-
-    /// Waits until it is known what is on the disk before the first step. Tells whether the step may
-    /// start: not if anything was demanded meanwhile.
-    fn await_disk(&mut self, ending: &mut Ending) -> bool {
-        while self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
-            wait(self.poll_fds(), ending.wake_at());
-            if self.demanded(ending).is_some() {
-                return false;
-            }
-        }
-        true
     }
 
     fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
@@ -262,41 +223,6 @@ impl Supervision {
             }
             None => complain("serve the network", &"the doors did not arrive"),
         }
-    }
-
-    /// Serves those who are attached and returns what they, the time or the disk demand.
-    fn demanded(&mut self, ending: &mut Ending) -> Option<Act> {
-        let breach = self.disk.as_ref().and_then(DiskWatch::breach);
-        let mut demanded = breach.and_then(|breach| ending.exceed(breach));
-        let Self { front, input, terminal, .. } = self;
-        for request in front.serve(|| input.taken()) {
-            demanded = demanded.max(match request {
-                ToSupervisor::Stop { grace_ms } => {
-                    ending.stop(Instant::now(), Duration::from_millis(grace_ms))
-                }
-                ToSupervisor::Kill => ending.kill(),
-                ToSupervisor::Input { id, text } => {
-                    input.take(id, text.as_bytes());
-                    None
-                }
-                ToSupervisor::InputEnd => {
-                    input.end();
-                    None
-                }
-                ToSupervisor::Type { base64 } => {
-                    if let Ok(keys) = BASE64.decode(base64.as_bytes()) {
-                        terminal.type_keys(&keys);
-                    }
-                    None
-                }
-                ToSupervisor::Resize { rows, columns } => {
-                    terminal.resize(rows, columns);
-                    None
-                }
-                ToSupervisor::Attach | ToSupervisor::Unknown => None,
-            });
-        }
-        demanded.max(ending.due(Instant::now()))
     }
 }
 

@@ -146,6 +146,7 @@ fn exit_after(event: &Event) -> Option<Exit> {
         | Event::Resumed(_)
         | Event::Attached(_)
         | Event::Detached(_)
+        | Event::SeatsFull(_)
         | Event::Exited(_)
         | Event::ResultRecorded(_)
         | Event::Unknown(_) => None,

@@ -71,6 +71,7 @@ impl Notice {
             | Event::Resumed(_)
             | Event::Attached(_)
             | Event::Detached(_)
+            | Event::SeatsFull(_)
             | Event::Exited(_)
             | Event::ResultRecorded(_)
             | Event::Unknown(_) => None,

@@ -90,6 +90,8 @@ pub enum Event {
     Attached(wire::Attached),
     /// They have left.
     Detached(wire::Detached),
+    /// After so many, others who come to the terminal are not noted any more.
+    SeatsFull(u32),
     /// The command ended.
     Exited(Exit),
     /// The turn's result is durable, or there is none and it is known why.
@@ -199,6 +201,7 @@ impl Event {
             Self::Resumed(_) => "resumed",
             Self::Attached(_) => "attached",
             Self::Detached(_) => "detached",
+            Self::SeatsFull(_) => "seats_full",
             Self::Exited(_) => "exited",
             Self::ResultRecorded(_) => "result_recorded",
             Self::Finished { .. } => "finished",
@@ -283,6 +286,7 @@ impl From<Record> for wire::RunRecord {
             Event::Resumed(why) => Wire::Resumed(wire::Resumed { why }),
             Event::Attached(attached) => Wire::Attached(attached),
             Event::Detached(detached) => Wire::Detached(detached),
+            Event::SeatsFull(noted) => Wire::SeatsFull(wire::SeatsFull { noted }),
             Event::Exited(exit) => Wire::Exited(wire::Exited { how: Some(exit.into()) }),
             Event::ResultRecorded(record) => Wire::ResultRecorded(wire::ResultRecorded {
                 result: record.result.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
@@ -374,6 +378,7 @@ impl TryFrom<wire::RunRecord> for Record {
             Some(Wire::Resumed(resumed)) => Event::Resumed(resumed.why),
             Some(Wire::Attached(attached)) => Event::Attached(attached),
             Some(Wire::Detached(detached)) => Event::Detached(detached),
+            Some(Wire::SeatsFull(full)) => Event::SeatsFull(full.noted),
             Some(Wire::Exited(exited)) => {
                 Event::Exited(exited.how.ok_or_else(|| missing("way of exit"))?.into())
             }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     AgentAccount, Contract, Ending, Event, Exit, HarvestRecord, Record, Recorded, RunId, RunName,
-    State, WorkTime,
+    Seats, State, WorkTime,
 };
 use crate::{manifest::SnapshotId, wire};
 
@@ -55,6 +55,8 @@ pub struct Run {
     pub job: u32,
     /// How long the command of the present turn could work.
     pub work_time: WorkTime,
+    /// Who is at the terminal of the present job, as far as that was noted.
+    pub seats: Seats,
     /// What is known of its agent, if it has one.
     pub agent: AgentAccount,
     /// When it was queued, in nanoseconds since the Unix epoch.
@@ -131,6 +133,7 @@ impl Run {
             denied: Vec::new(),
             used: Vec::new(),
             job: 1,
+            seats: Seats::default(),
             work_time: WorkTime::default(),
             agent: AgentAccount::new(contract),
             created_at_unix_nanos: first.at_unix_nanos,
@@ -191,18 +194,28 @@ impl Run {
             }
             (
                 state @ (State::Running | State::NeedsInput(_) | State::Paused),
-                Event::Attached(_) | Event::Detached(_),
-            ) => state.clone(),
+                event @ (Event::Attached(_) | Event::Detached(_) | Event::SeatsFull(_)),
+            ) => {
+                let state = state.clone();
+                match event {
+                    Event::Attached(who) => self.seats.take(&who.id),
+                    Event::Detached(who) => self.seats.leave(&who.id),
+                    _ => self.seats.fill(),
+                }
+                state
+            }
             (
                 State::Preparing | State::Running | State::NeedsInput(_) | State::Paused,
                 Event::Resumed(_),
             ) => {
                 self.job += 1;
+                self.seats = Seats::default();
                 self.agent.resumed();
                 State::Preparing
             }
             (State::Finished(_), Event::TurnQueued(turn)) => {
                 self.job += 1;
+                self.seats = Seats::default();
                 self.agent.queued(turn);
                 self.exit = None;
                 self.harvest = None;

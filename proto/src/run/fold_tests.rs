@@ -91,6 +91,7 @@ fn events() -> Vec<Event> {
         Event::Resumed("machine went down".into()),
         Event::Attached(wire::Attached { by: "ada".into(), id: "3".into(), writes: true }),
         Event::Detached(wire::Detached { by: "ada".into(), id: "3".into() }),
+        Event::SeatsFull(100),
         Event::Paused("ada".into()),
         Event::Continued("ada".into()),
         Event::StopRequested("ada".into()),

@@ -28,6 +28,7 @@ mod event;
 
 mod agent;
 mod fold;
+mod seats;
 mod state;
 mod work_time;
 
@@ -41,5 +42,6 @@ pub use event::{Contract, Event, EventDecodeError, Exit, HarvestRecord, Heard, R
 pub use fold::{DENIED_MAX, IllegalEvent, Run, USED_MAX};
 pub use id::{RUN_ID_LEN, RunId, RunIdError};
 pub use name::{NAME_LEN_MAX, NameError, RunName};
+pub use seats::{Note, SEATS_MAX, Seats};
 pub use state::{Ending, Outcome, Recorded, State};
 pub use work_time::WorkTime;

@@ -58,6 +58,7 @@ fn fields(event: &Event) -> Value {
         Event::Resumed(why) => json!({ "why": why }),
         Event::Attached(attached) => json!({ "by": attached.by, "writes": attached.writes }),
         Event::Detached(detached) => json!({ "by": detached.by }),
+        Event::SeatsFull(noted) => json!({ "noted": noted }),
         Event::Exited(Exit::Code(code)) => json!({ "exit_code": code }),
         Event::Exited(Exit::Signal(signal)) => json!({ "signal": signal }),
         Event::Exited(Exit::TimedOut(seconds)) => json!({ "timed_out_seconds": seconds }),
@@ -113,6 +114,9 @@ pub(super) fn line(event: Option<&Event>) -> String {
         }
         Event::Attached(attached) => format!("{} looks at its terminal", attached.by),
         Event::Detached(detached) => format!("{} left its terminal", detached.by),
+        Event::SeatsFull(noted) => {
+            format!("{noted} came to its terminal: others are not noted any more")
+        }
         Event::Exited(exit) => ended(exit),
         Event::ResultRecorded(harvest) if !harvest.failure.is_empty() => {
             format!("no result: {}", harvest.failure)

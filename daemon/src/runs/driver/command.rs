@@ -1,7 +1,7 @@
 //! Living with the command: from its supervisor's reports to the run's events.
 
 use handoff_proto::{
-    run::{Event, Exit, State},
+    run::{Event, Exit, Note, Run, SEATS_MAX, State},
     wire,
 };
 use handoff_sandbox::Isolation;
@@ -111,13 +111,24 @@ impl Driver {
         Ok(())
     }
 
-    /// Records who came to its terminal, or left it.
+    /// Records who came to its terminal, or left it, as far as that is noted.
     async fn seat(&mut self, event: Event) -> Result<(), DriveError> {
-        // A daemon that was just started has not heard yet that the command runs.
-        if matches!(self.run().state, State::Running | State::NeedsInput(_) | State::Paused) {
-            self.journal.record(event).await?;
+        let Run { state, seats, .. } = self.run();
+        let event = match &event {
+            // A daemon that was just started has not heard yet that the command runs.
+            _ if !matches!(state, State::Running | State::NeedsInput(_) | State::Paused) => None,
+            Event::Attached(who) => match seats.coming(&who.id) {
+                Note::Coming => Some(event),
+                Note::Full => Some(Event::SeatsFull(SEATS_MAX)),
+                Note::Nothing => None,
+            },
+            Event::Detached(who) => seats.is_taken_by(&who.id).then_some(event),
+            _ => Some(event),
+        };
+        match event {
+            Some(event) => Ok(self.journal.record(event).await?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn limited(&mut self) -> Result<(), DriveError> {

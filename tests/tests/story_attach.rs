@@ -117,6 +117,9 @@ fn a_daemon_that_is_killed_takes_no_terminal_with_it() {
     seat.types("exit\r");
     seat.until("run kept: succeeded");
     assert_eq!(seat.ends(), 0);
+    // Two connections of one attachment are nobody's coming and going.
+    let events = world.handoff(&tree, ["watch", "kept"]).ok();
+    assert_eq!(events.matches("sits at its terminal").count(), 1, "{events}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! `handoff attach`: a terminal on the run.
 
+mod connection;
 mod session;
+mod signals;
+mod typing;
+mod unkept;
 
 use handoff_proto::wire::RunSelector;
 
@@ -58,6 +62,9 @@ async fn find<'a>(
         remote.runs().show(selector).await.map_err(|status| remote.error(status))?.into_inner();
     let selector = RunSelector { run: run.id, directory: Vec::new() };
     let session = Session::new(context, selector, run.name, args.watch, args.take_over)?;
+    if run.state == "queued" {
+        session.says_that_it_waits();
+    }
     Ok((Reconnecting::new(context, remote), session))
 }
 
@@ -70,9 +77,9 @@ async fn attach(remote: &mut Reconnecting<'_>, session: &mut Session<'_>) -> any
             Err(error) => error.downcast()?,
         };
         // Without its mode our terminal interrupts by itself again.
-        match or_interrupt(remote.after(failure)).await {
-            Ok(again) => again?,
-            Err(_interrupted) => return Ok(session.left(Exit::Interrupted)),
+        tokio::select! {
+            again = remote.after(failure) => again?,
+            () = session.ended() => return Ok(session.left(Exit::Interrupted)),
         }
     }
 }

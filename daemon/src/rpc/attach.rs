@@ -1,22 +1,27 @@
 //! A run's terminal over the wire: keys and sizes in, what it shows out. What it shows is read from
-//! the run's output, at the pace of whoever looks, so that a slow one holds nobody up.
+//! the run's output, at the pace of whoever looks, so that a slow one holds nobody up; of what that
+//! does not keep any more, a slow one misses something.
 
-use std::sync::Arc;
+mod keyboard;
+mod shown;
 
-use handoff_proto::wire::{self, attach_reply::Part as Reply, attach_request::Part as Ask};
+use std::{pin::Pin, sync::Arc};
+
+use handoff_proto::wire::{self, attach_reply::Part as Reply};
 use tokio::sync::mpsc;
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
+use self::keyboard::AtKeyboard;
 use super::{identity::Caller, logs, runs::Replies, status::failed};
-use crate::{
-    runs::{Live, Manners, Registry, Sitting, Wish},
-    supervisor::AttachError,
-};
+use crate::runs::{Live, Manners, Registry, SitError, Wish};
 
 /// Longest id of an attachment: room for a uuid.
 const ID_MAX: usize = 64;
+
+/// Parts of an answer.
+type Parts = Pin<Box<dyn Stream<Item = Result<Reply, Status>> + Send>>;
 
 /// Attaches to a run's terminal and stays there until the run has finished or the caller leaves.
 pub(super) async fn serve(
@@ -32,127 +37,72 @@ pub(super) async fn serve(
     let manners = if start.take_over { Manners::TakeOver } else { Manners::Polite };
     let keyboard = (!start.watch).then_some(manners);
     let wish = Wish { id: start.id, by: caller.user, keyboard };
-    let sitting = registry.sit(&live, wish).await.map_err(failed)?;
-
-    let tail = logs::position(sitting.job, sitting.tail);
-    let output = logs::read(registry, &live, start.after.max(tail), true);
-    let attached = wire::AttachedTo {
-        run: Some(live.with(|run| wire::RunView::from(run))),
-        writes: sitting.hold.is_some(),
+    let mut sitting = match registry.sit(&live, wish).await {
+        Ok(sitting) => sitting,
+        Err(SitError::Over(_)) if start.again => {
+            let shown = logs::read(registry, &live, start.after, true);
+            let shown = shown.map(|record| record.map(Reply::Output));
+            return Ok(whole(to_the_end(registry, live, shown)));
+        }
+        Err(error) => return Err(failed(error)),
     };
+
+    let after = start.after.max(logs::position(sitting.job, sitting.tail));
+    let kept = logs::read(registry, &live, after, true);
+    let (looking, job) = (sitting.looking.take(), sitting.job);
+    let shown = shown::of(registry, kept, after, looking, job);
+    let attached = live.with(|run| wire::AttachedTo {
+        run: Some(wire::RunView::from(run)),
+        writes: sitting.hold.is_some(),
+        typed: sitting.terminal.typed(),
+        output_limited: run.output_limited,
+    });
     let (tell, told) = mpsc::channel(1);
     let left = CancellationToken::new();
     let leaves = left.clone().drop_guard();
-    let at_keyboard = AtKeyboard { sitting, left, stopping: registry.stopping().clone(), tell };
+    let at_keyboard = AtKeyboard::new(sitting, left, registry.stopping().clone(), tell);
     registry.tracker().spawn(at_keyboard.serve(start.size, requests));
 
-    let stopping = registry.stopping().clone();
-    let shown = output.map(|record| record.map(|record| reply(Reply::Output(record))));
-    let end = tokio_stream::once(Ok(reply(Reply::Ended(wire::Empty {}))));
-    let finished =
-        tokio_stream::once(()).then(move |()| finished(Arc::clone(&live), stopping.clone()));
     let mut is_over = false;
-    let replies = shown
-        .chain(end)
-        .chain(finished)
-        .merge(ReceiverStream::new(told).map(|part| Ok(reply(part))))
-        .take_while(move |item| {
-            let goes_on = !is_over;
-            is_over = !matches!(item, Ok(wire::AttachReply { part: Some(part) })
-                if !matches!(part, Reply::Finished(_)));
-            // Whoever stops looking has left the keyboard, too.
-            let _held = &leaves;
-            goes_on
-        });
-    let first = tokio_stream::once(Ok(reply(Reply::Attached(attached))));
-    Ok(Box::pin(first.chain(replies)))
+    let parts = to_the_end(registry, live, shown).merge(ReceiverStream::new(told));
+    let parts = parts.take_while(move |part| {
+        let goes_on = !is_over;
+        is_over = matches!(part, Ok(Reply::Finished(_) | Reply::Left(_)) | Err(_));
+        // Whoever stops looking has left the keyboard, too.
+        let _held = &leaves;
+        goes_on
+    });
+    let first = tokio_stream::once(Ok(Reply::Attached(attached)));
+    Ok(whole(Box::pin(first.chain(parts))))
 }
 
-fn reply(part: Reply) -> wire::AttachReply {
-    wire::AttachReply { part: Some(part) }
+/// What is shown, then the end of the command and the end of the run.
+fn to_the_end(
+    registry: &Registry,
+    live: Arc<Live>,
+    shown: impl Stream<Item = Result<Reply, Status>> + Send + 'static,
+) -> Parts {
+    let stopping = registry.stopping().clone();
+    let end = tokio_stream::once(Ok(Reply::Ended(wire::Empty {})));
+    let finished =
+        tokio_stream::once(()).then(move |()| finished(Arc::clone(&live), stopping.clone()));
+    Box::pin(shown.chain(end).chain(finished))
+}
+
+fn whole(parts: Parts) -> Replies<wire::AttachReply> {
+    Box::pin(parts.map(|part| part.map(|part| wire::AttachReply { part: Some(part) })))
 }
 
 /// The run once it has finished.
-async fn finished(
-    live: Arc<Live>,
-    stopping: CancellationToken,
-) -> Result<wire::AttachReply, Status> {
+async fn finished(live: Arc<Live>, stopping: CancellationToken) -> Result<Reply, Status> {
     let mut published = live.subscribe();
     tokio::select! {
         () = stopping.cancelled() => {
             Err(Status::unavailable("daemon is stopping; the run goes on"))
         }
         run = published.wait_for(|run| run.is_finished()) => match run {
-            Ok(run) => Ok(reply(Reply::Finished(wire::RunView::from(&*run)))),
+            Ok(run) => Ok(Reply::Finished(wire::RunView::from(&*run))),
             Err(_gone) => Err(Status::unavailable("run is not driven any more")),
         },
-    }
-}
-
-/// Somebody's keyboard and window, for as long as they stay.
-struct AtKeyboard {
-    sitting: Sitting,
-    left: CancellationToken,
-    stopping: CancellationToken,
-    tell: mpsc::Sender<Reply>,
-}
-
-impl AtKeyboard {
-    async fn serve(
-        mut self,
-        size: Option<wire::TerminalSize>,
-        mut requests: Streaming<wire::AttachRequest>,
-    ) {
-        if let Some(size) = size
-            && self.obey(Ask::Size(size)).await.is_err()
-        {
-            // The command has just ended: what it showed tells so.
-            return self.sitting.leave().await;
-        }
-        loop {
-            let taken = async {
-                match &self.sitting.hold {
-                    Some(hold) => hold.taken().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.left.cancelled() => break,
-                () = self.stopping.cancelled() => return,
-                () = taken => {
-                    self.sitting.hold = None;
-                    let part = Reply::KeyboardTaken(wire::KeyboardTaken {});
-                    if self.tell.send(part).await.is_err() {
-                        break;
-                    }
-                }
-                request = requests.message() => {
-                    // An end of what is asked is an end of the attachment, whatever its reason.
-                    let Ok(Some(wire::AttachRequest { part: Some(part) })) = request else { break };
-                    if self.obey(part).await.is_err() {
-                        break;
-                    }
-                }
-            }
-        }
-        self.sitting.leave().await;
-    }
-
-    /// Does what is asked, if it comes from whoever has the keyboard.
-    async fn obey(&mut self, part: Ask) -> Result<(), AttachError> {
-        if self.sitting.hold.is_none() {
-            return Ok(());
-        }
-        let terminal = &mut self.sitting.terminal;
-        match part {
-            Ask::Keys(keys) => terminal.type_keys(&keys).await,
-            Ask::Size(wire::TerminalSize { rows, columns }) => {
-                match (u16::try_from(rows), u16::try_from(columns)) {
-                    (Ok(rows @ 1..), Ok(columns @ 1..)) => terminal.resize(rows, columns).await,
-                    _ => Ok(()),
-                }
-            }
-            Ask::Start(_) | Ask::Here(_) => Ok(()),
-        }
     }
 }

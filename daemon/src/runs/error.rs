@@ -186,6 +186,14 @@ pub enum SitError {
     /// Somebody else types.
     #[error("somebody else sits at the terminal of run {0}")]
     Taken(RunName),
+    /// Too many are there.
+    #[error("{present} others are at the terminal of run {run}, or were a moment ago")]
+    Full {
+        /// The run.
+        run: RunName,
+        /// How many.
+        present: usize,
+    },
     /// Its supervisor does not answer.
     #[error("cannot reach the terminal of run {run}")]
     Supervisor {

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use handoff_proto::{run::Run, wire};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{AnswerError, keyboard::Keyboard};
+use super::{AnswerError, keyboard::Keyboard, presence::Presence};
 
 /// How many requests may wait for a driver that is busy preparing.
 const REQUESTS_MAX: usize = 16;
@@ -18,6 +18,7 @@ pub struct Live {
     /// Where the driver takes requests; another one for each turn.
     requests: RwLock<mpsc::Sender<Request>>,
     keyboard: Keyboard,
+    presence: Presence,
 }
 
 /// How a run's output stands; changes whenever there is more.
@@ -69,6 +70,7 @@ impl Live {
             output: watch::Sender::new(OutputEnd { closed }),
             requests: RwLock::new(requests),
             keyboard: Keyboard::default(),
+            presence: Presence::default(),
         };
         (live, receiver)
     }
@@ -109,6 +111,11 @@ impl Live {
     /// The keyboard of its terminal.
     pub(super) const fn keyboard(&self) -> &Keyboard {
         &self.keyboard
+    }
+
+    /// Who is at its terminal.
+    pub(super) const fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     fn requests(&self) -> mpsc::Sender<Request> {

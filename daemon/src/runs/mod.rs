@@ -14,6 +14,7 @@
 
 mod live;
 mod outcome;
+mod presence;
 
 mod journal;
 

@@ -1,10 +1,10 @@
 //! Users at the terminals of their runs: any number that look, one that types. What they type is
 //! recorded nowhere, that they sat there is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use handoff_proto::{
-    run::{Run, State},
+    run::{Run, RunName, State},
     wire,
 };
 
@@ -12,12 +12,16 @@ use super::{
     Live, Registry, Request,
     error::SitError,
     keyboard::{Hold, Manners},
+    presence::{PRESENT_MAX, Place},
 };
 use crate::{
     store::UserName,
-    supervisor::{AttachError, Terminal, output::Position},
+    supervisor::{AttachError, Found, Looking, Terminal, output::Position},
     workspace::JobKind,
 };
+
+/// How long somebody whose connection broke may take to come back before they count as gone.
+const AWAY_MAX: Duration = Duration::from_secs(60);
 
 /// What somebody wants who comes to a terminal.
 #[derive(Debug)]
@@ -39,6 +43,10 @@ pub(crate) struct Sitting {
     /// The job whose terminal it is, from 1, and where its last screens begin.
     pub(crate) job: u32,
     pub(crate) tail: Position,
+    /// What it shows that is not kept; once.
+    pub(crate) looking: Option<Looking>,
+    place: Place,
+    registry: Registry,
     live: Arc<Live>,
     detached: wire::Detached,
 }
@@ -59,11 +67,13 @@ impl Registry {
             return Err(SitError::Over(name));
         }
         let job_dir = self.layout(&run.id).job(run.job, JobKind::Command);
-        let (terminal, tail) = match Terminal::find(&job_dir).await {
+        let Found { terminal, tail, looking } = match Terminal::find(&job_dir, &wish.id).await {
             Ok(found) => found,
             Err(AttachError::NotRunning(_)) => return Err(SitError::Over(name)),
             Err(source) => return Err(SitError::Supervisor { run: name, source }),
         };
+        let full = SitError::Full { run: run.name.clone(), present: PRESENT_MAX };
+        let place = live.presence().come(&wish.id).ok_or(full)?;
         let hold = match wish.keyboard {
             Some(manners) => {
                 let hold = live.keyboard().take(&wish.id, manners);
@@ -77,7 +87,9 @@ impl Registry {
         // A run that has just ended records no more of it.
         let _ended = live.ask(Request::Attached(attached)).await;
         let (live, detached) = (Arc::clone(live), wire::Detached { by, id });
-        Ok(Sitting { terminal, hold, job: run.job, tail, live, detached })
+        let (looking, registry) = (Some(looking), self.clone());
+        let job = run.job;
+        Ok(Sitting { terminal, hold, job, tail, looking, place, registry, live, detached })
     }
 
     /// Waits until the command runs, or never will; none where the daemon stops first.
@@ -92,9 +104,33 @@ impl Registry {
 }
 
 impl Sitting {
+    /// What its run is called.
+    pub(crate) fn run_name(&self) -> RunName {
+        self.live.with(|run| run.name.clone())
+    }
+
     /// Lets go of the terminal.
     pub(crate) async fn leave(self) {
         drop(self.hold);
-        let _ended = self.live.ask(Request::Detached(self.detached)).await;
+        leave(&self.live, self.detached, &self.place).await;
+    }
+
+    /// Lets go of the terminal for somebody whose connection broke: a moment later they may be back,
+    /// and have never left.
+    pub(crate) fn lose(self) {
+        let Self { place, registry, live, detached, .. } = self;
+        let stopping = registry.stopping().clone();
+        registry.tracker().spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tokio::time::sleep(AWAY_MAX) => leave(&live, detached, &place).await,
+            }
+        });
+    }
+}
+
+async fn leave(live: &Live, detached: wire::Detached, place: &Place) {
+    if place.leave() {
+        let _ended = live.ask(Request::Detached(detached)).await;
     }
 }

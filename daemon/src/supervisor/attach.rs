@@ -236,6 +236,8 @@ impl Attached {
             FromSupervisor::OutputLimited => self.hear_limit(),
             FromSupervisor::Egress { summary } => self.hear_egress(summary),
             FromSupervisor::Exited { exit } => self.hear_exit(exit),
+            // Told to others only.
+            FromSupervisor::Typed { .. } | FromSupervisor::Unkept { .. } => {}
             FromSupervisor::Unknown => {}
         }
     }

@@ -34,13 +34,27 @@ pub(super) enum ToSupervisor {
     InputEnd,
     /// Since the event of this number the command waits for its user, or works; numbers only grow.
     Pace { event: u64, pace: Pace },
-    /// Type this on the command's terminal; in base64, as keys are bytes of any kind.
-    Type { base64: String },
+    /// Type this on the command's terminal; in base64, as keys are bytes of any kind. Where the
+    /// typist has a name, its bytes are numbered, and each is typed once.
+    Type {
+        base64: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Typist>,
+    },
     /// The command's terminal has another size.
     Resize { rows: u16, columns: u16 },
+    /// From now on show what is not kept of the output.
+    Look,
     /// A request of a newer version.
     #[serde(other)]
     Unknown,
+}
+
+/// Somebody who types, and how far that has come, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Typist {
+    pub(super) name: String,
+    pub(super) at: u64,
 }
 
 /// Whether a command could work.
@@ -65,6 +79,11 @@ pub(super) enum FromSupervisor {
     Output { end: Position },
     /// Output that follows is not kept.
     OutputLimited,
+    /// This typist's keys are typed up to there; only they are told.
+    Typed { typist: Typist },
+    /// Output that is not kept, in base64, behind all that is, and how much before it was left out.
+    /// Only who looks is told.
+    Unkept { after: Position, base64: String, skipped: u64 },
     /// All that the steps were denied, and used, so far.
     Egress { summary: Summary },
     /// It is all over.
@@ -88,6 +107,9 @@ pub(super) struct State {
     /// The names of the pieces of input that were taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) inputs: Vec<String>,
+    /// The latest typists; none of a supervisor that does not tell how far they have come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) typists: Option<Vec<Typist>>,
 }
 
 /// How far a job is.
@@ -178,7 +200,16 @@ mod tests {
             &ToSupervisor::Pace { event: 7, pace: Pace::Waits },
             r#"{"type":"pace","event":7,"pace":"waits"}"#,
         );
-        check(&ToSupervisor::Type { base64: "Aw==".into() }, r#"{"type":"type","base64":"Aw=="}"#);
+        let base64 = "Aw==".to_owned();
+        check(
+            &ToSupervisor::Type { base64: base64.clone(), by: None },
+            r#"{"type":"type","base64":"Aw=="}"#,
+        );
+        check(
+            &ToSupervisor::Type { base64, by: Some(Typist { name: "a".into(), at: 3 }) },
+            r#"{"type":"type","base64":"Aw==","by":{"name":"a","at":3}}"#,
+        );
+        check(&ToSupervisor::Look, r#"{"type":"look"}"#);
         check(
             &ToSupervisor::Resize { rows: 24, columns: 80 },
             r#"{"type":"resize","rows":24,"columns":80}"#,
@@ -194,6 +225,7 @@ mod tests {
             output_tail: Position::START,
             egress: Summary::default(),
             inputs: Vec::new(),
+            typists: None,
         };
         check(
             &FromSupervisor::Hello { state: state.clone() },
@@ -208,6 +240,14 @@ mod tests {
             r#"{"type":"started","isolation":{"layers":[]}}"#,
         );
         check(&FromSupervisor::Output { end: Position::new(9) }, r#"{"type":"output","end":9}"#);
+        check(
+            &FromSupervisor::Typed { typist: Typist { name: "a".into(), at: 4 } },
+            r#"{"type":"typed","typist":{"name":"a","at":4}}"#,
+        );
+        check(
+            &FromSupervisor::Unkept { after: Position::new(9), base64: "Aw==".into(), skipped: 2 },
+            r#"{"type":"unkept","after":9,"base64":"Aw==","skipped":2}"#,
+        );
         check(&FromSupervisor::OutputLimited, r#"{"type":"output_limited"}"#);
     }
 

@@ -36,6 +36,7 @@ mod remains;
 
 mod attach;
 mod connection;
+mod looking;
 mod terminal;
 
 mod job_dir;
@@ -48,13 +49,14 @@ pub use self::connection::AttachError;
 pub use self::disk_limits::DiskLimits;
 pub use self::disk_quota::{Starter, disk_layer};
 pub use self::job::{Ended, Job, JobExit, KILL_GRACE, KILL_GRACE_MS, OutputTotals, Reads, Step};
+pub use self::looking::{Looking, Unkept};
 pub use self::message::Pace;
 pub use self::process::entry;
 pub use self::remains::Remains;
 pub use self::start::{
     CreateError, DiscardError, StartError, create, discard, start, start_through, start_with,
 };
-pub use self::terminal::Terminal;
+pub use self::terminal::{Found, Terminal};
 
 pub(crate) use self::job_dir::JobDir;
 pub(crate) use self::process::run_job;

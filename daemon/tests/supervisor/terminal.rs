@@ -1,9 +1,9 @@
 //! Commands on a terminal: typed at, resized and read by whoever is attached.
 
-use handoff_daemon::supervisor::{Ended, Job, Terminal};
+use handoff_daemon::supervisor::{Ended, Found, Job, Terminal};
 use handoff_sandbox::{ExitStatus, TerminalSize};
 
-use crate::scene::{Scene, last, text};
+use crate::scene::{Scene, last, text, within};
 
 fn on_terminal(scene: &Scene, script: &str) -> Job {
     let mut job = scene.job(script);
@@ -13,8 +13,12 @@ fn on_terminal(scene: &Scene, script: &str) -> Job {
     job
 }
 
+async fn find(scene: &Scene, name: &str) -> Found {
+    within(Terminal::find(&scene.job_dir, name)).await.expect("find")
+}
+
 async fn terminal(scene: &Scene) -> Terminal {
-    Terminal::find(&scene.job_dir).await.expect("find").0
+    find(scene, "ada").await.terminal
 }
 
 #[tokio::test]
@@ -26,7 +30,7 @@ async fn a_command_has_a_terminal_that_shows_what_is_typed() {
     scene.wait_for(&mut attached, "error").await;
     let mut terminal = terminal(&scene).await;
     terminal.resize(30, 100).await.expect("resize");
-    terminal.type_keys(b"word\n").await.expect("type");
+    terminal.type_keys(0, b"word\n").await.expect("type");
     assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 0 });
     let output = scene.output().await;
     let shown = "/dev/pts/0\r\n24 80\r\nerror\r\nword\r\ngot word\r\n30 100\r\nthree\r\n";
@@ -40,7 +44,7 @@ async fn ctrl_c_interrupts_what_runs_in_front() {
     let scene = Scene::new();
     let mut attached = scene.begin(&on_terminal(&scene, "echo up; exec sleep 1000")).await;
     scene.wait_for(&mut attached, "up").await;
-    terminal(&scene).await.type_keys(b"\x03").await.expect("type");
+    terminal(&scene).await.type_keys(0, b"\x03").await.expect("type");
     assert_eq!(last(&mut attached).await.ended, Ended::Signal { signal: 2 });
     scene.check_nothing_left();
 }
@@ -73,10 +77,85 @@ async fn who_comes_late_is_told_where_the_last_screens_begin() {
     let script = "head -c 1000000 /dev/zero | tr '\\0' x; echo; read end";
     let mut attached = scene.begin(&on_terminal(&scene, script)).await;
     scene.wait_for(&mut attached, "\r\n").await;
-    let (mut terminal, tail) = Terminal::find(&scene.job_dir).await.expect("find");
+    let Found { mut terminal, tail, .. } = find(&scene, "ada").await;
     assert!((700_000..1_000_000).contains(&tail.get()), "{tail:?}");
     let mut reader = handoff_daemon::supervisor::output::Reader::new(&scene.job_dir, tail);
     reader.next().await.expect("a place between records").expect("output");
-    terminal.type_keys(b"\n").await.expect("type");
+    terminal.type_keys(0, b"\n").await.expect("type");
     assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 0 });
+}
+
+/// A command that reads raw keys, and says how many came and what they hash to.
+fn reads(len: usize) -> String {
+    format!("stty raw -echo; echo up; head -c {len} | sha256sum; echo read")
+}
+
+#[tokio::test]
+async fn a_long_paste_arrives_whole_over_connections_that_break() {
+    let scene = Scene::new();
+    let keys: Vec<u8> = (0..3_u32 << 20).map(|number| (number % 251) as u8).collect();
+    let mut attached = scene.begin(&on_terminal(&scene, &reads(keys.len()))).await;
+    scene.wait_for(&mut attached, "up").await;
+    let len = keys.len() as u64;
+    let mut typed = 0;
+    while typed < len {
+        // Another connection each time, by which some is sent that was sent before.
+        let mut terminal = terminal(&scene).await;
+        assert!(terminal.typed() >= typed, "what was told is never forgotten");
+        typed = terminal.typed();
+        let mut at = typed.saturating_sub(3000);
+        let until = len.min(typed + (500 << 10));
+        while at < until {
+            let piece = (len - at).min(7000);
+            let range = usize::try_from(at).expect("index")..;
+            let piece_len = usize::try_from(piece).expect("length");
+            within(terminal.type_keys(at, &keys[range][..piece_len])).await.expect("type");
+            at += piece;
+            if at - terminal.typed() > 200 << 10 {
+                typed = within(terminal.more_typed()).await.expect("typed");
+            }
+        }
+        if at == len {
+            while typed < len {
+                typed = within(terminal.more_typed()).await.expect("typed");
+            }
+        }
+    }
+    scene.wait_for(&mut attached, "read").await;
+    let sum = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "perl -e 'print pack(\"C*\", map { $_ % 251 } 0 .. (3 << 20) - 1)' | sha256sum",
+        ])
+        .output()
+        .expect("sha256sum");
+    let shown = text(&scene.output().await.stdout);
+    assert!(shown.contains(text(&sum.stdout).trim_end()), "{shown} {sum:?}");
+    assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 0 });
+}
+
+#[tokio::test]
+async fn what_is_past_the_limit_is_shown_to_those_who_look() {
+    let scene = Scene::new();
+    let script = "echo up; while read word; do echo \"got $word\"; done";
+    let mut job = on_terminal(&scene, script);
+    job.output_limit_bytes = 10;
+    let mut attached = scene.begin(&job).await;
+    scene.wait_for(&mut attached, "up").await;
+    let Found { mut terminal, mut looking, .. } = find(&scene, "ada").await;
+    terminal.type_keys(0, b"one\ntwo\n\x04").await.expect("type");
+    let (mut shown, mut after) = (Vec::new(), None);
+    while let Some(unkept) = within(looking.next()).await {
+        shown.extend(unkept.bytes);
+        assert_eq!(unkept.skipped, 0);
+        assert!(after.is_none_or(|after| after == unkept.after));
+        after = Some(unkept.after);
+    }
+    let exit = last(&mut attached).await;
+    assert_eq!(exit.ended, Ended::Code { code: 0 });
+    let kept = scene.output().await.stdout;
+    assert_eq!(kept.len(), 10);
+    assert_eq!(Some(exit.output.end), after, "it comes behind all that is kept");
+    let whole = text(&[kept, shown].concat());
+    assert!(whole.contains("got one\r\n") && whole.ends_with("got two\r\n"), "{whole:?}");
 }

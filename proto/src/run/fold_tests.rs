@@ -348,6 +348,7 @@ fn only_the_time_in_which_it_could_work_is_counted() {
     assert_eq!(apply(100, started()), (0, 100));
     assert_eq!(apply(130, Event::OutputLimited(1)), (0, 100));
     assert_eq!(apply(140, Event::InputNeeded(need())), (40, 0));
+    assert_eq!(apply(150, Event::OutputLimited(1)), (40, 0));
     assert_eq!(apply(5000, answered("q1")), (40, 5000));
     assert_eq!(apply(5010, Event::Resumed("machine went down".into())), (50, 0));
     assert_eq!(apply(6000, started()), (50, 6000));

@@ -6,27 +6,32 @@ use anyhow::Context as _;
 use handoff_proto::wire::attach_reply::Part as Reply;
 use handoff_proto::wire::attach_request::Part as Ask;
 use handoff_proto::wire::{
-    AttachReply, AttachRequest, AttachStart, Empty, RunSelector, RunView, TerminalSize,
+    AttachReply, AttachRequest, AttachStart, AttachedTo, Empty, RunSelector, RunView, TerminalSize,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use uuid::Uuid;
 
+use super::connection::{Connection, Taken, late, permit};
+use super::signals::{News, Signals};
+use super::typing::Typing;
+use super::unkept::Unkept;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::interrupt::{Interrupted, or_interrupt};
-use crate::output::Screen;
 use crate::reconnect::Reconnecting;
 use crate::remote::{self, Remote};
-use crate::terminal::{self, DetachKeys, Keyboard, RawMode, Typed};
+use crate::terminal::{self, Keyboard, Typed};
 
 /// How often to say that we are still here: a third of the silence after which a daemon gives up.
 const HERE_EVERY: Duration = Duration::from_secs(60);
 
-/// Requests on their way. Keys beyond that are lost rather than kept for a run that stands still.
-const ASKED_MAX: usize = 256;
+/// Requests on their way.
+const ASKED_MAX: usize = 4;
+
+/// How long leaving may take: a connection that is dead keeps nobody.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Ctrl-C, by which those who only look leave as well.
 const INTERRUPT: u8 = 0x03;
@@ -48,29 +53,19 @@ pub(super) struct Session<'a> {
     name: String,
     keyboard: Keyboard,
     signals: Signals,
-    /// Whether there was a connection before.
-    was_there: bool,
+    typing: Typing,
+    unkept: Unkept,
 }
 
-/// What the system tells us meanwhile.
-#[derive(Debug)]
-struct Signals {
-    resized: Signal,
-    ended: [Signal; 3],
-}
-
-/// What they told.
-enum News {
-    Resized,
-    Ended,
-}
-
-/// Our terminal while the run has it. The screen is put in order before the mode.
-#[derive(Debug)]
-struct Taken {
-    screen: Screen,
-    _mode: RawMode,
-    writes: bool,
+/// What happened.
+enum Event {
+    Reply(Box<Result<Option<AttachReply>, tonic::Status>>),
+    Keys(std::io::Result<Vec<u8>>),
+    News(News),
+    Here,
+    /// Something may be asked; none once nothing may any more.
+    MayAsk(Option<mpsc::OwnedPermit<AttachRequest>>),
+    Late,
 }
 
 impl<'a> Session<'a> {
@@ -85,16 +80,29 @@ impl<'a> Session<'a> {
         let start = AttachStart { run: Some(run), id, watch, take_over, ..AttachStart::default() };
         let keyboard = Keyboard::open().context("cannot read from this terminal")?;
         let signals = Signals::catch().context("cannot follow this terminal's size")?;
-        Ok(Self { context, start, name, keyboard, signals, was_there: false })
+        let (typing, unkept) = (Typing::default(), Unkept::default());
+        Ok(Self { context, start, name, keyboard, signals, typing, unkept })
+    }
+
+    /// Says why nothing happens yet.
+    pub(super) fn says_that_it_waits(&self) {
+        let name = &self.name;
+        self.context.output.note(format_args!("{name} is queued: its command begins later"));
     }
 
     /// Says how to come back.
     pub(super) fn left(&self, exit: Exit) -> Exit {
+        self.unkept.tell(&self.context.output);
         let name = &self.name;
         self.context.output.note(format_args!(
             "detached from {name}, which goes on; `handoff attach {name}` comes back"
         ));
         exit
+    }
+
+    /// Waits until the system wants us to end.
+    pub(super) async fn ended(&mut self) {
+        self.signals.ended().await;
     }
 
     /// Stays attached until something ends it; a connection that breaks is an error of the remote.
@@ -107,132 +115,172 @@ impl<'a> Session<'a> {
         let start = AttachRequest { part: Some(Ask::Start(self.start.clone())) };
         let _taken_at_once = ask.try_send(start);
         let mut runs = connected.runs();
-        let begun = runs.attach(ReceiverStream::new(asked));
-        let replies = match or_interrupt(begun).await {
-            Ok(begun) => begun.map_err(|status| connected.error(status))?.into_inner(),
-            Err(Interrupted) => return Ok(End::Left(self.left(Exit::Interrupted))),
+        let begun = tokio::select! {
+            begun = runs.attach(ReceiverStream::new(asked)) => begun,
+            () = self.signals.ended() => return Ok(End::Left(self.left(Exit::Interrupted))),
         };
+        let replies = begun.map_err(|status| connected.error(status))?.into_inner();
         remote.worked();
-        if std::mem::replace(&mut self.was_there, true) {
+        if self.start.again {
             self.context.output.note("what was typed meanwhile is lost");
         }
-        self.stay(&connected, replies, &ask).await
+        self.stay(Connection::new(&connected, ask), replies).await
     }
 
     async fn stay(
         &mut self,
-        remote: &Remote,
+        mut connection: Connection<'_>,
         mut replies: Streaming<AttachReply>,
-        ask: &mpsc::Sender<AttachRequest>,
     ) -> anyhow::Result<End> {
-        let mut taken: Option<Taken> = None;
-        let mut detach = DetachKeys::default();
-        let mut here = tokio::time::interval(HERE_EVERY);
+        let mut here = tokio::time::interval_at(Instant::now() + HERE_EVERY, HERE_EVERY);
         loop {
-            let has_terminal = taken.is_some();
-            tokio::select! {
-                reply = replies.message() => {
-                    let reply = reply.map_err(|status| remote.error(status))?;
-                    let part = reply.ok_or_else(|| cut_short(remote))?.part;
-                    if let Some(end) = self.heard(part, &mut taken, ask)? {
+            let reads = connection.has_keyboard() && self.typing.has_room();
+            let asks = connection.wants(&self.typing);
+            let event = tokio::select! {
+                reply = replies.message() => Event::Reply(Box::new(reply)),
+                keys = self.keyboard.keys(), if reads => Event::Keys(keys),
+                news = self.signals.next() => Event::News(news),
+                _ = here.tick() => Event::Here,
+                permit = permit(connection.ask.clone()), if asks => Event::MayAsk(permit),
+                () = late(connection.leaves) => Event::Late,
+            };
+            match event {
+                Event::Late => return Ok(self.has_left()),
+                // Whatever the connection comes to, the user has left.
+                Event::Reply(reply)
+                    if connection.leaves.is_some() && !matches!(*reply, Ok(Some(_))) =>
+                {
+                    return Ok(self.has_left());
+                }
+                Event::Reply(reply) => {
+                    let reply = reply.map_err(|status| connection.remote.error(status))?;
+                    let part = reply.ok_or_else(|| cut_short(connection.remote))?.part;
+                    if let Some(end) = self.heard(part, &mut connection)? {
                         return Ok(end);
                     }
                 }
-                keys = self.keyboard.keys(), if has_terminal => {
+                Event::Keys(keys) => {
                     // A terminal that fails has gone like one that ends.
                     let keys = keys.unwrap_or_default();
-                    let writes = taken.as_ref().is_some_and(|taken| taken.writes);
-                    let goes_on = !keys.is_empty() && self.typed(&keys, writes, &mut detach, ask);
-                    if !goes_on {
-                        drop(taken);
-                        return Ok(End::Left(self.left(Exit::Done)));
+                    if keys.is_empty() || !self.typed(&keys, &mut connection) {
+                        // At once, whatever becomes of the connection.
+                        connection.taken = None;
+                        connection.leaves = Some(Instant::now() + LEAVE_WITHIN);
                     }
                 }
-                news = self.signals.next() => match news {
-                    News::Resized => send(ask, Ask::Size(terminal::size())),
-                    News::Ended => {
-                        drop(taken);
-                        return Ok(End::Left(self.left(Exit::Interrupted)));
-                    }
-                },
-                _ = here.tick() => send(ask, Ask::Here(Empty {})),
+                Event::News(News::Resized) => connection.size_is_due = true,
+                Event::News(News::Ended) => {
+                    connection.taken = None;
+                    return Ok(End::Left(self.left(Exit::Interrupted)));
+                }
+                Event::Here => connection.here_is_due = true,
+                Event::MayAsk(None) => connection.ask = None,
+                Event::MayAsk(Some(permit)) => {
+                    let part = if std::mem::take(&mut connection.size_is_due) {
+                        Ask::Size(terminal::size())
+                    } else if self.typing.is_due() {
+                        Ask::KeysAt(self.typing.next())
+                    } else {
+                        connection.here_is_due = false;
+                        Ask::Here(Empty {})
+                    };
+                    permit.send(AttachRequest { part: Some(part) });
+                }
+            }
+            if connection.leaves.is_some() && self.typing.is_sent() {
+                // The end of what we ask is that we leave.
+                connection.ask = None;
             }
         }
     }
 
     /// Passes keys on; false once the user wants to leave.
-    fn typed(
-        &self,
-        keys: &[u8],
-        writes: bool,
-        detach: &mut DetachKeys,
-        ask: &mpsc::Sender<AttachRequest>,
-    ) -> bool {
-        match detach.pass(keys) {
-            Typed::Keys(keys) if writes => {
-                if !keys.is_empty() {
-                    send(ask, Ask::Keys(keys));
-                }
-                true
-            }
-            Typed::Keys(keys) => !keys.contains(&INTERRUPT),
-            Typed::Detach(keys) => {
-                if writes && !keys.is_empty() {
-                    send(ask, Ask::Keys(keys));
-                }
-                false
-            }
+    fn typed(&mut self, keys: &[u8], connection: &mut Connection<'_>) -> bool {
+        let writes = connection.taken.as_ref().is_some_and(|taken| taken.writes);
+        let (keys, stays) = match connection.detach.pass(keys) {
+            Typed::Keys(keys) => (keys, true),
+            Typed::Detach(keys) => (keys, false),
+        };
+        if writes {
+            self.typing.push(&keys);
+            return stays;
         }
+        stays && !keys.contains(&INTERRUPT)
     }
 
     fn heard(
         &mut self,
         part: Option<Reply>,
-        taken: &mut Option<Taken>,
-        ask: &mpsc::Sender<AttachRequest>,
+        connection: &mut Connection<'_>,
     ) -> anyhow::Result<Option<End>> {
+        let leaves = connection.leaves.is_some();
         match part {
-            Some(Reply::Attached(attached)) => {
-                self.greet(attached.writes);
-                // Done once: a connection that is made again takes the keyboard from nobody.
-                self.start.take_over = false;
-                *taken = Some(self.take_terminal(attached.writes)?);
-                send(ask, Ask::Size(terminal::size()));
-            }
+            Some(Reply::Left(_)) if leaves => return Ok(Some(self.has_left())),
+            Some(Reply::Attached(attached)) => self.attached(&attached, connection)?,
             Some(Reply::Output(record)) => {
-                if let Some(taken) = taken {
-                    taken.screen.draw(&record.data)?;
-                }
+                self.draw(&record.data, connection)?;
                 self.start.after = record.next;
             }
+            Some(Reply::Unkept(part)) => {
+                self.unkept.add(part.skipped);
+                self.draw(&part.data, connection)?;
+            }
+            Some(Reply::Typed(typed)) => self.typing.typed(typed.end),
             Some(Reply::KeyboardTaken(_)) => {
                 // A connection that is made again must not take it back.
                 self.start.watch = true;
-                *taken = None;
-                self.context.output.note(format_args!(
-                    "somebody else has taken the keyboard; `handoff attach --take-over {}` takes it back",
-                    self.name
-                ));
-                *taken = Some(self.take_terminal(false)?);
+                self.typing.clear();
+                if !leaves {
+                    connection.taken = None;
+                    self.context.output.note(format_args!(
+                        "somebody else has taken the keyboard; `handoff attach --take-over {}` takes it back",
+                        self.name
+                    ));
+                    connection.taken = Some(Taken::whole(&self.context.output, false)?);
+                }
             }
             Some(Reply::Ended(_)) => {
-                *taken = None;
+                connection.taken = None;
                 self.context.output.note(format_args!("command of {} has ended", self.name));
             }
             Some(Reply::Finished(run)) => {
-                *taken = None;
+                connection.taken = None;
                 return Ok(Some(self.finished(&run)));
             }
             // Something of a newer version.
-            None => {}
+            Some(Reply::Left(_)) | None => {}
         }
         Ok(None)
     }
 
-    fn take_terminal(&self, writes: bool) -> anyhow::Result<Taken> {
-        let mode = RawMode::enter().context("cannot take this terminal")?;
-        let screen = Screen::new(self.context.output.clone());
-        Ok(Taken { screen, _mode: mode, writes })
+    fn attached(
+        &mut self,
+        attached: &AttachedTo,
+        connection: &mut Connection<'_>,
+    ) -> anyhow::Result<()> {
+        self.greet(attached.writes);
+        if attached.output_limited && !self.unkept.is_there() {
+            self.context
+                .output
+                .note("its output is past its limit: what is new is shown, not kept");
+        }
+        // Done once: a connection that is made again takes the keyboard from nobody.
+        self.start.take_over = false;
+        self.start.again = true;
+        self.typing.begin(attached.typed);
+        connection.taken = Some(Taken::whole(&self.context.output, attached.writes)?);
+        connection.size_is_due = true;
+        Ok(())
+    }
+
+    /// Draws what the run shows; of one that ended while the connection was broken, on a screen that
+    /// stays ours.
+    fn draw(&self, bytes: &[u8], connection: &mut Connection<'_>) -> anyhow::Result<()> {
+        if connection.leaves.is_some() {
+            return Ok(());
+        }
+        let rest = || Taken::screen_only(&self.context.output);
+        Ok(connection.taken.get_or_insert_with(rest).screen.draw(bytes)?)
     }
 
     fn greet(&self, writes: bool) {
@@ -244,7 +292,18 @@ impl<'a> Session<'a> {
         });
     }
 
+    fn has_left(&self) -> End {
+        let unsent = self.typing.unsent();
+        if unsent > 0 {
+            self.context.output.note(format_args!(
+                "the command did not take what was typed last: {unsent} bytes were not sent"
+            ));
+        }
+        End::Left(self.left(Exit::Done))
+    }
+
     fn finished(&self, run: &RunView) -> End {
+        self.unkept.tell(&self.context.output);
         let detail = match run.outcome_detail.as_str() {
             "" => String::new(),
             detail => format!(": {detail}"),
@@ -252,29 +311,6 @@ impl<'a> Session<'a> {
         self.context.output.note(format_args!("run {}: {}{detail}", run.name, run.outcome));
         End::Finished(Exit::of_run(&run.state, &run.outcome).unwrap_or(Exit::Failed))
     }
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        let ended = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [a, b, c] = ended.map(signal);
-        Ok(Self { resized: signal(SignalKind::window_change())?, ended: [a?, b?, c?] })
-    }
-
-    async fn next(&mut self) -> News {
-        let [a, b, c] = &mut self.ended;
-        tokio::select! {
-            _ = self.resized.recv() => News::Resized,
-            _ = a.recv() => News::Ended,
-            _ = b.recv() => News::Ended,
-            _ = c.recv() => News::Ended,
-        }
-    }
-}
-
-/// Sends if there is room: waiting for a slow connection would keep the user from leaving.
-fn send(ask: &mpsc::Sender<AttachRequest>, part: Ask) {
-    let _lost = ask.try_send(AttachRequest { part: Some(part) });
 }
 
 fn one_less(size: TerminalSize) -> TerminalSize {

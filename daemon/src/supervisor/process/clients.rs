@@ -5,11 +5,12 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use data_encoding::BASE64;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::socket_peercred;
 
 use super::complain;
-use crate::supervisor::message::{FromSupervisor, Incoming, State, ToSupervisor, to_line};
+use crate::supervisor::message::{FromSupervisor, Incoming, State, ToSupervisor, Typist, to_line};
 use crate::supervisor::output::Position;
 use crate::supervisor::rights::Rights;
 
@@ -18,6 +19,9 @@ const CLIENTS_MAX: usize = 64;
 
 /// How much may wait for one that does not read; it can attach again.
 const OUTGOING_LEN_MAX: usize = 512 * 1024;
+
+/// How much output that is not kept may wait for one who looks: what comes on top is left out.
+const UNKEPT_LEN_MAX: usize = 256 * 1024;
 
 /// Everybody who is connected, and the door.
 #[derive(Debug)]
@@ -37,6 +41,11 @@ struct Client {
     output_told: Option<Position>,
     /// Whether it has told how the command stands, and so will tell when that changes.
     follows: bool,
+    /// Under which name it types.
+    types_as: Option<String>,
+    /// Whether it is shown what is not kept of the output, and how much of that was too much for it.
+    looks: bool,
+    skipped: u64,
 }
 
 impl Clients {
@@ -69,6 +78,35 @@ impl Clients {
             None => true,
         };
         self.clients.retain_mut(told);
+    }
+
+    /// Tells typists how far they have come.
+    pub(super) fn tell_typed(&mut self, typist: &Typist) {
+        let news = FromSupervisor::Typed { typist: typist.clone() };
+        self.clients.retain_mut(|client| match &client.types_as {
+            Some(name) if *name == typist.name => client.say(&news).is_ok(),
+            Some(_) | None => true,
+        });
+    }
+
+    /// Shows output that is not kept to those who look, as fast as they read.
+    pub(super) fn show_unkept(&mut self, after: Position, bytes: &[u8]) {
+        if !self.clients.iter().any(|client| client.looks) {
+            return;
+        }
+        let base64 = BASE64.encode(bytes);
+        self.clients.retain_mut(|client| {
+            if !client.looks {
+                return true;
+            }
+            if client.outgoing.len() + base64.len() > UNKEPT_LEN_MAX {
+                client.skipped += bytes.len() as u64;
+                return true;
+            }
+            let skipped = std::mem::take(&mut client.skipped);
+            let base64 = base64.clone();
+            client.say(&FromSupervisor::Unkept { after, base64, skipped }).is_ok()
+        });
     }
 
     /// Announces output to everybody who has heard all earlier news.
@@ -120,6 +158,9 @@ impl Clients {
             outgoing: Vec::new(),
             output_told: None,
             follows: false,
+            types_as: None,
+            looks: false,
+            skipped: 0,
         });
     }
 }
@@ -147,10 +188,14 @@ impl Client {
                     self.follows = true;
                     requests.push(request);
                 }
+                ToSupervisor::Type { ref by, .. } => {
+                    self.types_as = by.as_ref().map(|by| by.name.clone());
+                    requests.push(request);
+                }
+                ToSupervisor::Look => self.looks = true,
                 ToSupervisor::Stop { .. }
                 | ToSupervisor::Kill
                 | ToSupervisor::Input { .. }
-                | ToSupervisor::Type { .. }
                 | ToSupervisor::Resize { .. }
                 | ToSupervisor::InputEnd => requests.push(request),
                 ToSupervisor::Unknown => {}
@@ -208,6 +253,7 @@ mod tests {
             output_limited: false,
             output_tail: Position::START,
             inputs: Vec::new(),
+            typists: None,
         }
     }
 
@@ -295,6 +341,36 @@ mod tests {
             clients.tell(&FromSupervisor::OutputLimited);
         }
         assert!(clients.clients.is_empty(), "other news cannot wait for ever");
+    }
+
+    #[test]
+    fn who_looks_and_does_not_read_misses_something_and_is_told_how_much() {
+        let mut clients = nobody();
+        let (mut looks, silent) = (connected(&mut clients), connected(&mut clients));
+        looks.write_all(b"{\"type\":\"look\"}\n").expect("look");
+        clients.serve(state);
+        let piece = [b'x'; 1 << 16];
+        for _ in 0..100 {
+            clients.show_unkept(Position::new(9), &piece);
+            assert!(clients.clients[0].outgoing.len() <= 2 * UNKEPT_LEN_MAX);
+        }
+        let mut shown = 0;
+        let mut incoming = Incoming::default();
+        incoming.push(heard(&looks).as_bytes()).expect("lines");
+        clients.serve(state);
+        incoming.push(heard(&looks).as_bytes()).expect("lines");
+        for _ in 0..9 {
+            clients.serve(state);
+            incoming.push(heard(&looks).as_bytes()).expect("lines");
+        }
+        while let Some(FromSupervisor::Unkept { skipped: 0, .. }) = incoming.next().expect("news") {
+            shown += 1;
+        }
+        clients.show_unkept(Position::new(9), b"last");
+        let line = heard(&looks);
+        let missing = (100 - shown) << 16;
+        assert!(shown > 1 && line.contains(&format!("\"skipped\":{missing}}}")), "{shown} {line}");
+        assert_eq!(heard(&silent), "");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::complain;
 use crate::egress::{Notice, Summary};
 use crate::supervisor::job::{JobExit, OutputTotals};
 use crate::supervisor::job_dir::{EXIT, JobDir, Lock, STARTED};
-use crate::supervisor::message::{FromSupervisor, Phase, State, ToSupervisor};
+use crate::supervisor::message::{FromSupervisor, Phase, State, ToSupervisor, Typist};
 use crate::supervisor::output::{Stream, Writer};
 use crate::supervisor::rights::Rights;
 
@@ -70,10 +70,22 @@ impl Front {
         self.phase = phase;
     }
 
-    /// Keeps output, as far as there is room.
+    /// Tells a typist how far they have come.
+    pub(super) fn tell_typed(&mut self, typist: &Typist) {
+        self.clients.tell_typed(typist);
+    }
+
+    /// Keeps output, as far as there is room; the rest is shown to those who look.
     pub(super) fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+        let before = self.output.totals().dropped_bytes;
         if let Err(error) = self.output.append(stream, bytes) {
             complain("write output", &error);
+        }
+        let OutputTotals { end, dropped_bytes, .. } = self.output.totals();
+        let dropped = usize::try_from(dropped_bytes - before).unwrap_or(bytes.len());
+        if dropped > 0 {
+            // A person at its terminal goes on seeing what they do.
+            self.clients.show_unkept(end, &bytes[bytes.len() - dropped..]);
         }
     }
 
@@ -108,8 +120,12 @@ impl Front {
 
     /// Tells those attached what is new, and returns what they ask for.
     ///
-    /// `inputs` are the names of the pieces of input that were taken.
-    pub(super) fn serve(&mut self, inputs: impl Fn() -> Vec<String>) -> Vec<ToSupervisor> {
+    /// `inputs` are the names of the pieces of input that were taken, `typists` those who type.
+    pub(super) fn serve(
+        &mut self,
+        inputs: impl Fn() -> Vec<String>,
+        typists: impl Fn() -> Vec<Typist>,
+    ) -> Vec<ToSupervisor> {
         let OutputTotals { end, dropped_bytes, .. } = self.output.totals();
         self.clients.tell_output(end);
         if dropped_bytes > 0 && !std::mem::replace(&mut self.output_limited, true) {
@@ -127,6 +143,7 @@ impl Front {
             output_tail,
             egress: egress.clone(),
             inputs: inputs(),
+            typists: Some(typists()),
         })
     }
 
@@ -166,7 +183,7 @@ impl Front {
             if let Err(error) = poll(&mut fds, Some(&timeout)) {
                 complain("wait", &error);
             }
-            drop(self.serve(Vec::new));
+            drop(self.serve(Vec::new, Vec::new));
         }
     }
 

@@ -8,17 +8,43 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::complain;
+use crate::supervisor::message::Typist;
 
-/// How much may wait for a command that reads slowly: more than anybody pastes. What comes on top
-/// is lost, as in every terminal.
-const TYPED_LEN_MAX: usize = 1 << 20;
+/// How much may wait for a command that reads slowly. Daemons let less be on its way; what comes on
+/// top is not taken, and told again by whoever finds that out.
+const WAITING_LEN_MAX: usize = 1 << 20;
+
+/// How many typists are remembered: those who may come back to go on where they were.
+const TYPISTS_MAX: usize = 64;
 
 /// The outer end of a terminal, once there is one.
 #[derive(Debug, Default)]
 pub(super) struct Terminal {
     /// None before the command runs, and for a command without a terminal.
     outer: Option<File>,
-    typed: VecDeque<u8>,
+    waiting: VecDeque<Piece>,
+    waiting_len: usize,
+    /// The latest one last.
+    typists: VecDeque<Progress>,
+}
+
+/// Keys that wait.
+#[derive(Debug)]
+struct Piece {
+    /// Where its typist is when it is typed; none where they do not count.
+    end: Option<Typist>,
+    keys: Vec<u8>,
+    typed: usize,
+}
+
+/// How far a typist has come.
+#[derive(Debug)]
+struct Progress {
+    name: String,
+    /// What was taken, what was typed of that, and what was told of that.
+    taken: u64,
+    typed: u64,
+    told: u64,
 }
 
 impl Terminal {
@@ -27,12 +53,58 @@ impl Terminal {
         self.outer = Some(outer);
     }
 
-    /// Types. Without a terminal there is nobody who reads it.
-    pub(super) fn type_keys(&mut self, keys: &[u8]) {
-        if self.outer.is_some() && self.typed.len() + keys.len() <= TYPED_LEN_MAX {
-            self.typed.extend(keys);
-            self.write();
+    /// Types what is new of it. Without a terminal there is nobody who reads it.
+    pub(super) fn type_keys(&mut self, by: Option<Typist>, mut keys: Vec<u8>) {
+        if self.outer.is_none() || self.waiting_len + keys.len() > WAITING_LEN_MAX {
+            return;
         }
+        let end = match by {
+            None => None,
+            Some(Typist { name, at }) => {
+                let end = at.saturating_add(keys.len() as u64);
+                let progress = self.progress(&name, at);
+                // What is missing in between comes first, or was typed already.
+                if at > progress.taken || end <= progress.taken {
+                    return;
+                }
+                let known = usize::try_from(progress.taken - at).unwrap_or(keys.len());
+                keys.drain(..known);
+                progress.taken = end;
+                Some(Typist { name, at: end })
+            }
+        };
+        self.waiting_len += keys.len();
+        self.waiting.push_back(Piece { end, keys, typed: 0 });
+        self.write();
+    }
+
+    fn progress(&mut self, name: &str, at: u64) -> &mut Progress {
+        let known = self.typists.iter().position(|typist| typist.name == name);
+        let progress = known.and_then(|index| self.typists.remove(index));
+        if self.typists.len() == TYPISTS_MAX {
+            self.typists.pop_front();
+        }
+        let new = || Progress { name: name.to_owned(), taken: at, typed: at, told: at };
+        let last = self.typists.len();
+        self.typists.push_back(progress.unwrap_or_else(new));
+        &mut self.typists[last]
+    }
+
+    /// How far the latest typists have come: what was taken will be typed.
+    pub(super) fn typists(&self) -> Vec<Typist> {
+        let taken =
+            |progress: &Progress| Typist { name: progress.name.clone(), at: progress.taken };
+        self.typists.iter().map(taken).collect()
+    }
+
+    /// Who has come further since they were told.
+    pub(super) fn news(&mut self) -> Vec<Typist> {
+        let news = self.typists.iter_mut().filter(|progress| progress.told < progress.typed);
+        news.map(|progress| {
+            progress.told = progress.typed;
+            Typist { name: progress.name.clone(), at: progress.typed }
+        })
+        .collect()
     }
 
     /// Gives it another size, of which the kernel tells the program in front.
@@ -46,25 +118,115 @@ impl Terminal {
 
     /// What to poll before [`write`](Self::write), as long as something waits.
     pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
-        let outer = self.outer.as_ref().filter(|_| !self.typed.is_empty())?;
+        let outer = self.outer.as_ref().filter(|_| !self.waiting.is_empty())?;
         Some(PollFd::new(outer, PollFlags::OUT))
     }
 
     /// Passes on as much as the terminal takes now.
     pub(super) fn write(&mut self) {
         let Some(outer) = &mut self.outer else { return };
-        while !self.typed.is_empty() {
-            match outer.write(self.typed.as_slices().0) {
+        while let Some(piece) = self.waiting.front_mut() {
+            match outer.write(&piece.keys[piece.typed..]) {
                 Ok(0) => return,
-                Ok(written) => drop(self.typed.drain(..written)),
+                Ok(written) => {
+                    piece.typed += written;
+                    self.waiting_len -= written;
+                    let left = (piece.keys.len() - piece.typed) as u64;
+                    if let Some(Typist { name, at }) = &piece.end {
+                        let of = self.typists.iter_mut().find(|typist| typist.name == *name);
+                        of.into_iter().for_each(|progress| progress.typed = at - left);
+                    }
+                    if left == 0 {
+                        self.waiting.pop_front();
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_nobody_is_left) => {
-                    self.typed.clear();
+                    self.waiting.clear();
+                    self.waiting_len = 0;
                     self.outer = None;
                     return;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use rustix::fs::{OFlags, fcntl_setfl};
+
+    use super::*;
+
+    fn by(name: &str, at: u64) -> Option<Typist> {
+        Some(Typist { name: name.into(), at })
+    }
+
+    /// A terminal, as far as keys are concerned.
+    fn pipe() -> (File, Terminal) {
+        let (theirs, ours) = rustix::pipe::pipe().expect("pipe");
+        fcntl_setfl(&ours, OFlags::NONBLOCK).expect("flags");
+        let mut terminal = Terminal::default();
+        terminal.connect(ours.into());
+        (theirs.into(), terminal)
+    }
+
+    fn typed(mut theirs: File, terminal: Terminal) -> String {
+        drop(terminal);
+        let mut typed = String::new();
+        theirs.read_to_string(&mut typed).expect("read");
+        typed
+    }
+
+    #[test]
+    fn each_key_is_typed_once_and_in_order_however_often_it_is_sent() {
+        let (theirs, mut terminal) = pipe();
+        terminal.type_keys(by("a", 0), b"one ".to_vec());
+        terminal.type_keys(by("a", 0), b"one ".to_vec());
+        terminal.type_keys(by("a", 2), b"e two ".to_vec());
+        terminal.type_keys(by("a", 20), b"too early".to_vec());
+        terminal.type_keys(None, b"uncounted ".to_vec());
+        // One of whom nothing is known begins where they say.
+        terminal.type_keys(by("b", 7), b"other ".to_vec());
+        terminal.type_keys(by("a", 8), b"three".to_vec());
+        assert_eq!(terminal.typists(), [by("b", 13), by("a", 13)].map(Option::unwrap));
+        assert_eq!(terminal.news(), [by("b", 13), by("a", 13)].map(Option::unwrap));
+        assert_eq!(terminal.news(), []);
+        assert_eq!(typed(theirs, terminal), "one two uncounted other three");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_what_was_not_taken_may_come_again() {
+        let (mut theirs, mut terminal) = pipe();
+        let keys: Vec<u8> = (0..3_u32 << 20).map(|number| (number % 251) as u8).collect();
+        let mut read = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        while read.len() < keys.len() {
+            let taken = terminal.typists().first().map_or(0, |typist| typist.at);
+            let rest = &keys[usize::try_from(taken).expect("an index")..];
+            for (number, piece) in rest.chunks(4000).enumerate() {
+                let at = taken + number as u64 * 4000;
+                terminal.type_keys(by("a", at), piece.to_vec());
+            }
+            assert!(terminal.waiting_len <= WAITING_LEN_MAX);
+            let got = theirs.read(&mut buffer).expect("read");
+            read.extend_from_slice(&buffer[..got]);
+            terminal.write();
+        }
+        assert!(read == keys, "nothing is lost or reordered");
+        let told: Vec<Typist> = terminal.news();
+        assert_eq!(told, [Typist { name: "a".into(), at: keys.len() as u64 }]);
+    }
+
+    #[test]
+    fn so_many_typists_are_remembered() {
+        let (_theirs, mut terminal) = pipe();
+        for number in 0..2 * TYPISTS_MAX {
+            terminal.type_keys(by(&number.to_string(), 0), b"x".to_vec());
+        }
+        assert_eq!(terminal.typists().len(), TYPISTS_MAX);
     }
 }

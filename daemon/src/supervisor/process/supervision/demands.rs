@@ -15,7 +15,7 @@ impl Supervision {
         let breach = self.disk.as_ref().and_then(DiskWatch::breach);
         let mut demanded = breach.and_then(|breach| ending.exceed(breach));
         let Self { front, input, terminal, clock, wrote_at, .. } = self;
-        for request in front.serve(|| input.taken()) {
+        for request in front.serve(|| input.taken(), || terminal.typists()) {
             demanded = demanded.max(match request {
                 ToSupervisor::Stop { grace_ms } => {
                     ending.stop(Instant::now(), Duration::from_millis(grace_ms))
@@ -29,9 +29,9 @@ impl Supervision {
                     input.end();
                     None
                 }
-                ToSupervisor::Type { base64 } => {
+                ToSupervisor::Type { base64, by } => {
                     if let Ok(keys) = BASE64.decode(base64.as_bytes()) {
-                        terminal.type_keys(&keys);
+                        terminal.type_keys(by, keys);
                     }
                     None
                 }
@@ -45,9 +45,10 @@ impl Supervision {
                     }
                     None
                 }
-                ToSupervisor::Attach | ToSupervisor::Unknown => None,
+                ToSupervisor::Attach | ToSupervisor::Look | ToSupervisor::Unknown => None,
             });
         }
+        terminal.news().iter().for_each(|typist| front.tell_typed(typist));
         if let Some(clock) = clock {
             ending.move_deadline(clock.deadline(front.is_followed()));
         }

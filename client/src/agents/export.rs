@@ -12,6 +12,7 @@ use handoff_proto::manifest::Timestamp;
 use handoff_proto::path::{AbsolutePath, TreePath};
 
 use super::lease::LeaseError;
+use super::renames::Renames;
 
 /// What is set up for every session may hold so much together, in bytes; a session has no limit.
 const SETUP_BYTES_MAX: u64 = 32 << 20;
@@ -59,8 +60,8 @@ pub struct ExportFile {
 pub enum ExportContent {
     /// A file of the session, at this path beneath the agent's directory.
     Session(TreePath),
-    /// A transcript, to which its agent only ever appends whole lines.
-    Transcript(TreePath),
+    /// A transcript, to which its agent only ever appends whole lines, under these names.
+    Transcript(TreePath, Renames),
     /// Something small.
     Text {
         /// The content.

@@ -6,16 +6,25 @@
 //! here   ─▶ a beginning of the transcript? forward : fork
 //! ```
 //!
+//! Agents that the session spawned in files of their own come with it: all of them go forward, or
+//! all become a fork with other ids.
+//!
 //! What comes out of a sandbox is data: files go to places of the session's own, nothing that is here
-//! is overwritten by something else, and records that would decide what the agent may do are left out.
+//! is overwritten by something else, and records that would decide what the agent may do are left
+//! out. No file is held in memory as a whole.
 
 mod error;
+mod family;
+mod lines;
 mod outcome;
+mod parts;
+mod place;
+mod returned;
 mod sort;
+mod standing;
 
-use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use handoff_proto::chunk::ChunkId;
@@ -23,11 +32,19 @@ use handoff_proto::manifest::{Entry, Session};
 use handoff_proto::path::{AbsolutePath, TreePath};
 
 pub use self::error::ImportError;
+pub(super) use self::family::Spawned;
+use self::family::{Member, Role};
+pub(super) use self::lines::{From, Line, Lines};
 pub use self::outcome::{ImportMode, Imported};
+pub(super) use self::place::Here;
+use self::place::Waiting;
+pub(super) use self::returned::Returned;
 use self::sort::Sorted;
+pub(super) use self::standing::{Join, Standing};
+use self::standing::{Step, step};
 use super::Kind;
+use super::renames::Renames;
 use crate::pull::chunks::Chunks;
-use crate::settings::{Durability, replace_private};
 
 /// How many forks of one session are looked for.
 const FORKS_MAX: usize = 100;
@@ -41,38 +58,13 @@ const ATTEMPTS: usize = 3;
 /// Things left out that are named.
 const LEFT_OUT_MAX: usize = 20;
 
-/// How a transcript that is here stands to what came back.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Here {
-    /// It holds all of it, and perhaps more.
-    HasIt,
-    /// It is a beginning.
-    Begins {
-        /// What it reads with the rest.
-        content: Vec<u8>,
-        /// How much of that is the laptop's own word, in bytes.
-        own: usize,
-    },
-    /// It went on by itself.
-    WentOn,
-}
-
-impl Here {
-    /// By bytes.
-    pub(super) fn by_bytes(here: &[u8], content: Vec<u8>, own: usize) -> Self {
-        match () {
-            () if here.starts_with(&content) => Self::HasIt,
-            () if content.starts_with(here) => Self::Begins { content, own },
-            () => Self::WentOn,
-        }
-    }
-}
-
 /// What a file of a session is to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The transcript.
     Transcript,
+    /// A transcript of the session of that id, which this one may have spawned.
+    Thread(String),
     /// The session's alone.
     Own,
     /// Its todo list.
@@ -81,20 +73,28 @@ pub(super) enum Part {
     Shared,
 }
 
+/// Where a session comes back to.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportPlace<'a> {
+    /// The agent's directory here.
+    pub agent: &'a AbsolutePath,
+    /// Where the command started, here as there.
+    pub directory: &'a AbsolutePath,
+    /// Files beneath it that a conversation may be about to restore.
+    pub files: &'a HashSet<TreePath>,
+}
+
 /// A session that came back, and what there was when it left.
 #[derive(Debug)]
 pub struct Import<'a> {
     kind: Kind,
     run: &'a str,
-    agent: &'a Path,
-    /// Where the command started, here as there.
-    directory: &'a AbsolutePath,
+    place: ImportPlace<'a>,
     sorted: Sorted<'a>,
 }
 
 impl<'a> Import<'a> {
-    /// Sorts what a run returned. `agent` is the agent's directory here, `directory` where the
-    /// command started.
+    /// Sorts what a run returned.
     ///
     /// # Errors
     ///
@@ -102,24 +102,27 @@ impl<'a> Import<'a> {
     pub fn new(
         kind: Kind,
         run: &'a str,
-        agent: &'a AbsolutePath,
-        directory: &'a AbsolutePath,
+        place: ImportPlace<'a>,
         base: Option<&'a Session>,
         session: &'a Session,
     ) -> Result<Self, ImportError> {
-        let sorted = Sorted::new(kind, directory, base, session)?;
-        Ok(Self { kind, run, agent: agent.as_os_path(), directory, sorted })
+        let sorted = Sorted::new(kind, place.directory, base, session)?;
+        Ok(Self { kind, run, place, sorted })
     }
 
     /// The contents that are needed.
     #[must_use]
     pub fn wanted(&self) -> HashMap<ChunkId, u32> {
-        let parts = self.sorted.parts.iter().map(|(file, _)| *file);
-        let files = parts.chain(std::iter::once(self.sorted.transcript));
+        let Sorted { transcript, parts, beginnings, threads, .. } = &self.sorted;
+        let parts = parts.iter().map(|(file, _)| *file);
+        let threads = threads.iter().map(|(file, _)| *file);
+        let files = parts.chain(threads).chain(beginnings.iter().copied());
+        let files = files.chain(std::iter::once(*transcript));
         files.flat_map(Entry::chunks).map(|chunk| (chunk.id, chunk.size)).collect()
     }
 
-    /// Brings it back; `is_held` tells whether a program has a session open.
+    /// Brings it back; `is_held` tells whether a program has a session open, and `scratch` is a
+    /// directory to work in.
     ///
     /// # Errors
     ///
@@ -128,188 +131,185 @@ impl<'a> Import<'a> {
     pub fn apply(
         mut self,
         chunks: &Chunks,
+        scratch: &Path,
         is_held: impl Fn(&str) -> bool,
     ) -> Result<Imported, ImportError> {
-        let returned = read(chunks, self.sorted.transcript)?;
-        let (transcript, own) = self.returned_from(&returned)?;
-        let mut standing = self.decide(&transcript, own, &is_held)?;
+        let mut left_out = std::mem::take(&mut self.sorted.left_out);
+        let members = family::gather(&self, chunks, scratch, &mut left_out)?;
         for _ in 0..ATTEMPTS {
-            if standing.content.is_none() {
-                break;
+            let Decided { mode, renames, steps } = self.decide(&members, &is_held)?;
+            let mut others = Vec::new();
+            if mode != ImportMode::UpToDate {
+                parts::write(&self, chunks, &renames, &mut others)?;
             }
-            self.write_parts(chunks, &standing.id)?;
-            // Again after the parts, which take a while: the session here may have gone on.
-            let now = self.decide(&transcript, own, &is_held)?;
-            let before = std::mem::replace(&mut standing, now);
-            if before.id == standing.id {
-                break;
+            let mut waiting = Vec::new();
+            for (member, step) in members.iter().zip(&steps) {
+                waiting.extend(self.write_beside(member, *step, &renames)?);
             }
+            // Again after writing, which takes a while: what is here may have gone on.
+            let opened = |(member, step): (&Member<'_>, &Step)| {
+                matches!(step, Step::Replace(..)) && is_held(renames.id(&member.id))
+            };
+            if !waiting.iter().all(Waiting::is_due) || members.iter().zip(&steps).any(opened) {
+                continue;
+            }
+            waiting.into_iter().try_for_each(Waiting::put)?;
+            left_out.extend(others);
+            let session_id = renames.id(&self.sorted.session.id).to_owned();
+            let resume = self.kind.resume(&session_id);
+            let left_out = few(left_out, LEFT_OUT_MAX);
+            let is_new = |(member, step): &(&Member<'_>, &Step)| {
+                member.role == Role::Kin && **step == Step::Make
+            };
+            let spawned = members.iter().zip(&steps).filter(is_new);
+            let spawned = spawned.map(|(member, _)| renames.id(&member.id).to_owned()).collect();
+            return Ok(Imported { mode, session_id, resume, left_out, spawned, unknown: None });
         }
-        if let Standing { id, content: Some(content), own, .. } = &mut standing {
-            let content = std::mem::take(content);
-            let content = self
-                .kind
-                .closed(content, *own, id, self.directory)
-                .ok_or_else(|| ImportError::NoSettings(id.clone()))?;
-            write(&self.path(&self.sorted.transcript.path, id), &content)?;
-        }
-        let resume = self.kind.resume(&standing.id);
-        let Standing { id, mode, .. } = standing;
-        Ok(Imported { mode, session_id: id, resume, left_out: few(self.sorted.left_out) })
+        Err(ImportError::Moving(self.sorted.session.id.clone()))
     }
 
-    /// The transcript as it may be here: the laptop's own part as it was, whose length comes second,
-    /// and what the run added without what decides about permissions.
-    fn returned_from(&self, returned: &[u8]) -> Result<(Vec<u8>, usize), ImportError> {
-        let sent = self.sorted.sent(&self.sorted.transcript.path);
-        let end = sent.map_or(Ok(0), |sent| usize::try_from(sent.size())).unwrap_or(usize::MAX);
-        let part = returned.get(..end);
-        let Some(part) = part.filter(|part| sent.is_none_or(|sent| is_content(part, sent))) else {
-            return Err(ImportError::Rewritten(self.sorted.session.id.clone()));
-        };
-        let (mut own, added) = (part.to_vec(), &returned[part.len()..]);
-        for line in added.split_inclusive(|byte| *byte == b'\n') {
-            // What has no end would take in what comes behind it.
-            if line.ends_with(b"\n") && self.kind.is_harmless(line) {
-                own.extend_from_slice(line);
-            }
+    /// Tells the agent of what it spawned there and does not find by itself. The conversation is back
+    /// whether that can be done or not.
+    pub fn make_known(kind: Kind, agent: &AbsolutePath, imported: &mut Imported) {
+        if imported.spawned.is_empty() {
+            return;
         }
-        Ok((own, end))
+        let spawned = imported.spawned.iter().map(String::as_str);
+        let all: Vec<&str> = std::iter::once(imported.session_id.as_str()).chain(spawned).collect();
+        if let Err(error) = kind.make_known(agent, &all) {
+            imported.unknown = Some(error.to_string());
+        }
     }
 
-    /// Which session it becomes, unless one has all of it already.
+    /// Which session it becomes, and what is to be done for that.
     fn decide(
         &self,
-        returned: &[u8],
-        own: usize,
+        members: &[Member<'_>],
         is_held: &impl Fn(&str) -> bool,
-    ) -> Result<Standing, ImportError> {
+    ) -> Result<Decided, ImportError> {
         let mut mode = ImportMode::Forwarded;
-        let session = &self.sorted.session.id;
         for number in 0..=FORKS_MAX {
-            let id = match number {
-                0 => session.clone(),
-                number => self.kind.fork_id(session, self.run, number),
+            let renames = self.renames(members, number);
+            let steps = self.steps(members, &renames, number)?;
+            let root = steps.last().copied().unwrap_or(Step::Nothing);
+            let is_open = |(member, step): (&Member<'_>, &Step)| {
+                matches!(step, Step::Replace(..)) && is_held(renames.id(&member.id))
             };
-            let content = self.kind.rewritten(returned, session, &id);
-            let path = self.path(&self.sorted.transcript.path, &id);
-            let Some(here) = read_here(&path)? else {
-                let mode = if number == 0 { ImportMode::New } else { mode };
-                return Ok(Standing { id, mode, content: Some(content), own });
-            };
-            let continued = match self.kind.continued(here, content, own) {
-                Here::HasIt => {
-                    return Ok(Standing { id, mode: ImportMode::UpToDate, content: None, own });
+            if root == Step::Nothing {
+                // What it spawned and is not here yet belongs to it all the same.
+                let due = |(member, step)| match step {
+                    Step::Make | Step::Replace(..) if !is_open((member, &step)) => step,
+                    Step::Make | Step::Replace(..) | Step::Nothing | Step::Keep => Step::Nothing,
+                };
+                let steps = members.iter().zip(steps).map(due).collect();
+                return Ok(Decided { mode: ImportMode::UpToDate, renames, steps });
+            }
+            let why = match () {
+                () if steps.contains(&Step::Keep) => ImportMode::Forked,
+                () if members.iter().zip(&steps).any(is_open) => ImportMode::ForkedWhileOpen,
+                () => {
+                    let is_new = number == 0 && root == Step::Make;
+                    let mode = if is_new { ImportMode::New } else { mode };
+                    return Ok(Decided { mode, renames, steps });
                 }
-                Here::Begins { content, own } if !is_held(&id) => {
-                    return Ok(Standing { id, mode, content: Some(content), own });
-                }
-                Here::Begins { .. } => ImportMode::ForkedWhileOpen,
-                Here::WentOn => ImportMode::Forked,
             };
             if number == 0 {
-                mode = continued;
+                mode = why;
             }
         }
-        Err(ImportError::TooManyForks(session.clone()))
+        Err(ImportError::TooManyForks(self.sorted.session.id.clone()))
     }
 
-    /// Writes everything but the transcript. What is here is only ever added to, but for the todo
-    /// list, which is what the session says it is, and a plan that is here as it left.
-    fn write_parts(&mut self, chunks: &Chunks, id: &str) -> Result<(), ImportError> {
-        let mut left_out = Vec::new();
-        for (file, part) in &self.sorted.parts {
-            let path = self.path(&file.path, id);
-            let content = read(chunks, file)?;
-            match read_here(&path)? {
-                Some(here) if here == content => {}
-                Some(here) if *part == Part::Shared && self.is_as_sent(&here, file, id) => {
-                    write(&path, &content)?;
+    /// What is to be done with each of them under these names.
+    fn steps(
+        &self,
+        members: &[Member<'_>],
+        renames: &Renames,
+        number: usize,
+    ) -> Result<Vec<Step>, ImportError> {
+        let of = |member: &Member<'_>| match member.role {
+            // They are where they were.
+            Role::Beginning if number == 0 => Ok(Step::Nothing),
+            Role::Root if number == 0 && self.is_anothers(member) => Ok(Step::Keep),
+            Role::Root | Role::Beginning | Role::Kin => {
+                step(self.kind, &self.path(&member.entry.path, renames), member, renames)
+            }
+        };
+        members.iter().map(of).collect()
+    }
+
+    /// Whether a session that began there has the name of one that is in another place here.
+    fn is_anothers(&self, root: &Member<'_>) -> bool {
+        let is_new = self.sorted.sent(&root.entry.path).is_none();
+        let is_it = |(id, path): (String, TreePath)| id == root.id && path != root.entry.path;
+        is_new && self.kind.sessions_here(self.place.agent).into_iter().any(is_it)
+    }
+
+    /// The names of that fork; none for what is no fork.
+    fn renames(&self, members: &[Member<'_>], number: usize) -> Renames {
+        let mut renames = Renames::default();
+        if number > 0 {
+            for Member { id, .. } in members {
+                renames.add(id, &self.kind.fork_id(id, self.run, number));
+            }
+        }
+        renames
+    }
+
+    fn write_beside(
+        &self,
+        member: &Member<'_>,
+        step: Step,
+        renames: &Renames,
+    ) -> Result<Option<Waiting>, ImportError> {
+        let (join, over) = match step {
+            Step::Nothing | Step::Keep => return Ok(None),
+            Step::Make => (Join::default(), None),
+            Step::Replace(join, mark) => (join, Some(mark)),
+        };
+        let path = self.path(&member.entry.path, renames);
+        let failed = |source| ImportError::Write { path: path.clone(), source };
+        let waiting = Waiting::write(&path, over, |into| {
+            let added = member.returned.from(join.from);
+            match Here::open(&path)?.filter(|_| join.keep > 0) {
+                None => {
+                    io::copy(&mut renames.reader(added), into).map_err(failed)?;
+                    into.write_all(&renames.text(&member.closing)).map_err(failed)
                 }
-                Some(here) if *part != Part::List && !content.starts_with(&here) => {
-                    left_out.push(format!("{}: it is another file here", file.path));
+                Some(here) => {
+                    let mut kept = From::new(&here.file, 0).take(join.keep);
+                    io::copy(&mut kept, into).map_err(failed)?;
+                    let append =
+                        |into| self.kind.append(&here, added, renames, &member.closing, into);
+                    append(into).map_err(failed)
                 }
-                Some(_) | None => write(&path, &content)?,
             }
-        }
-        // What the run took off its todo list does not come back by staying here.
-        for gone in self.sorted.gone() {
-            let path = self.path(&gone.path, id);
-            if read_here(&path)?.is_some_and(|here| is_content(&here, gone)) {
-                fs::remove_file(&path)
-                    .map_err(|source| ImportError::Write { path: path.clone(), source })?;
-            }
-        }
-        for what in left_out {
-            if !self.sorted.left_out.contains(&what) {
-                self.sorted.left_out.push(what);
-            }
-        }
-        Ok(())
+        })?;
+        Ok(Some(waiting))
     }
 
-    /// Whether these bytes are what was sent as that file, by the session that `id` names here.
-    fn is_as_sent(&self, here: &[u8], file: &Entry, id: &str) -> bool {
-        let sent = self.sorted.sent(&file.path);
-        id == self.sorted.session.id && sent.is_some_and(|sent| is_content(here, sent))
-    }
-
-    /// Where a file of the session is here, if the session is called `id`.
-    fn path(&self, path: &TreePath, id: &str) -> PathBuf {
-        self.agent.join(self.kind.renamed(path, &self.sorted.session.id, id).as_os_path())
+    /// Where a file of the session is here, with these names.
+    fn path(&self, path: &TreePath, renames: &Renames) -> PathBuf {
+        self.place.agent.as_os_path().join(self.kind.renamed(path, renames).as_os_path())
     }
 }
 
 /// What is to be done.
-struct Standing {
-    id: String,
+struct Decided {
     mode: ImportMode,
-    /// What the transcript is to hold; none where it is here already.
-    content: Option<Vec<u8>>,
-    /// How much of it is the laptop's own word, in bytes.
-    own: usize,
+    renames: Renames,
+    /// For each member, the session's own transcript last.
+    steps: Vec<Step>,
 }
 
 /// The first ones, and how many more there are.
-fn few(mut lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(LEFT_OUT_MAX);
-    lines.truncate(LEFT_OUT_MAX);
+fn few(mut lines: Vec<String>, max: usize) -> Vec<String> {
+    let more = lines.len().saturating_sub(max);
+    lines.truncate(max);
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
     lines
-}
-
-/// What a file holds here; none where there is none.
-fn read_here(path: &Path) -> Result<Option<Vec<u8>>, ImportError> {
-    match fs::read(path) {
-        Ok(here) => Ok(Some(here)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ImportError::Read { path: path.to_owned(), source }),
-    }
-}
-
-fn read(chunks: &Chunks, file: &Entry) -> Result<Vec<u8>, ImportError> {
-    let mut content = Vec::with_capacity(usize::try_from(file.size()).unwrap_or_default());
-    let read = chunks.reader(file.chunks()).read_to_end(&mut content);
-    read.map_err(ImportError::Content)?;
-    Ok(content)
-}
-
-/// Whether these bytes are what the file holds.
-fn is_content(bytes: &[u8], file: &Entry) -> bool {
-    let mut rest = bytes;
-    let mut is_next = |chunk: &handoff_proto::chunk::ChunkRef| {
-        let Some((part, after)) = rest.split_at_checked(chunk.size as usize) else { return false };
-        rest = after;
-        ChunkId::of(part) == chunk.id
-    };
-    file.chunks().iter().all(&mut is_next) && rest.is_empty()
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<(), ImportError> {
-    replace_private(path, Durability::Power, |file| file.write_all(content))
-        .map_err(|source: io::Error| ImportError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -13,9 +13,12 @@ mod interface;
 pub mod lease;
 pub mod live;
 mod mcp;
+mod renames;
 mod words;
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -24,11 +27,12 @@ use uuid::Uuid;
 
 use crate::cli::UsageError;
 
-use self::import::{Here, Part};
+use self::import::{From, Here, Part, Returned, Spawned, Standing};
 
 pub use self::export::{AgentError, Export, ExportContent, ExportFile, Found, Needs, Stays};
 pub use self::going::Going;
-pub use self::import::{Import, ImportError, ImportMode, Imported};
+pub use self::import::{Import, ImportError, ImportMode, ImportPlace, Imported};
+pub use self::renames::Renames;
 
 /// The word that keeps an agent's program a plain command.
 const NONE: &str = "none";
@@ -188,28 +192,20 @@ impl Kind {
         }
     }
 
-    /// The path of a session's file if the session is called `to`.
-    fn renamed(self, path: &TreePath, from: &str, to: &str) -> TreePath {
+    /// The path of a session's file under these names.
+    fn renamed(self, path: &TreePath, renames: &Renames) -> TreePath {
         match self {
-            Self::Claude => claude::renamed(path, from, to),
-            Self::Codex => codex::renamed(path, from, to),
+            Self::Claude => claude::renamed(path, renames),
+            Self::Codex => codex::renamed(path, renames),
         }
     }
 
-    /// The transcript of a session that is called `to`.
-    fn rewritten(self, transcript: &[u8], from: &str, to: &str) -> Vec<u8> {
+    /// What of a line that a run added to a transcript may be here; none where it would decide
+    /// something.
+    fn kept<'a>(self, line: &'a [u8], place: &ImportPlace<'_>) -> Option<Cow<'a, [u8]>> {
         match self {
-            // Its name is all that counts.
-            Self::Claude => transcript.to_vec(),
-            Self::Codex => codex::rewritten(transcript, from, to),
-        }
-    }
-
-    /// Whether a line that a run added to a transcript decides nothing here.
-    fn is_harmless(self, line: &[u8]) -> bool {
-        match self {
-            Self::Claude => claude::is_harmless(line),
-            Self::Codex => codex::is_harmless(line),
+            Self::Claude => claude::kept(line, place),
+            Self::Codex => codex::is_record(line).then_some(Cow::Borrowed(line)),
         }
     }
 
@@ -221,27 +217,77 @@ impl Kind {
         }
     }
 
-    /// A returned transcript of session `id` as it may be opened here; the first `own` bytes are the
-    /// laptop's. None where nothing tells how.
-    fn closed(
+    /// What is put at the end of the transcript of session `id`, so that it may be opened here. None
+    /// where nothing tells how.
+    fn closing(
         self,
-        transcript: Vec<u8>,
-        own: usize,
+        transcript: &Returned,
         id: &str,
         directory: &AbsolutePath,
-    ) -> Option<Vec<u8>> {
+    ) -> io::Result<Option<Vec<u8>>> {
         match self {
-            Self::Claude => Some(transcript),
-            Self::Codex => codex::closed(transcript, own, id, directory),
+            Self::Claude => Ok(Some(Vec::new())),
+            Self::Codex => codex::closing(transcript, id, directory),
         }
     }
 
-    /// How a transcript that is here stands to what came back, of which the first `own` bytes are the
-    /// laptop's.
-    fn continued(self, here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
+    /// How a transcript that is here stands to what came back, if they have that many bytes in common
+    /// at their beginning.
+    fn continued(
+        self,
+        common: u64,
+        here: &Here,
+        returned: &Returned,
+        renames: &Renames,
+    ) -> io::Result<Standing> {
         match self {
-            Self::Claude => claude::continued(here, content, own),
-            Self::Codex => codex::continued(here, content, own),
+            Self::Claude => claude::continued(common, here, returned, renames),
+            Self::Codex => codex::continued(common, here, returned, renames),
+        }
+    }
+
+    /// Writes what a run added, from that place on, behind the transcript that is here, and what is
+    /// put at its end.
+    fn append(
+        self,
+        here: &Here,
+        added: From<'_>,
+        renames: &Renames,
+        closing: &[u8],
+        into: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        match self {
+            Self::Claude => {
+                io::copy(&mut renames.reader(added), into)?;
+                into.write_all(&renames.text(closing))
+            }
+            Self::Codex => codex::append(here, added, renames, closing, into),
+        }
+    }
+
+    /// What a transcript's first record says of an agent that another one spawned. Claude Code keeps
+    /// theirs among the files of the session.
+    fn spawned(self, first: &[u8]) -> Option<Spawned> {
+        match self {
+            Self::Claude => None,
+            Self::Codex => codex::spawned(first),
+        }
+    }
+
+    /// The sessions that are here and their files, where a file of another name could come before
+    /// them: Claude Code knows its own by their names alone.
+    fn sessions_here(self, agent: &AbsolutePath) -> Vec<(String, TreePath)> {
+        match self {
+            Self::Claude => Vec::new(),
+            Self::Codex => codex::sessions_here(agent),
+        }
+    }
+
+    /// Tells the agent of sessions that came back, where it does not find them by their files.
+    fn make_known(self, agent: &AbsolutePath, sessions: &[&str]) -> io::Result<()> {
+        match self {
+            Self::Claude => Ok(()),
+            Self::Codex => codex::make_known(agent, sessions),
         }
     }
 

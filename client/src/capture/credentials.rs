@@ -122,7 +122,10 @@ fn on_disk(root: &Directory, item: &Item) -> Option<PathBuf> {
         ItemKind::File { source: Source::Elsewhere(directory, path), .. } => {
             Some(directory.path().join(path.as_os_path()))
         }
-        ItemKind::File { source: Source::Generated(_) | Source::Remote(_), .. }
+        ItemKind::File {
+            source: Source::Generated(_) | Source::Spooled(_) | Source::Remote(_),
+            ..
+        }
         | ItemKind::Directory
         | ItemKind::Symlink { .. } => None,
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -22,7 +22,7 @@ use rustix::fs::fstat;
 
 use super::read::chunk;
 use super::source::{Directory, Source};
-use crate::agents::{Export, ExportContent, ExportFile};
+use crate::agents::{Export, ExportContent, ExportFile, Renames};
 
 /// The beginning of a line that an agent has not written to its end yet, at most, in bytes: agents
 /// put whole files into one.
@@ -94,8 +94,10 @@ pub(super) fn read(export: &Export) -> Result<ReadSession, SessionError> {
                 Some(of_text(content, *mode, *mtime).map_err(failed(path))?)
             }
             (ExportContent::Session(from), Some(top)) => of_file(top, from, Ends::AtItsEnd)?,
-            (ExportContent::Transcript(from), Some(top)) => of_file(top, from, Ends::WithALine)?,
-            (ExportContent::Session(_) | ExportContent::Transcript(_), None) => None,
+            (ExportContent::Transcript(from, renames), Some(top)) => {
+                of_file(top, from, Ends::WithALine(renames))?
+            }
+            (ExportContent::Session(_) | ExportContent::Transcript(..), None) => None,
         };
         if let Some(CarriedFile { kind, mode, mtime, source }) = read {
             files.push(Entry { path: path.clone(), mode, mtime, kind });
@@ -150,10 +152,11 @@ fn split(path: &TreePath) -> Option<(&[u8], TreePath)> {
 }
 
 /// Up to where a file is carried.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ends {
+#[derive(Clone, Copy)]
+enum Ends<'a> {
     AtItsEnd,
-    WithALine,
+    /// Under these names.
+    WithALine(&'a Renames),
 }
 
 struct CarriedFile {
@@ -173,7 +176,7 @@ fn of_text(content: &[u8], mode: u32, mtime: Timestamp) -> io::Result<CarriedFil
 fn of_file(
     opened: &mut Opened,
     path: &TreePath,
-    ends: Ends,
+    ends: Ends<'_>,
 ) -> Result<Option<CarriedFile>, SessionError> {
     let Some((top, beneath)) = opened.place(path)? else { return Ok(None) };
     let file = match open_regular(top.fd().as_fd(), &beneath) {
@@ -185,19 +188,39 @@ fn of_file(
         }
     };
     let read = || {
+        let spooled;
         let stat = fstat(&file)?;
         let length = u64::try_from(stat.st_size).unwrap_or_default();
-        let length = if ends == Ends::WithALine { whole_lines(&file, length)? } else { length };
-        let (size, chunks) = chunk((&file).take(length), &Cuts::FILE, &[])?;
+        let (length, renames) = match ends {
+            Ends::AtItsEnd => (length, None),
+            Ends::WithALine(renames) => (whole_lines(&file, length)?, Some(renames)),
+        };
+        let content = (&file).take(length);
+        let (content, source) = match renames.filter(|renames| !renames.is_empty()) {
+            None => (content, Source::Elsewhere(Arc::clone(&top), beneath.clone())),
+            Some(renames) => {
+                spooled = spool(top.path(), renames.reader(content))?;
+                ((&*spooled).take(length), Source::Spooled(Arc::clone(&spooled)))
+            }
+        };
+        let (size, chunks) = chunk(content, &Cuts::FILE, &[])?;
         let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         Ok(CarriedFile {
             kind: Kind::File { size, chunks },
             mode: stat.st_mode & MODE_MASK,
             mtime: Timestamp { secs: stat.st_mtime, nanos },
-            source: Source::Elsewhere(Arc::clone(&top), beneath.clone()),
+            source,
         })
     };
     read().map(Some).map_err(failed(path))
+}
+
+/// What cannot be read like this again, in an unnamed file, which only its owner can.
+fn spool(directory: &Path, mut content: impl Read) -> io::Result<Arc<File>> {
+    let mut file = tempfile::tempfile_in(directory)?;
+    io::copy(&mut content, &mut file)?;
+    file.rewind()?;
+    Ok(Arc::new(file))
 }
 
 fn failed(path: &TreePath) -> impl FnOnce(io::Error) -> SessionError {
@@ -254,7 +277,7 @@ mod tests {
             directory: AbsolutePath::try_from(path.as_path()).unwrap(),
             files: vec![ExportFile {
                 path: name.parse().unwrap(),
-                content: ExportContent::Transcript(name.parse().unwrap()),
+                content: ExportContent::Transcript(name.parse().unwrap(), Renames::default()),
             }],
             stays: Vec::new(),
             needs: crate::agents::Needs::default(),

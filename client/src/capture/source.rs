@@ -20,6 +20,8 @@ pub(super) enum Source {
     Elsewhere(Arc<Directory>, TreePath),
     /// Nowhere: the snapshot has content of its own there.
     Generated(Arc<[u8]>),
+    /// The same, too much to be held in memory: an unnamed file.
+    Spooled(Arc<File>),
     /// Only on the remote, which has these chunks.
     Remote(Arc<[ChunkRef]>),
 }
@@ -65,6 +67,15 @@ impl Source {
             Self::Tree => (root, path),
             Self::Elsewhere(directory, path) => (&**directory, path),
             Self::Generated(content) => return Ok(Content::Generated(Arc::clone(content))),
+            Self::Spooled(file) => {
+                let (action, path) = ("open", path.to_string());
+                let file = file.try_clone();
+                return file.map(Content::File).map_err(|source| FileError::Io {
+                    action,
+                    path,
+                    source,
+                });
+            }
             Self::Remote(_) => {
                 let (action, path) = ("read", path.to_string());
                 let source = io::ErrorKind::NotFound.into();

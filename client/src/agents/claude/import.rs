@@ -1,14 +1,19 @@
 //! What of a returned session goes where. Checked against Claude Code 2.1.330.
 
+use std::borrow::Cow;
+use std::io;
+
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Deserialize;
 
-use crate::agents::import::{Here, Part};
+use crate::agents::ImportPlace;
+use crate::agents::import::{Here, Part, Returned, Standing};
+use crate::agents::renames::Renames;
 
 /// Records that a run may add: what was said and done, where that ends, what it cost. Modes of the
-/// user interface, queued prompts and copies of files are this machine's affair, and Claude Code
-/// opens a transcript without them.
+/// user interface and queued prompts are this machine's affair, and Claude Code opens a transcript
+/// without them. What they say of copies of files is this machine's affair as well.
 const RECORDS: [&str; 8] = [
     "assistant",
     "attachment",
@@ -19,6 +24,9 @@ const RECORDS: [&str; 8] = [
     "tools-used",
     "user",
 ];
+
+/// How the name of a transcript ends.
+const TRANSCRIPT: &[u8] = b".jsonl";
 
 /// How much of a directory's name stands in that of its sessions before that is cut off.
 const PROJECT_LEN_MAX: usize = 200;
@@ -57,57 +65,48 @@ pub(in crate::agents) fn begins_at(path: &TreePath, directory: &AbsolutePath) ->
     place.starts_with(&project.as_bytes()[..PROJECT_LEN_MAX])
 }
 
-/// The path of a session's file if the session is called `to`.
-pub(in crate::agents) fn renamed(path: &TreePath, from: &str, to: &str) -> TreePath {
-    let transcript = format!("{from}.jsonl");
-    let rename = |name: &[u8]| match name {
-        name if name == from.as_bytes() => to.as_bytes().to_vec(),
-        name if name == transcript.as_bytes() => format!("{to}.jsonl").into_bytes(),
-        name => name.to_vec(),
+/// The path of a session's file under these names.
+pub(in crate::agents) fn renamed(path: &TreePath, renames: &Renames) -> TreePath {
+    let rename = |name: &[u8]| {
+        let (stem, end) = match name.strip_suffix(TRANSCRIPT) {
+            Some(stem) => (stem, TRANSCRIPT),
+            None => (name, &b""[..]),
+        };
+        let stem = std::str::from_utf8(stem).map(|stem| renames.id(stem).as_bytes());
+        [stem.unwrap_or(name), end].concat()
     };
     let names: Vec<Vec<u8>> = path.components().map(rename).collect();
     TreePath::parse(&names.join(&b'/')).unwrap_or_else(|_| path.clone())
 }
 
-/// Whether a line that a run added to a transcript says nothing but what was said and done.
-pub(in crate::agents) fn is_harmless(line: &[u8]) -> bool {
+/// What of a line that a run added says nothing but what was said and done.
+pub(in crate::agents) fn kept<'a>(line: &'a [u8], _: &ImportPlace<'_>) -> Option<Cow<'a, [u8]>> {
     #[derive(Deserialize)]
     struct Record {
         #[serde(rename = "type")]
         kind: String,
     }
-    let record = serde_json::from_slice::<Record>(line);
-    record.is_ok_and(|record| RECORDS.contains(&record.kind.as_str()))
+    let record: Record = serde_json::from_slice(line).ok()?;
+    match record.kind.as_str() {
+        kind if RECORDS.contains(&kind) => Some(Cow::Borrowed(line)),
+        _ => None,
+    }
 }
 
 /// How a transcript that is here stands to what came back. Claude Code writes down what it shows its
 /// user: a prompt that is kept back, as the one that hands the session off, a mode, a title. None of
 /// it is a part of the conversation: what the run added comes behind it.
-pub(in crate::agents) fn continued(mut here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
-    let by_bytes = Here::by_bytes(&here, content.clone(), own);
-    let is_ours = own > 0 && here.len() >= own && here[..own] == content[..own];
-    if by_bytes != Here::WentOn || !is_ours || !here.ends_with(b"\n") {
-        return by_bytes;
+pub(in crate::agents) fn continued(
+    common: u64,
+    here: &Here,
+    returned: &Returned,
+    renames: &Renames,
+) -> io::Result<Standing> {
+    let (by_bytes, own) = (Standing::by_bytes(common, here, returned), returned.own);
+    if by_bytes != Standing::WentOn || own == 0 || common < own {
+        return Ok(by_bytes);
     }
-    let said = |part: &[u8]| -> Vec<Vec<u8>> {
-        let lines = part.split_inclusive(|byte| *byte == b'\n');
-        lines.filter(|line| is_said(line)).map(<[u8]>::to_vec).collect()
-    };
-    let (known, all) = (said(&here[own..]), said(&content[own..]));
-    if known.starts_with(&all) {
-        return Here::HasIt;
-    }
-    if !all.starts_with(&known) {
-        return Here::WentOn;
-    }
-    let mut left = known.len();
-    let rest = content[own..].split_inclusive(|byte| *byte == b'\n').skip_while(|line| {
-        let skips = left > 0;
-        left -= usize::from(skips && is_said(line));
-        skips
-    });
-    here.extend(rest.flatten());
-    Here::Begins { content: here, own }
+    Standing::by_what_was_said(here, returned, renames, |line| is_said(line).then(|| line.to_vec()))
 }
 
 /// Whether a record is a part of the conversation.
@@ -137,6 +136,7 @@ pub(in crate::agents) fn fork_id(id: &str, run: &str, number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::import::Join;
 
     const ID: &str = "6fe487e1-a3f6-4eb2-ad69-e6f9d1d97a38";
 
@@ -167,7 +167,9 @@ mod tests {
         let fork = fork_id(ID, "run", 1);
         assert_ne!(fork, fork_id(ID, "run", 2));
         assert_eq!(fork, fork_id(ID, "run", 1));
-        let of = |path: String| renamed(&path.parse().unwrap(), ID, &fork).to_string();
+        let mut renames = Renames::default();
+        renames.add(ID, &fork);
+        let of = |path: String| renamed(&path.parse().unwrap(), &renames).to_string();
         assert_eq!(of(format!("projects/-w/{ID}.jsonl")), format!("projects/-w/{fork}.jsonl"));
         assert_eq!(of(format!("projects/-w/{ID}/a/b.txt")), format!("projects/-w/{fork}/a/b.txt"));
         assert_eq!(of("plans/a.md".to_owned()), "plans/a.md");
@@ -181,21 +183,30 @@ mod tests {
         let (cost, answer) = (line(r#"{"type":"cost-state"}"#), line(r#"{"type":"assistant"}"#));
         let more = line(r#"{"type":"user","n":2}"#);
         let of = |here: &[&str], content: &[&str]| {
-            let content = content.concat().into_bytes();
-            match continued(here.concat().into_bytes(), content, sent.len()) {
-                Here::Begins { content, .. } => Ok(String::from_utf8(content).unwrap()),
+            let (here, content) = (here.concat(), content.concat());
+            let same = here.bytes().zip(content.bytes()).take_while(|(a, b)| a == b).count();
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("here");
+            std::fs::write(&path, &here).unwrap();
+            let opened = Here::open(&path).unwrap().unwrap();
+            let returned = Returned::of(&content, sent.len());
+            match continued(same as u64, &opened, &returned, &Renames::default()).unwrap() {
+                Standing::Begins(Join { keep, from }) => {
+                    let [keep, from] = [keep, from].map(|at| usize::try_from(at).unwrap());
+                    Ok([&here[..keep], &content[from..]].concat())
+                }
                 other => Err(other),
             }
         };
         let whole = of(&[&sent, &shown], &[&sent, &answer, &cost]);
         assert_eq!(whole.unwrap(), [sent.as_str(), &shown, &answer, &cost].concat());
         let all = [&sent[..], &shown, &answer];
-        assert_eq!(of(&all, &[&sent, &answer, &cost]), Err(Here::HasIt));
+        assert_eq!(of(&all, &[&sent, &answer, &cost]), Err(Standing::HasIt));
         let next = of(&all, &[&sent, &answer, &cost, &more]).unwrap();
         assert_eq!(next, [&all.concat(), cost.as_str(), &more].concat());
-        assert_eq!(of(&[&sent, &shown, &more], &[&sent, &answer]), Err(Here::WentOn));
-        assert_eq!(of(&[&shown, &sent], &[&sent, &answer]), Err(Here::WentOn));
-        assert_eq!(of(&[&sent, &answer], &[&sent, &answer]), Err(Here::HasIt));
+        assert_eq!(of(&[&sent, &shown, &more], &[&sent, &answer]), Err(Standing::WentOn));
+        assert_eq!(of(&[&shown, &sent], &[&sent, &answer]), Err(Standing::WentOn));
+        assert_eq!(of(&[&sent, &answer], &[&sent, &answer]), Err(Standing::HasIt));
     }
 
     #[test]
@@ -213,17 +224,21 @@ mod tests {
 
     #[test]
     fn a_run_decides_nothing_about_permissions_here() {
-        assert!(is_harmless(br#"{"type":"user","permissionMode":"bypassPermissions"}"#));
+        let (files, directory) = (std::collections::HashSet::new(), "/w".parse().unwrap());
+        let place = ImportPlace { agent: &directory, directory: &directory, files: &files };
+        let kept = |line: &str| kept(line.as_bytes(), &place).is_some();
+        assert!(kept(r#"{"type":"user","permissionMode":"bypassPermissions"}"#));
         for line in [
             r#"{"type":"permission-mode","permissionMode":"bypassPermissions"}"#,
             r#"{"type":"mode","mode":"normal"}"#,
             r#"{"type":"file-history-snapshot"}"#,
+            r#"{"type":"file-history-delta"}"#,
             r#"{"type":"queue-operation","operation":"enqueue"}"#,
             r#"{"no":"type"}"#,
             "no record",
             "",
         ] {
-            assert!(!is_harmless(line.as_bytes()), "{line}");
+            assert!(!kept(line), "{line}");
         }
     }
 }

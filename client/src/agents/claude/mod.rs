@@ -8,7 +8,7 @@ use super::words::Grammar;
 use super::{Kind, Task};
 use crate::cli::UsageError;
 
-pub(super) use self::import::{begins_at, continued, fork_id, is_harmless, part, renamed};
+pub(super) use self::import::{begins_at, continued, fork_id, kept, part, renamed};
 pub(super) use self::session::{export, newest, of_id};
 
 /// What means something to a run.

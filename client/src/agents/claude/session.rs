@@ -26,6 +26,7 @@ use crate::agents::export::{
     AgentError, Export, ExportContent, ExportFile, Found, Setup, session_files,
 };
 use crate::agents::live::tail;
+use crate::agents::renames::Renames;
 
 /// Directories and files that hold what is set up for every session. The command that hands a
 /// session off from within means nothing there.
@@ -168,7 +169,9 @@ pub(in crate::agents) fn export(
     if let Some(session) = session {
         let (from, project) = (&session.id, session.transcript.parent());
         let project = project.map(|project| project.to_string()).unwrap_or_default();
-        let transcript = ExportContent::Transcript(session.transcript.clone());
+        let transcript = session.transcript.clone();
+        // Its name is all that counts.
+        let transcript = ExportContent::Transcript(transcript, Renames::default());
         let path = format!("{project}/{id}.jsonl");
         files.extend(path.parse().ok().map(|path| ExportFile { path, content: transcript }));
         for place in [project.as_str(), "tasks", "file-history"] {

@@ -5,79 +5,101 @@
 //! remembers how far it has read; what the run added comes behind it, numbered on.
 
 use std::collections::HashSet;
+use std::io::{self, BufReader, Write};
 
+use handoff_proto::chunk::ChunkId;
 use serde_json::Value;
 
-use crate::agents::import::Here;
+use super::import::{is_settings, record};
+use crate::agents::import::{From, Here, Line, Lines, Returned, Standing};
+use crate::agents::renames::Renames;
 
-/// One line after what was sent.
-struct Line {
-    record: Value,
-    /// Whether it is a part of the conversation.
-    is_said: bool,
+/// They have that many bytes in common at the beginning.
+pub(in crate::agents) fn continued(
+    common: u64,
+    here: &Here,
+    returned: &Returned,
+    renames: &Renames,
+) -> io::Result<Standing> {
+    if here.len <= returned.own || common < returned.own {
+        return Ok(Standing::by_bytes(common, here, returned));
+    }
+    Standing::by_what_was_said(here, returned, renames, |line| match record(line) {
+        None => Some(line.to_vec()),
+        Some(record) => is_said(&record).then(|| unnumbered(record).into_bytes()),
+    })
 }
 
-/// The first `own` bytes of `content` were sent from here.
-pub(in crate::agents) fn continued(mut here: Vec<u8>, content: Vec<u8>, own: usize) -> Here {
-    let own = own.min(content.len());
-    if here.len() <= own && content.starts_with(&here) {
-        return Here::Begins { content, own };
-    }
-    if !here.starts_with(&content[..own]) || !here.ends_with(b"\n") {
-        return Here::WentOn;
-    }
-    let (Some(known), Some(all)) = (lines(&here[own..]), lines(&content[own..])) else {
-        return Here::WentOn;
+/// Writes what a run added behind what is here, numbered on, and at the end the settings that the
+/// thread has here; `closing` where it has none.
+pub(in crate::agents) fn append(
+    here: &Here,
+    added: From<'_>,
+    renames: &Renames,
+    closing: &[u8],
+    into: &mut dyn Write,
+) -> io::Result<()> {
+    let Known { mut last, settings, around } = Known::read(here)?;
+    let mut write = |mut record: Value| {
+        let numbered_out = || io::Error::other("its records are numbered to the end");
+        last = last.checked_add(1).ok_or_else(numbered_out)?;
+        record["ordinal"] = last.into();
+        writeln!(into, "{record}")
     };
-    let said = |lines: &[Line]| -> Vec<Value> {
-        lines.iter().filter(|line| line.is_said).map(|line| line.record.clone()).collect()
-    };
-    let (known_said, all_said) = (said(&known), said(&all));
-    if known_said.starts_with(&all_said) {
-        return Here::HasIt;
-    }
-    if !all_said.starts_with(&known_said) {
-        return Here::WentOn;
-    }
-    let ordinal = |line: &Value| line["ordinal"].as_u64();
-    let mut next = records(&here).filter_map(|record| ordinal(&record)).max().unwrap_or_default();
-    // An ordinal is no part of what a record says.
-    let has: HashSet<String> = known.iter().map(|line| line.record.to_string()).collect();
-    let mut left = known_said.len();
-    let own = here.len();
-    for Line { mut record, is_said } in all {
-        if left > 0 {
-            left -= usize::from(is_said);
-            continue;
-        }
+    let mut lines = Lines::new(BufReader::new(renames.reader(added)));
+    while let Some(line) = lines.next()? {
+        let Line::Whole(line) = line else { continue };
+        let Some(record) = record(line) else { continue };
         // The end of a turn that is here already.
-        if !is_said && has.contains(&record.to_string()) {
-            continue;
+        if is_said(&record) || !around.contains(&said_by(&record)) {
+            write(record)?;
         }
-        let Some(number) = next.checked_add(1) else { return Here::WentOn };
-        next = number;
-        record["ordinal"] = number.into();
-        here.extend_from_slice(format!("{record}\n").as_bytes());
     }
-    Here::Begins { content: here, own }
+    match settings.or_else(|| record(&renames.text(closing))) {
+        Some(settings) => write(settings),
+        None => Ok(()),
+    }
 }
 
-/// The whole lines of a part of a thread's file without their ordinals; none if one is no record.
-fn lines(part: &[u8]) -> Option<Vec<Line>> {
-    let lines = part.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    lines
-        .map(|line| {
-            let mut record: Value = serde_json::from_slice(line).ok()?;
-            let is_said = is_said(&record);
-            record.as_object_mut()?.remove("ordinal");
-            Some(Line { record, is_said })
-        })
-        .collect()
+/// What a thread's file that is here holds.
+struct Known {
+    /// The number of its last record.
+    last: u64,
+    /// Its last settings.
+    settings: Option<Value>,
+    /// What surrounds its turns, without ordinals.
+    around: HashSet<ChunkId>,
 }
 
-fn records(content: &[u8]) -> impl Iterator<Item = Value> {
-    let lines = content.split(|byte| *byte == b'\n');
-    lines.filter_map(|line| serde_json::from_slice(line).ok())
+impl Known {
+    fn read(here: &Here) -> io::Result<Self> {
+        let (mut last, mut settings, mut around) = (0, None, HashSet::new());
+        let mut lines = Lines::new(BufReader::new(From::new(&here.file, 0)));
+        while let Some(line) = lines.next()? {
+            let Line::Whole(line) = line else { continue };
+            let Some(record) = record(line) else { continue };
+            last = last.max(record["ordinal"].as_u64().unwrap_or_default());
+            if !is_said(&record) {
+                around.insert(said_by(&record));
+            }
+            if is_settings(&record) {
+                settings = Some(record);
+            }
+        }
+        Ok(Self { last, settings, around })
+    }
+}
+
+/// What a record says; its ordinal is no part of that.
+fn said_by(record: &Value) -> ChunkId {
+    ChunkId::of(unnumbered(record.clone()).as_bytes())
+}
+
+fn unnumbered(mut record: Value) -> String {
+    if let Some(fields) = record.as_object_mut() {
+        fields.remove("ordinal");
+    }
+    record.to_string()
 }
 
 /// Whether a record is a part of the conversation, and not only of what surrounds a turn.
@@ -99,6 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::agents::import::Join;
 
     fn line(ordinal: u64, kind: &str, payload: &Value) -> String {
         format!("{}\n", json!({ "ordinal": ordinal, "type": kind, "payload": payload }))
@@ -112,24 +135,34 @@ mod tests {
         line(ordinal, "response_item", &json!({ "type": "message", "text": text }))
     }
 
-    fn begins(here: &[String], content: &[String], own: &str) -> (Vec<Value>, usize) {
-        let (here, content) = (here.concat(), content.concat());
-        match continued(here.clone().into_bytes(), content.into_bytes(), own.len()) {
-            Here::Begins { content, own } => {
-                assert!(content.starts_with(here.as_bytes()), "what is here stays to the byte");
-                assert!(own <= here.len());
-                (records(&content).collect(), own)
-            }
-            other => panic!("{other:?}"),
+    /// How a file that is here stands to one that came back, and what it becomes.
+    fn stands(here: &str, content: &str, own: &str) -> (Standing, String) {
+        let common = here.bytes().zip(content.bytes()).take_while(|(a, b)| a == b).count();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("here");
+        std::fs::write(&path, here).unwrap();
+        let (opened, renames) = (Here::open(&path).unwrap().unwrap(), Renames::default());
+        let returned = Returned::of(content, own.len());
+        let standing = continued(common as u64, &opened, &returned, &renames).unwrap();
+        let mut all = here.as_bytes().to_vec();
+        if let Standing::Begins(Join { from, .. }) = standing {
+            let closing = event(0, "thread_settings_applied", "closing");
+            let added = returned.from(from);
+            append(&opened, added, &renames, closing.as_bytes(), &mut all).unwrap();
         }
+        (standing, String::from_utf8(all).unwrap())
+    }
+
+    fn records(content: &str) -> Vec<Value> {
+        content.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
     fn a_prompt_that_was_kept_back_here_is_no_turn() {
         let sent = [said(1, "LOCAL"), event(2, "task_started", "a")];
         let own = sent.concat();
-        let ended = event(3, "task_complete", "a");
         let blocked = [
+            event(3, "task_complete", "a"),
             event(4, "task_started", "b"),
             line(5, "turn_context", &json!({ "model": "m" })),
             event(6, "thread_settings_applied", "b"),
@@ -137,52 +170,63 @@ mod tests {
         ];
         let there =
             [event(3, "turn_aborted", "a"), said(4, "REMOTE"), event(5, "task_complete", "c")];
-        let content = [&sent[..], &there].concat();
-        let here = [&sent[..], std::slice::from_ref(&ended), &blocked].concat();
-        let (all, own_now) = begins(&here, &content, &own);
+        let content = [&sent[..], &there].concat().concat();
+        let here = [&sent[..], &blocked].concat().concat();
+        let (standing, pulled) = stands(&here, &content, &own);
+        let keep = here.len() as u64;
+        assert_eq!(standing, Standing::Begins(Join { keep, from: own.len() as u64 }));
+        assert!(pulled.starts_with(&here), "what is here stays to the byte");
+        let all = records(&pulled);
         let ordinals: Vec<u64> =
             all.iter().filter_map(|record| record["ordinal"].as_u64()).collect();
-        assert_eq!(ordinals, (1..=10).collect::<Vec<_>>());
+        assert_eq!(ordinals, (1..=11).collect::<Vec<_>>());
         assert_eq!(all[8]["payload"]["text"], "REMOTE");
-        assert_eq!(own_now, here.concat().len(), "the settings here are the last ones here");
+        assert_eq!(
+            all[10]["payload"],
+            json!({ "type": "thread_settings_applied", "turn_id": "b" })
+        );
 
-        // It is here now, also with settings at its end, and the run's next turn comes behind it.
-        let pulled: Vec<String> = all.iter().map(|record| format!("{record}\n")).collect();
-        let pulled = [&pulled[..], &[event(11, "thread_settings_applied", "x")]].concat();
-        let continued_by = |content: &[String]| {
-            continued(pulled.concat().into_bytes(), content.concat().into_bytes(), own.len())
-        };
-        assert_eq!(continued_by(&content), Here::HasIt);
-        let more = [&content[..], &[said(6, "REMOTE-2"), event(7, "task_complete", "d")]].concat();
-        let (all, _) = begins(&pulled, &more, &own);
-        assert_eq!(all.len(), pulled.len() + 2, "{all:#?}");
-        assert_eq!(all[pulled.len()]["payload"]["text"], "REMOTE-2");
-        let mine = [&pulled[..], &[said(12, "MINE")]].concat();
-        let stands = |here: &[String], content: &[String]| {
-            continued(here.concat().into_bytes(), content.concat().into_bytes(), own.len())
-        };
-        assert_eq!(stands(&mine, &more), Here::WentOn);
-        assert_eq!(stands(&mine, &content), Here::HasIt);
+        // It is here now, and the run's next turn comes behind it.
+        assert_eq!(stands(&pulled, &content, &own).0, Standing::HasIt);
+        let more = [content.as_str(), &said(6, "REMOTE-2"), &event(7, "task_complete", "d")];
+        let (_, next) = stands(&pulled, &more.concat(), &own);
+        assert!(next.starts_with(&pulled));
+        let next = records(&next[pulled.len()..]);
+        assert_eq!(next.len(), 3, "{next:#?}");
+        assert_eq!(
+            (&next[0]["payload"]["text"], &next[0]["ordinal"]),
+            (&json!("REMOTE-2"), &json!(12))
+        );
+        let mine = format!("{pulled}{}", said(12, "MINE"));
+        assert_eq!(stands(&mine, &more.concat(), &own).0, Standing::WentOn);
+        assert_eq!(stands(&mine, &content, &own).0, Standing::HasIt);
+    }
+
+    #[test]
+    fn the_end_of_a_turn_that_is_here_is_not_added_again() {
+        let (own, ended) = (said(1, "LOCAL"), event(2, "task_complete", "a"));
+        let here = format!("{own}{ended}{}", event(3, "task_started", "b"));
+        let content = format!("{own}{}{}", event(5, "task_complete", "a"), said(6, "REMOTE"));
+        let (_, all) = stands(&here, &content, &own);
+        let added = records(&all[here.len()..]);
+        assert_eq!(added[0]["payload"]["text"], "REMOTE", "{added:#?}");
+        assert_eq!(added[1]["payload"]["turn_id"], "closing", "there were no settings here");
+        assert_eq!(added.len(), 2);
     }
 
     #[test]
     fn what_was_said_here_is_kept_from_a_run_that_said_something_else() {
-        let sent = [said(1, "LOCAL")];
-        let content = [&sent[..], &[said(2, "REMOTE")]].concat();
-        let stands = |here: &str| {
-            continued(here.as_bytes().to_vec(), content.concat().into_bytes(), sent[0].len())
-        };
+        let sent = said(1, "LOCAL");
+        let content = format!("{sent}{}", said(2, "REMOTE"));
         for here in [
-            [&sent[..], &[said(2, "MINE")]].concat().concat(),
+            format!("{sent}{}", said(2, "MINE")),
             // Not written to its end, or by something else.
-            format!("{}{{\"type\":", sent[0]),
-            format!("{}no record\n", sent[0]),
+            format!("{sent}{{\"type\":"),
+            format!("{sent}no record\n"),
             said(1, "ANOTHER"),
         ] {
-            assert_eq!(stands(&here), Here::WentOn, "{here}");
+            assert_eq!(stands(&here, &content, &sent).0, Standing::WentOn, "{here}");
         }
-        let whole = content.concat().into_bytes();
-        let own = sent[0].len();
-        assert_eq!(stands(&sent[0]), Here::Begins { content: whole, own });
+        assert_eq!(stands(&sent, &content, &sent).0, Standing::Begins(Join::default()));
     }
 }

@@ -2,20 +2,23 @@
 //!
 //! Codex opens a thread with the approvals and the sandbox that its file names last: those of a run,
 //! which has a sandbox of its own, would let it do everything here. So a thread that comes back ends
-//! with the settings that it had here, or with those of a careful user.
+//! with the settings that it had here, or with those of a careful user; so does that of a sub-agent,
+//! whose parent's settings count as long as they go on together.
+
+use std::io::{self, BufReader};
 
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde_json::{Value, json};
 
-use super::session::thread_of;
+use super::session::{self, thread_of};
 use crate::agents::claude;
-use crate::agents::import::Part;
+use crate::agents::import::{Line, Lines, Part, Returned, Spawned};
+use crate::agents::renames::Renames;
 
 /// The record that tells the settings of a thread.
 const SETTINGS: &str = "thread_settings_applied";
 
-/// What a file of a thread with that id is to it; none for what is not brought back. A sub-agent's
-/// thread is one that could be opened by itself, with whatever settings: it stays.
+/// What a file of a thread with that id is to it; none for what is not brought back.
 pub(in crate::agents) fn part(path: &TreePath, id: &str) -> Option<Part> {
     let names: Vec<&str> =
         path.components().map(std::str::from_utf8).collect::<Result<_, _>>().ok()?;
@@ -24,37 +27,26 @@ pub(in crate::agents) fn part(path: &TreePath, id: &str) -> Option<Part> {
         ["sessions", year, month, day, name]
             if [year, month, day].into_iter().all(|text| is_number(text)) =>
         {
-            (thread_of(name) == Some(id)).then_some(Part::Transcript)
+            let thread = thread_of(name)?;
+            Some(if thread == id { Part::Transcript } else { Part::Thread(thread.to_owned()) })
         }
         _ => None,
     }
 }
 
-/// The path of a thread's file if the thread is called `to`.
-pub(in crate::agents) fn renamed(path: &TreePath, from: &str, to: &str) -> TreePath {
-    let name = String::from_utf8_lossy(path.as_bytes()).replace(from, to);
-    name.parse().unwrap_or_else(|_| path.clone())
+/// The path of a thread's file under these names.
+pub(in crate::agents) fn renamed(path: &TreePath, renames: &Renames) -> TreePath {
+    TreePath::parse(&renames.text(path.as_bytes())).unwrap_or_else(|_| path.clone())
 }
 
-/// The content of a thread's file if the thread is called `to`.
-pub(in crate::agents) fn rewritten(content: &[u8], from: &str, to: &str) -> Vec<u8> {
-    if from == to || from.is_empty() || from.len() != to.len() {
-        return content.to_vec();
-    }
-    let mut content = content.to_vec();
-    let mut at = 0;
-    while let Some(place) =
-        content[at..].windows(from.len()).position(|part| part == from.as_bytes())
-    {
-        content[at + place..at + place + to.len()].copy_from_slice(to.as_bytes());
-        at += place + to.len();
-    }
-    content
+/// What a thread's first record says of the agent, if another one spawned it.
+pub(in crate::agents) fn spawned(first: &[u8]) -> Option<Spawned> {
+    session::meta(first)?.spawned()
 }
 
 /// Whether a line that a run added says nothing that decides here: all of them, since what comes
 /// last decides, and that is ours.
-pub(in crate::agents) fn is_harmless(line: &[u8]) -> bool {
+pub(in crate::agents) fn is_record(line: &[u8]) -> bool {
     record(line).is_some()
 }
 
@@ -68,41 +60,52 @@ pub(in crate::agents) fn begins_at(path: &TreePath) -> bool {
     !path.file_name().contains(&b'_')
 }
 
-/// The thread with its settings here at its end: the last ones among the first `own` bytes, which
-/// are the laptop's, else careful ones of which the run decides nothing but the model's name.
-pub(in crate::agents) fn closed(
-    mut content: Vec<u8>,
-    own: usize,
+/// The settings that a thread has at its end here: the last ones in the laptop's own part, else
+/// careful ones of which the run decides nothing but the model's name.
+pub(in crate::agents) fn closing(
+    returned: &Returned,
     id: &str,
     directory: &AbsolutePath,
-) -> Option<Vec<u8>> {
-    let lines = || content.split(|byte| *byte == b'\n').filter_map(record);
-    let ordinals = lines().filter_map(|record| record["ordinal"].as_u64());
-    let next = ordinals.max().unwrap_or_default().checked_add(1)?;
-    let here = content[..own.min(content.len())].rsplit(|byte| *byte == b'\n').filter_map(record);
-    let mut settings = match { here }.find(is_settings) {
-        Some(settings) => settings,
-        None => careful(&model_of(lines())?, id, directory),
+) -> io::Result<Option<Vec<u8>>> {
+    let (mut last, mut here, mut model) = (0, None, None);
+    let mut lines = Lines::new(BufReader::new(returned.from(0)));
+    loop {
+        let is_ours = lines.read() < returned.own;
+        let record = match lines.next()? {
+            None => break,
+            Some(Line::Whole(line)) => record(line),
+            Some(Line::TooLong) => None,
+        };
+        let Some(record) = record else { continue };
+        last = last.max(record["ordinal"].as_u64().unwrap_or_default());
+        if record["type"] == "turn_context" {
+            model = Some(record["payload"]["model"].clone());
+        }
+        if is_ours && is_settings(&record) {
+            here = Some(record);
+        }
+    }
+    let careful = || Some(careful(name_of_a_model(model.as_ref()?)?, id, directory));
+    let Some((mut settings, next)) = here.or_else(careful).zip(last.checked_add(1)) else {
+        return Ok(None);
     };
     settings["ordinal"] = json!(next);
-    content.extend_from_slice(format!("{settings}\n").as_bytes());
-    Some(content)
+    Ok(Some(format!("{settings}\n").into_bytes()))
 }
 
-/// The model that was used last, if that is a name.
-fn model_of(records: impl Iterator<Item = Value>) -> Option<String> {
-    let turns = records.filter(|record| record["type"] == "turn_context");
-    let model = turns.last()?["payload"]["model"].as_str()?.to_owned();
+/// The name of a model, if it is one.
+fn name_of_a_model(model: &Value) -> Option<&str> {
+    let model = model.as_str()?;
     let is_name =
         !model.is_empty() && model.len() <= 100 && model.bytes().all(|b| b.is_ascii_graphic());
     is_name.then_some(model)
 }
 
-fn record(line: &[u8]) -> Option<Value> {
+pub(super) fn record(line: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Value>(line).ok().filter(Value::is_object)
 }
 
-fn is_settings(record: &Value) -> bool {
+pub(super) fn is_settings(record: &Value) -> bool {
     record["type"] == "event_msg" && record["payload"]["type"] == SETTINGS
 }
 
@@ -175,20 +178,16 @@ mod tests {
         format!("{record}\n")
     }
 
-    fn last(content: &[u8]) -> Value {
-        let text = std::str::from_utf8(content).unwrap();
-        serde_json::from_str(text.lines().last().unwrap()).unwrap()
-    }
-
     #[test]
-    fn only_the_threads_own_files_come_back() {
+    fn only_threads_come_back() {
         let of = |path: &str| part(&path.parse().unwrap(), ID);
         let file = format!("sessions/2026/11/22/rollout-2026-11-22T07-16-43-{ID}.jsonl");
         assert_eq!(of(&file), Some(Part::Transcript));
         let continued = file.replace(".jsonl", "_01a20237-e760-7641-80da-bd15a5c16a59.jsonl");
         assert_eq!(of(&continued), Some(Part::Transcript));
+        let other = ID.replace("7870", "7871");
+        assert_eq!(of(&file.replace(ID, &other)), Some(Part::Thread(other)));
         for path in [
-            file.replace("7870", "7871").as_str(),
             &format!("sessions/x/11/22/rollout-2026-11-22T07-16-43-{ID}.jsonl"),
             &format!("sessions/rollout-2026-11-22T07-16-43-{ID}.jsonl"),
             "config.toml",
@@ -198,19 +197,18 @@ mod tests {
         }
     }
 
-    fn close(content: &str, own: usize) -> Option<Vec<u8>> {
-        closed(content.as_bytes().to_vec(), own, ID, &"/w".parse().unwrap())
+    fn close(content: &str, own: usize) -> Option<Value> {
+        let closing = closing(&Returned::of(content, own), ID, &"/w".parse().unwrap()).unwrap()?;
+        assert!(closing.ends_with(b"\n"));
+        Some(serde_json::from_slice(&closing).unwrap())
     }
 
     #[test]
     fn a_thread_ends_with_the_settings_that_it_had_here() {
         let here = settings(3, "untrusted");
-        let all = format!("{here}{}", settings(7, "never"));
-        let closed = close(&all, here.len()).unwrap();
-        let record = last(&closed);
+        let record = close(&format!("{here}{}", settings(7, "never")), here.len()).unwrap();
         assert_eq!(record["payload"]["thread_settings"]["approval_policy"], "untrusted");
         assert_eq!(record["ordinal"], 8);
-        assert!(closed.starts_with(all.as_bytes()));
     }
 
     #[test]
@@ -225,7 +223,7 @@ mod tests {
             ),
         ] {
             let closed = close(&format!("{turn}{says}"), 0).unwrap();
-            let settings = &last(&closed)["payload"]["thread_settings"];
+            let settings = &closed["payload"]["thread_settings"];
             assert_eq!(settings["approval_policy"], "on-request");
             assert_eq!(
                 (settings["cwd"].as_str(), settings["model"].as_str()),
@@ -237,13 +235,5 @@ mod tests {
         assert_eq!(close(&settings(4, "never"), 0), None);
         let end = turn.replace(":1,", &format!(":{},", u64::MAX));
         assert_eq!(close(&end, 0), None);
-    }
-
-    #[test]
-    fn a_fork_has_another_name_in_all_its_records() {
-        let fork = fork_id(ID, "run", 1);
-        let content = rewritten(settings(1, "never").as_bytes(), ID, &fork);
-        let text = String::from_utf8(content).unwrap();
-        assert!(text.contains(&fork) && !text.contains(ID));
     }
 }

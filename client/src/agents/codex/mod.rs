@@ -2,6 +2,7 @@
 
 mod continued;
 mod import;
+mod known;
 mod session;
 mod settings;
 
@@ -9,9 +10,10 @@ use super::words::Grammar;
 use super::{Kind, Task};
 use crate::cli::UsageError;
 
-pub(super) use self::continued::continued;
-pub(super) use self::import::{begins_at, closed, fork_id, is_harmless, part, renamed, rewritten};
-pub(super) use self::session::{export, newest, of_id, transcript};
+pub(super) use self::continued::{append, continued};
+pub(super) use self::import::{begins_at, closing, fork_id, is_record, part, renamed, spawned};
+pub(super) use self::known::make_known;
+pub(super) use self::session::{export, newest, of_id, sessions_here, transcript};
 
 /// What means something to a run. The sandbox that Codex would do without is another one: a run has
 /// its own, always.

@@ -3,7 +3,8 @@
 //! `sessions/YEAR/MONTH/DAY/rollout-TIME-ID.jsonl` holds a thread; its first record tells the id, the
 //! directory, and whether it belongs to a sub-agent. One that was taken back to an earlier prompt, or
 //! forked, goes on in another file and names the thread whose file holds its beginning; those files
-//! travel, too. Databases beside them are made anew from these files.
+//! travel, too, and so do those of its sub-agents, which name the thread that spawned them. Databases
+//! beside them are made anew from these files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,10 +17,13 @@ use serde::Deserialize;
 
 use super::settings;
 use crate::agents::export::{AgentError, Export, ExportContent, ExportFile, Found, Setup};
+use crate::agents::import::Spawned;
 use crate::agents::live::tail;
+use crate::agents::renames::Renames;
 
-/// Where threads are.
+/// Where threads are, and those that the user put away.
 const SESSIONS: &str = "sessions";
+const ARCHIVED: &str = "archived_sessions";
 
 /// What is set up for every thread.
 const SETUP_FILES: [&str; 2] = ["AGENTS.md", "AGENTS.override.md"];
@@ -33,6 +37,9 @@ const OF_CODEX: &[u8] = b"skills/.system/";
 /// The length of a thread's id in a file's name, and of the time before it.
 const ID_LEN: usize = 36;
 const TIME_LEN: usize = "2026-11-22T07-16-43".len();
+
+/// Where an id tells its version.
+const VERSION_AT: usize = 14;
 
 /// The first record holds Codex's own instructions, in bytes at most.
 const FIRST_RECORD_MAX: u64 = 4 << 20;
@@ -48,7 +55,9 @@ struct Record {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Payload {
+pub(super) struct Payload {
+    id: Option<String>,
+    session_id: Option<String>,
     cwd: Option<String>,
     parent_thread_id: Option<String>,
     history_base: Option<HistoryBase>,
@@ -58,6 +67,14 @@ struct Payload {
 #[derive(Deserialize)]
 struct HistoryBase {
     thread_id: String,
+}
+
+impl Payload {
+    /// Which agent spawned this one, if one did.
+    pub(super) fn spawned(self) -> Option<Spawned> {
+        let Self { id, session_id, parent_thread_id, .. } = self;
+        Some(Spawned { id: id?, parent: parent_thread_id?, root: session_id? })
+    }
 }
 
 /// One file of a thread.
@@ -72,7 +89,7 @@ pub(in crate::agents) fn newest(
     agent: &AbsolutePath,
     directory: &AbsolutePath,
 ) -> Result<Option<Found>, AgentError> {
-    let mut rollouts = rollouts(agent.as_os_path());
+    let mut rollouts = rollouts(agent.as_os_path(), SESSIONS);
     rollouts.sort_by_key(|rollout| std::cmp::Reverse(rollout.modified));
     for rollout in rollouts {
         let Some(first) = first_record(agent, &rollout.path)? else { continue };
@@ -99,12 +116,19 @@ pub(in crate::agents) fn transcript(top: &Path, id: &str) -> Option<PathBuf> {
 
 /// Of the files of a thread the newest one goes on; their names begin with the time.
 fn current(top: &Path, id: &str) -> Option<Rollout> {
-    let of_thread = rollouts(top).into_iter().filter(|rollout| rollout.id == id);
+    let of_thread = rollouts(top, SESSIONS).into_iter().filter(|rollout| rollout.id == id);
     of_thread.max_by(|a, b| a.path.file_name().cmp(b.path.file_name()))
 }
 
-fn rollouts(top: &Path) -> Vec<Rollout> {
-    let walk = walkdir::WalkDir::new(top.join(SESSIONS)).sort_by_file_name();
+/// All threads with their files, also those that were put away.
+pub(in crate::agents) fn sessions_here(agent: &AbsolutePath) -> Vec<(String, TreePath)> {
+    let of = |place| rollouts(agent.as_os_path(), place);
+    let found = [SESSIONS, ARCHIVED].into_iter().flat_map(of);
+    found.map(|rollout| (rollout.id, rollout.path)).collect()
+}
+
+fn rollouts(top: &Path, place: &str) -> Vec<Rollout> {
+    let walk = walkdir::WalkDir::new(top.join(place)).sort_by_file_name();
     // What cannot be read is no thread of this user's.
     let files = walk.into_iter().flatten().filter(|entry| entry.file_type().is_file());
     files
@@ -135,8 +159,13 @@ fn first_record(agent: &AbsolutePath, path: &TreePath) -> Result<Option<Payload>
     let mut line = Vec::new();
     let mut reader = BufReader::new(file.take(FIRST_RECORD_MAX));
     reader.read_until(b'\n', &mut line).map_err(AgentError::read(&path))?;
-    let record = serde_json::from_slice::<Record>(&line).ok();
-    Ok(record.filter(|record| record.kind == "session_meta").map(|record| record.payload))
+    Ok(meta(&line))
+}
+
+/// What a thread's first record says.
+pub(super) fn meta(first: &[u8]) -> Option<Payload> {
+    let record = serde_json::from_slice::<Record>(first).ok();
+    record.filter(|record| record.kind == "session_meta").map(|record| record.payload)
 }
 
 /// Looks for the last word on model and approvals, which each turn says anew.
@@ -169,8 +198,17 @@ pub(in crate::agents) fn export(
     let Setup { mut files, stays, needs, .. } = setup;
     files.retain(|file| !file.path.as_bytes().starts_with(OF_CODEX));
     if let Some(session) = session {
-        for path in with_beginnings(agent, session)? {
-            files.push(travelling(top, path, &session.id, id)?);
+        let Threads { files: threads, spawned } = threads(agent, session)?;
+        let mut renames = Renames::default();
+        renames.add(&session.id, id);
+        if session.id != id {
+            for spawned in &spawned {
+                renames.add(spawned, &super::fork_id(spawned, id, 0));
+            }
+        }
+        for path in threads {
+            let content = ExportContent::Transcript(path.clone(), renames.clone());
+            files.push(ExportFile { path: super::renamed(&path, &renames), content });
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -178,40 +216,52 @@ pub(in crate::agents) fn export(
     Ok(Export { agent, id: id.to_owned(), directory, files, stays, needs })
 }
 
-/// The files of a thread, and of those in which it begins.
-fn with_beginnings(
-    agent: &AbsolutePath,
-    session: &Found,
-) -> Result<BTreeSet<TreePath>, AgentError> {
-    let mut by_thread: BTreeMap<String, Vec<TreePath>> = BTreeMap::new();
-    for rollout in rollouts(agent.as_os_path()) {
-        by_thread.entry(rollout.id).or_default().push(rollout.path);
+/// What belongs to a thread.
+#[derive(Default)]
+struct Threads {
+    /// Its files, those in which it begins, and those of its sub-agents.
+    files: BTreeSet<TreePath>,
+    /// The threads of its sub-agents.
+    spawned: BTreeSet<String>,
+}
+
+fn threads(agent: &AbsolutePath, session: &Found) -> Result<Threads, AgentError> {
+    let (mut by_thread, mut by_parent) = (BTreeMap::new(), BTreeMap::new());
+    for Rollout { id, path, .. } in rollouts(agent.as_os_path(), SESSIONS) {
+        if may_be_spawned_by(&id, &session.id) {
+            let spawned = first_record(agent, &path)?.and_then(Payload::spawned);
+            let spawned = spawned.filter(|spawned| spawned.id == id);
+            if let Some(spawned) = spawned {
+                by_parent.entry(spawned.parent).or_insert_with(Vec::new).push(id.clone());
+            }
+        }
+        by_thread.entry(id).or_insert_with(Vec::new).push(path);
     }
-    let (mut files, mut wanted) = (BTreeSet::new(), vec![session.id.clone()]);
+    let (mut found, mut wanted) = (Threads::default(), vec![session.id.clone()]);
+    let mut family = vec![session.id.clone()];
+    while let Some(parent) = family.pop() {
+        for spawned in by_parent.remove(&parent).unwrap_or_default() {
+            if found.spawned.insert(spawned.clone()) {
+                wanted.push(spawned.clone());
+                family.push(spawned);
+            }
+        }
+    }
     while let Some(thread) = wanted.pop() {
         for path in by_thread.remove(&thread).unwrap_or_default() {
             let base = first_record(agent, &path)?.and_then(|first| first.history_base);
             wanted.extend(base.map(|base| base.thread_id));
-            files.insert(path);
+            found.files.insert(path);
         }
     }
-    Ok(files)
+    Ok(found)
 }
 
-/// A file of a thread that is called `to` there: what names it is in the file, too.
-fn travelling(top: &Path, path: TreePath, from: &str, to: &str) -> Result<ExportFile, AgentError> {
-    if from == to {
-        return Ok(ExportFile { content: ExportContent::Transcript(path.clone()), path });
-    }
-    let file = top.join(path.as_os_path());
-    let mut content = std::fs::read(&file).map_err(AgentError::read(&file))?;
-    content.truncate(content.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-    let content = ExportContent::Text {
-        content: super::rewritten(&content, from, to),
-        mode: 0o600,
-        mtime: handoff_proto::manifest::Timestamp::default(),
-    };
-    Ok(ExportFile { path: super::renamed(&path, from, to), content })
+/// Whether a thread can be a sub-agent's of that one: ids of version 7 begin with the time, and there
+/// may be thousands of older threads.
+fn may_be_spawned_by(id: &str, root: &str) -> bool {
+    let has_time = |id: &str| id.as_bytes().get(VERSION_AT) == Some(&b'7');
+    !(has_time(id) && has_time(root)) || id > root
 }
 
 #[cfg(test)]
@@ -224,7 +274,7 @@ mod tests {
     const OLD: &str = "01a2021d-5fde-7033-b1b2-747f1d9e3407";
 
     #[test]
-    fn a_thread_travels_with_the_files_in_which_it_begins() {
+    fn a_thread_travels_with_the_files_in_which_it_begins_and_with_its_sub_agents() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap();
         let agent = AbsolutePath::parse(path.as_os_str().as_encoded_bytes()).unwrap();
@@ -240,8 +290,16 @@ mod tests {
         };
         let base = format!(",\"history_base\":{{\"thread_id\":\"{OLD}\"}}");
         let expected = [write("20", OLD, ""), write("21", ID, &base)];
-        let of_subagent = "01a20237-e760-7641-80da-bd15a5c16a59";
-        write("22", of_subagent, ",\"parent_thread_id\":\"x\"");
+        let spawned = |id: &str, parent: &str| {
+            format!(",\"id\":\"{id}\",\"session_id\":\"{ID}\",\"parent_thread_id\":\"{parent}\"")
+        };
+        let (sub, sub_sub) =
+            ("01a20237-e760-7641-80da-bd15a5c16a59", "01a20238-e760-7641-80da-bd15a5c16a59");
+        let of_spawned =
+            [write("22", sub, &spawned(sub, ID)), write("22", sub_sub, &spawned(sub_sub, sub))];
+        let expected: Vec<String> = expected.into_iter().chain(of_spawned).collect();
+        let of_another = "01a20239-e760-7641-80da-bd15a5c16a59";
+        write("23", of_another, &spawned(of_another, "01a20230-e760-7641-80da-bd15a5c16a59"));
         let found = newest(&agent, &"/w".parse().unwrap()).unwrap().unwrap();
         assert!([ID, OLD].contains(&found.id.as_str()), "{found:?}");
         assert_eq!(newest(&agent, &"/v".parse().unwrap()).unwrap(), None);
@@ -253,7 +311,7 @@ mod tests {
         };
         assert_eq!(paths(ID), expected);
         // Taken back to an earlier prompt it goes on in another file, whichever was touched last.
-        let continued = format!("{ID}_{of_subagent}");
+        let continued = format!("{ID}_{sub}");
         let newer = write("23", &continued, &base.replace(OLD, ID));
         write("21", ID, &base);
         assert_eq!(of_id(&agent, ID).unwrap().unwrap().transcript.to_string(), newer);
@@ -264,6 +322,10 @@ mod tests {
         assert_eq!(transcript(&path, ID).unwrap(), path.join(&newer));
         fs::remove_file(path.join(newer)).unwrap();
         let fork = "01a2023b-4524-7e81-a89c-bd9ecfbbecd5";
-        assert_eq!(paths(fork), [expected[0].clone(), expected[1].replace(ID, fork)]);
+        let forked = paths(fork);
+        assert_eq!(forked[..2], [expected[0].clone(), expected[1].replace(ID, fork)]);
+        // Those of its sub-agents have other names as well, the same each time.
+        assert!(forked[2..].iter().all(|path| !path.contains(sub) && !path.contains(sub_sub)));
+        assert_eq!((forked.len(), paths(fork)), (4, forked));
     }
 }

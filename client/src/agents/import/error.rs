@@ -26,6 +26,12 @@ pub enum ImportError {
     /// Every name for a fork is taken.
     #[error("there are {FORKS_MAX} forks of session {0} here that went on by themselves")]
     TooManyForks(String),
+    /// It is added to here, again and again.
+    #[error("session {0} went on here while it was brought back")]
+    Moving(String),
+    /// There is no room to work in.
+    #[error("cannot keep the conversation while it is looked at")]
+    Scratch(#[source] io::Error),
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -58,7 +64,11 @@ impl ImportError {
             | Self::NoSettings(_)
             | Self::TooLarge(_)
             | Self::TooManyForks(_) => true,
-            Self::Read { .. } | Self::Write { .. } | Self::Content(_) => false,
+            Self::Moving(_)
+            | Self::Scratch(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Content(_) => false,
         }
     }
 }

@@ -16,6 +16,12 @@ pub struct Imported {
     pub resume: Vec<String>,
     /// What of it stays with the run.
     pub left_out: Vec<String>,
+    /// Sessions of sub-agents that are here for the first time.
+    #[serde(skip)]
+    pub spawned: Vec<String>,
+    /// Why the agent could not be told of these; it does not go on with them by itself then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// How a conversation came back.
@@ -41,7 +47,8 @@ impl Imported {
     #[must_use]
     pub fn nothing(session_id: &str, why: &ImportError) -> Self {
         let (session_id, left_out) = (session_id.to_owned(), vec![chain_text(why)]);
-        Self { mode: ImportMode::Nothing, session_id, resume: Vec::new(), left_out }
+        let (mode, resume, spawned) = (ImportMode::Nothing, Vec::new(), Vec::new());
+        Self { mode, session_id, resume, left_out, spawned, unknown: None }
     }
 
     /// What is told about it, line by line.
@@ -64,6 +71,10 @@ impl Imported {
         };
         let left_out =
             self.left_out.iter().map(|what| format!("of the conversation stays there: {what}"));
-        std::iter::once(first).chain(left_out).collect()
+        let unknown = self.unknown.iter().map(|why| {
+            let [program, ..] = &self.resume[..] else { return why.clone() };
+            format!("its sub-agents are here, but {program} could not be told of them: {why}")
+        });
+        std::iter::once(first).chain(left_out).chain(unknown).collect()
     }
 }

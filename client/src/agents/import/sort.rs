@@ -19,6 +19,10 @@ pub(super) struct Sorted<'a> {
     pub(super) session: &'a Session,
     pub(super) transcript: &'a Entry,
     pub(super) parts: Vec<(&'a Entry, Part)>,
+    /// Files as they were sent, in which the transcript begins.
+    pub(super) beginnings: Vec<&'a Entry>,
+    /// Transcripts of other sessions, with their ids: of agents that this one spawned, if they are.
+    pub(super) threads: Vec<(&'a Entry, String)>,
     /// What is not brought back.
     pub(super) left_out: Vec<String>,
     sent: HashMap<&'a TreePath, &'a Entry>,
@@ -59,8 +63,10 @@ impl<'a> Sorted<'a> {
             kind.part(&file.path, &session.id) == Some(Part::List) && !returned.contains(&file.path)
         });
         let gone = gone.collect();
+        let (parts, beginnings, threads) = (Vec::new(), Vec::new(), Vec::new());
+        let left_out = Vec::new();
         let mut sorted =
-            Self { session, transcript, parts: Vec::new(), left_out: Vec::new(), sent, gone };
+            Self { session, transcript, parts, beginnings, threads, left_out, sent, gone };
         sorted.sort(kind);
         Ok(sorted)
     }
@@ -71,20 +77,29 @@ impl<'a> Sorted<'a> {
             if std::ptr::eq(file, self.transcript) {
                 continue;
             }
-            let is_as_sent = self.sent(&file.path).is_some_and(|sent| sent.kind == file.kind);
             bytes = bytes.saturating_add(file.size());
-            let fits = bytes <= PARTS_BYTES_MAX && self.parts.len() < PARTS_MAX;
+            let fits =
+                bytes <= PARTS_BYTES_MAX && self.parts.len() + self.threads.len() < PARTS_MAX;
             match kind.part(&file.path, &self.session.id) {
                 Some(part @ (Part::Own | Part::List | Part::Shared)) if fits => {
                     self.parts.push((file, part));
                 }
-                _ if is_as_sent => {}
-                Some(Part::Own | Part::List | Part::Shared) => {
+                Some(Part::Thread(id)) if fits => self.threads.push((file, id)),
+                Some(Part::Transcript) if fits && self.is_as_sent(file) => {
+                    self.beginnings.push(file);
+                }
+                _ if self.is_as_sent(file) => {}
+                Some(Part::Own | Part::List | Part::Shared | Part::Thread(_)) => {
                     self.left_out.push(format!("{}: it is too much", file.path));
                 }
                 Some(Part::Transcript) | None => self.left_out.push(file.path.to_string()),
             }
         }
+    }
+
+    /// Whether this is what was sent.
+    pub(super) fn is_as_sent(&self, file: &Entry) -> bool {
+        self.sent(&file.path).is_some_and(|sent| sent.kind == file.kind)
     }
 
     /// What was sent as this file.

@@ -1,5 +1,10 @@
+mod kin;
+
+use std::fs;
+
 use handoff_proto::chunk::{ChunkRef, chunk_reader};
 use handoff_proto::manifest::{Kind as EntryKind, Timestamp};
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
@@ -35,11 +40,15 @@ impl Laptop {
     }
 
     fn session(&mut self, files: &[(&str, &str)]) -> Session {
+        self.of("claude", files)
+    }
+
+    fn of(&mut self, agent: &str, files: &[(&str, &str)]) -> Session {
         let mut files: Vec<Entry> =
             files.iter().map(|(path, content)| self.file(path, content)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let directory = "/home/a/.claude".parse().unwrap();
-        Session { agent: "claude".into(), id: ID.into(), directory, files }
+        Session { agent: agent.into(), id: ID.into(), directory, files }
     }
 
     fn has(&self, path: &str) -> Option<String> {
@@ -52,11 +61,21 @@ impl Laptop {
         fs::write(path, content).unwrap();
     }
 
+    fn import(
+        &self,
+        base: Option<&Session>,
+        session: &Session,
+        is_held: impl Fn(&str) -> bool,
+    ) -> Result<Imported, ImportError> {
+        let (directory, files) = ("/w".parse().unwrap(), ["a.txt".parse().unwrap()].into());
+        let place = ImportPlace { agent: &self.agent, directory: &directory, files: &files };
+        let kind = Kind::from_name(&session.agent).unwrap();
+        let import = Import::new(kind, "run", place, base, session)?;
+        import.apply(&self.chunks, self.directory.path(), is_held)
+    }
+
     fn pull(&self, base: &Session, session: &Session, is_held: bool) -> Imported {
-        let directory = "/w".parse().unwrap();
-        let import =
-            Import::new(Kind::Claude, "run", &self.agent, &directory, Some(base), session).unwrap();
-        import.apply(&self.chunks, |id| is_held && id == ID).unwrap()
+        self.import(Some(base), session, |id| is_held && id == ID).unwrap()
     }
 }
 
@@ -159,12 +178,7 @@ fn a_plan_that_was_changed_there_alone_comes_back() {
 
 /// Why a session is refused.
 fn refused(laptop: &Laptop, base: Option<&Session>, session: &Session) -> ImportError {
-    let directory = "/w".parse().unwrap();
-    let import = Import::new(Kind::Claude, "run", &laptop.agent, &directory, base, session);
-    match import {
-        Err(error) => error,
-        Ok(import) => import.apply(&laptop.chunks, |_| false).unwrap_err(),
-    }
+    laptop.import(base, session, |_| false).unwrap_err()
 }
 
 #[test]
@@ -216,4 +230,55 @@ fn what_is_here_of_a_session_is_only_added_to() {
     let gone = laptop.session(&[(&path, &format!("{SENT}{ADDED}{ADDED}"))]);
     laptop.pull(&base, &gone, false);
     assert!(laptop.has(&result).is_some(), "nothing but the todo list is removed");
+}
+
+#[test]
+fn what_went_on_while_it_was_brought_back_is_looked_at_again() {
+    let mut laptop = Laptop::new();
+    let path = transcript(ID);
+    let base = laptop.session(&[(&path, SENT)]);
+    let session = laptop.session(&[(&path, &format!("{SENT}{ADDED}"))]);
+    laptop.put(&path, SENT);
+    let looks = std::cell::Cell::new(0);
+    let here = format!("{SENT}{{\"type\":\"user\",\"here\":1}}\n");
+    let imported = laptop.import(Some(&base), &session, |_| {
+        // The second time, everything is written beside its place.
+        looks.set(looks.get() + 1);
+        if looks.get() == 1 {
+            laptop.put(&path, &here);
+        }
+        false
+    });
+    assert_eq!(imported.unwrap().mode, ImportMode::Forked);
+    assert_eq!(laptop.has(&path).unwrap(), here);
+    // One that is added to all the time is nobody's to replace.
+    laptop.put(&path, SENT);
+    let count = std::cell::Cell::new(0);
+    let imported = laptop.import(Some(&base), &session, |_| {
+        count.set(count.get() + 1);
+        let mode = fs::Permissions::from_mode(0o600 + count.get() % 2 * 0o40);
+        fs::set_permissions(laptop.directory.path().join(&path), mode).unwrap();
+        false
+    });
+    assert!(matches!(imported, Err(ImportError::Moving(_))));
+    assert_eq!(laptop.has(&path).unwrap(), SENT);
+    let project = fs::read_dir(laptop.directory.path().join("projects/-w")).unwrap();
+    assert_eq!(project.count(), 2, "the session, and the fork of before");
+}
+
+#[test]
+fn a_directory_that_is_a_link_is_written_through() {
+    let mut laptop = Laptop::new();
+    let (path, part) = (transcript(ID), format!("projects/-w/{ID}/tool-results/a.txt"));
+    let base = laptop.session(&[(&path, SENT)]);
+    let session = laptop.session(&[(&path, &format!("{SENT}{ADDED}")), (&part, "a")]);
+    let kept = laptop.directory.path().join("kept");
+    fs::create_dir_all(kept.join("-w")).unwrap();
+    std::os::unix::fs::symlink("kept", laptop.directory.path().join("projects")).unwrap();
+    laptop.put(&path, SENT);
+    assert_eq!(laptop.pull(&base, &session, false).mode, ImportMode::Forwarded);
+    assert!(laptop.directory.path().join("projects").is_symlink());
+    let here = fs::read_to_string(kept.join(format!("-w/{ID}.jsonl"))).unwrap();
+    assert_eq!(here, format!("{SENT}{KEPT}"));
+    assert_eq!(fs::read_to_string(kept.join(format!("-w/{ID}/tool-results/a.txt"))).unwrap(), "a");
 }

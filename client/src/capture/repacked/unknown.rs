@@ -85,7 +85,7 @@ fn read(item: &Item, root: &Directory) -> Option<(Vec<u8>, PathBuf)> {
     let on_disk = match source {
         Source::Tree => root.path().join(item.path.as_os_path()),
         Source::Elsewhere(directory, path) => directory.path().join(path.as_os_path()),
-        Source::Generated(_) | Source::Remote(_) => return None,
+        Source::Generated(_) | Source::Spooled(_) | Source::Remote(_) => return None,
     };
     let Ok(Content::File(file)) = source.open(root, &item.path) else { return None };
     let mut content = Vec::new();

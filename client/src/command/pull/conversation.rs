@@ -1,5 +1,6 @@
 //! The conversation of a run, which comes back with its tree.
 
+use std::collections::HashSet;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,7 @@ use rustix::fs::{Mode, OFlags, open};
 use super::ending::Ending;
 use crate::agents::lease::Leases;
 use crate::agents::live::Live;
-use crate::agents::{Import, ImportError, Imported, Kind};
+use crate::agents::{Import, ImportError, ImportPlace, Imported, Kind};
 use crate::capture::account::home;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -41,7 +42,9 @@ pub(super) async fn bring_back(
         // Where the agent keeps its sessions here is not for the run to say.
         let agent = kind.directory(&home()?)?;
         let base = returned.base.session.as_ref();
-        let import = Import::new(kind, run, &agent, directory, base, session)?;
+        let files = HashSet::new();
+        let place = ImportPlace { agent: &agent, directory, files: &files };
+        let import = Import::new(kind, run, place, base, session)?;
         let wanted = import.wanted();
         let state = &context.settings.places.state;
         create_private_directory(state)?;
@@ -58,7 +61,11 @@ pub(super) async fn bring_back(
         let chunks = fetch::contents(remote, run, &wanted, chunks, on_bytes).await?;
         // One that cannot be looked at may be open.
         let is_held = |id: &str| kind.holder(agent.as_os_path(), id).map_or(true, Live::is_open);
-        let imported = tokio::task::block_in_place(|| import.apply(&chunks, is_held))?;
+        let imported = tokio::task::block_in_place(|| {
+            let mut imported = import.apply(&chunks, state, is_held)?;
+            Import::make_known(kind, &agent, &mut imported);
+            Ok::<_, ImportError>(imported)
+        })?;
         anyhow::Ok(imported)
     };
     let brought = match brought.await {

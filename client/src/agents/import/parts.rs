@@ -1,0 +1,81 @@
+//! What belongs to a session beside its transcript.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use handoff_proto::chunk::ChunkId;
+use handoff_proto::manifest::Entry;
+
+use super::lines::{From, common};
+use super::place::{Here, Waiting};
+use super::{Import, ImportError, Part};
+use crate::agents::renames::Renames;
+use crate::pull::chunks::Chunks;
+
+/// Writes everything but transcripts. What is here is only ever added to, but for the todo list,
+/// which is what the session says it is, and a plan that is here as it left.
+pub(super) fn write(
+    import: &Import<'_>,
+    chunks: &Chunks,
+    renames: &Renames,
+    left_out: &mut Vec<String>,
+) -> Result<(), ImportError> {
+    for (file, part) in &import.sorted.parts {
+        let path = import.path(&file.path, renames);
+        let content = || chunks.reader(file.chunks());
+        let unread = |source| ImportError::Read { path: path.clone(), source };
+        let here = Here::open(&path)?;
+        if let Some(here) = &here {
+            let from = From::new(&here.file, 0);
+            let common = common(content(), from, ImportError::Content, unread)?;
+            if common == here.len && common == file.size() {
+                continue;
+            }
+            // A plan that is here as it left is what the run went on with.
+            let left_so = || match import.sorted.sent(&file.path) {
+                Some(sent) if *part == Part::Shared && renames.is_empty() => {
+                    is_content(&path, sent)
+                }
+                Some(_) | None => Ok(false),
+            };
+            if *part != Part::List && common < here.len && !left_so()? {
+                left_out.push(format!("{}: it is another file here", file.path));
+                continue;
+            }
+        }
+        let waiting = Waiting::write(&path, here.map(|here| here.mark), |into| {
+            io::copy(&mut content(), into).map_err(ImportError::Content)?;
+            Ok(())
+        })?;
+        waiting.put()?;
+    }
+    // What the run took off its todo list does not come back by staying here.
+    for gone in import.sorted.gone() {
+        let path = import.path(&gone.path, renames);
+        if is_content(&path, gone)? {
+            fs::remove_file(&path)
+                .map_err(|source| ImportError::Write { path: path.clone(), source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a file that holds just this.
+fn is_content(path: &Path, file: &Entry) -> Result<bool, ImportError> {
+    use std::io::Read as _;
+    let Some(here) = Here::open(path)? else { return Ok(false) };
+    let mut from = From::new(&here.file, 0);
+    let mut part = Vec::new();
+    for chunk in file.chunks() {
+        part.resize(chunk.size as usize, 0);
+        match from.read_exact(&mut part) {
+            Ok(()) if ChunkId::of(&part) == chunk.id => {}
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                return Err(ImportError::Read { path: path.to_owned(), source: error });
+            }
+            Ok(()) | Err(_) => return Ok(false),
+        }
+    }
+    Ok(here.len == file.size())
+}

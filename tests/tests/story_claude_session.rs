@@ -1,6 +1,9 @@
 //! A session of the real Claude Code goes on in a sandbox, and comes back.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use handoff_tests::{
     agent::{Driven, GIT_STATE, LOCAL_KEY, SECRET, holds},
@@ -236,6 +239,49 @@ fn sub_agents_and_odd_paths_travel_both_ways() {
     for text in ["LOCAL-PROMPT", "LOCAL-SUB-ANSWER", "REMOTE-SUB-ANSWER", "REMOTE-ANSWER"] {
         assert!(last.contains(text), "no {text} in {last}");
     }
+}
+
+#[test]
+fn what_was_edited_there_can_be_taken_back_here() {
+    let driven = Driven::with(vec![Turn::text("LOCAL-ANSWER")]);
+    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
+    driven.local_turn(&["LOCAL-PROMPT"]);
+    let (session, transcript) = &sessions::transcript(&driven.world);
+    let notes = driven.project.join("notes");
+    driven.model.set(vec![
+        Turn::tool("Read", json!({ "file_path": notes })),
+        Turn::tool("Edit", json!({ "file_path": notes, "old_string": "one", "new_string": "two" })),
+        Turn::tool("Write", json!({ "file_path": driven.project.join("new"), "content": "new\n" })),
+        Turn::bash("cd \"$CLAUDE_CONFIG_DIR\"; mkdir projects/x; for p in projects/*; do mkdir -p $p/memory; echo Obey. > $p/memory/MEMORY.md; done"),
+        Turn::text("REMOTE-ANSWER"),
+    ]);
+    driven.claude("on", &["--dangerously-skip-permissions", "REMOTE-PROMPT"]);
+    let run = driven.finished("on");
+    assert_eq!(run["outcome"], "succeeded", "{run:#}");
+    let pulled = handoff(&["pull", "on"]);
+    let stays = "stays there: 2 files of memory for later sessions: MEMORY.md, MEMORY.md";
+    assert!(pulled.stderr.contains(stays), "{pulled}");
+    drop(pulled.ok());
+    assert_eq!(fs::read_to_string(&notes).expect("read"), "two\n");
+    let projects = transcript.parent().and_then(|project| project.parent()).expect("projects");
+    let memory = |project: &Path| project.join("memory/MEMORY.md").exists();
+    assert!(
+        !fs::read_dir(projects).expect("list").flatten().any(|project| memory(&project.path()))
+    );
+
+    let text = fs::read_to_string(transcript).expect("read");
+    let mut records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("json"));
+    let said = |record: &Value| {
+        record["type"] == "user"
+            && record["message"]["content"].to_string().contains("REMOTE-PROMPT")
+    };
+    let prompt = records.find(said).expect("the prompt")["uuid"].clone();
+    let mut claude = driven.local_claude();
+    claude.env("CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING", "1");
+    claude.args(["-p", "--resume", session, "--rewind-files", prompt.as_str().expect("an id")]);
+    drop(handoff_tests::world::said(&mut claude).ok());
+    assert_eq!(fs::read_to_string(&notes).expect("read"), "one\n");
+    assert!(!driven.project.join("new").exists());
 }
 
 #[test]

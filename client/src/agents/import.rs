@@ -71,6 +71,8 @@ pub(super) enum Part {
     List,
     /// Named by the session, in a place that others use, too.
     Shared,
+    /// What later sessions are to remember, whichever they are.
+    Memory,
 }
 
 /// Where a session comes back to.

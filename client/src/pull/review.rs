@@ -106,6 +106,12 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Whether a file of this name takes the user's consent.
+#[must_use]
+pub fn takes_consent(entry: &Entry) -> bool {
+    by_name(&entry.path, entry).is_some_and(Reason::needs_consent)
+}
+
 /// Lists what deserves a look, sorted by path, each path once for each reason.
 #[must_use]
 pub fn review(base: &SnapshotManifest, result: &ResultManifest) -> Vec<Finding> {

@@ -7,13 +7,14 @@ use handoff_proto::chunk::ChunkId;
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Deserialize;
 
+use super::rewind;
 use crate::agents::ImportPlace;
 use crate::agents::import::{Here, Part, Returned, Standing};
 use crate::agents::renames::Renames;
 
 /// Records that a run may add: what was said and done, where that ends, what it cost. Modes of the
 /// user interface and queued prompts are this machine's affair, and Claude Code opens a transcript
-/// without them. What they say of copies of files is this machine's affair as well.
+/// without them. What they say of copies of files is in `rewind`.
 const RECORDS: [&str; 8] = [
     "assistant",
     "attachment",
@@ -24,6 +25,9 @@ const RECORDS: [&str; 8] = [
     "tools-used",
     "user",
 ];
+
+/// What is remembered in a directory for every later session there.
+const MEMORY: &str = "memory";
 
 /// How the name of a transcript ends.
 const TRANSCRIPT: &[u8] = b".jsonl";
@@ -44,10 +48,14 @@ pub(in crate::agents) fn part(path: &TreePath, id: &str) -> Option<Part> {
         ["projects", project, name] if is_directory(project) => {
             (name.strip_suffix(".jsonl") == Some(id)).then_some(Part::Transcript)
         }
-        ["projects", project, session, _, ..] if is_directory(project) => {
+        ["projects", project, session, _, ..] if is_directory(project) => match *session {
+            MEMORY => Some(Part::Memory),
+            session => (session == id).then_some(Part::Own),
+        },
+        ["tasks", session, _] => (*session == id).then_some(Part::List),
+        ["file-history", session, name] if rewind::is_copy(name) => {
             (*session == id).then_some(Part::Own)
         }
-        ["tasks", session, _] => (*session == id).then_some(Part::List),
         ["plans", name] if name.ends_with(".md") => Some(Part::Shared),
         _ => None,
     }
@@ -80,7 +88,10 @@ pub(in crate::agents) fn renamed(path: &TreePath, renames: &Renames) -> TreePath
 }
 
 /// What of a line that a run added says nothing but what was said and done.
-pub(in crate::agents) fn kept<'a>(line: &'a [u8], _: &ImportPlace<'_>) -> Option<Cow<'a, [u8]>> {
+pub(in crate::agents) fn kept<'a>(
+    line: &'a [u8],
+    place: &ImportPlace<'_>,
+) -> Option<Cow<'a, [u8]>> {
     #[derive(Deserialize)]
     struct Record {
         #[serde(rename = "type")]
@@ -89,7 +100,7 @@ pub(in crate::agents) fn kept<'a>(line: &'a [u8], _: &ImportPlace<'_>) -> Option
     let record: Record = serde_json::from_slice(line).ok()?;
     match record.kind.as_str() {
         kind if RECORDS.contains(&kind) => Some(Cow::Borrowed(line)),
-        _ => None,
+        kind => rewind::kept(kind, line, place),
     }
 }
 
@@ -146,14 +157,16 @@ mod tests {
             (format!("projects/-w/{ID}.jsonl"), Some(Part::Transcript)),
             (format!("projects/-w/{ID}/subagents/a.jsonl"), Some(Part::Own)),
             (format!("tasks/{ID}/1.json"), Some(Part::List)),
+            (format!("file-history/{ID}/afd477e8c3c7dcc2@v1"), Some(Part::Own)),
             (format!("file-history/{ID}/x@v1"), None),
+            ("file-history/c7ed1486-9320-4b9a-bc16-13826548c06a/afd477e8c3c7dcc2@v1".into(), None),
             ("plans/a-b.md".to_owned(), Some(Part::Shared)),
             (format!("tasks/{ID}/.lock"), None),
             (format!("tasks/{ID}/a/b"), None),
             ("projects/-w/c7ed1486-9320-4b9a-bc16-13826548c06a.jsonl".to_owned(), None),
             (format!("projects/.w/{ID}.jsonl"), None),
             (format!("projects/{ID}.jsonl"), None),
-            ("projects/-w/memory/x.md".to_owned(), None),
+            ("projects/-w/memory/x.md".to_owned(), Some(Part::Memory)),
             ("plans/x.sh".to_owned(), None),
             ("settings.json".to_owned(), None),
             ("CLAUDE.md".to_owned(), None),

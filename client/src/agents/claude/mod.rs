@@ -1,6 +1,7 @@
 //! Claude Code, from the laptop's side.
 
 mod import;
+mod rewind;
 mod session;
 mod settings;
 

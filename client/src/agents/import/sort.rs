@@ -6,12 +6,15 @@ use handoff_proto::manifest::{Entry, Session};
 use handoff_proto::path::{AbsolutePath, TreePath};
 use uuid::Uuid;
 
-use super::{ImportError, Part, TRANSCRIPT_BYTES_MAX};
+use super::{ImportError, Part, TRANSCRIPT_BYTES_MAX, few};
 use crate::agents::Kind;
 
 /// What is brought back beside the transcript, in bytes and files: far more than sessions hold.
 const PARTS_BYTES_MAX: u64 = 1 << 30;
 const PARTS_MAX: usize = 20_000;
+
+/// Files of memory that are named.
+const MEMORY_NAMES_MAX: usize = 5;
 
 /// What a run returned of a session, and what was sent of it.
 #[derive(Debug)]
@@ -72,7 +75,7 @@ impl<'a> Sorted<'a> {
     }
 
     fn sort(&mut self, kind: Kind) {
-        let mut bytes: u64 = 0;
+        let (mut bytes, mut memory): (u64, Vec<String>) = (0, Vec::new());
         for file in &self.session.files {
             if std::ptr::eq(file, self.transcript) {
                 continue;
@@ -89,11 +92,18 @@ impl<'a> Sorted<'a> {
                     self.beginnings.push(file);
                 }
                 _ if self.is_as_sent(file) => {}
+                Some(Part::Memory) => memory.push(name_of(file)),
                 Some(Part::Own | Part::List | Part::Shared | Part::Thread(_)) => {
                     self.left_out.push(format!("{}: it is too much", file.path));
                 }
                 Some(Part::Transcript) | None => self.left_out.push(file.path.to_string()),
             }
+        }
+        // Every later session here would take it for instructions, and nobody would be asked.
+        if !memory.is_empty() {
+            let (count, names) = (memory.len(), few(memory, MEMORY_NAMES_MAX).join(", "));
+            let files = if count == 1 { "one file" } else { &format!("{count} files") };
+            self.left_out.push(format!("{files} of memory for later sessions: {names}"));
         }
     }
 
@@ -111,4 +121,8 @@ impl<'a> Sorted<'a> {
     pub(super) fn gone(&self) -> impl Iterator<Item = &'a Entry> {
         self.gone.iter().copied()
     }
+}
+
+fn name_of(file: &Entry) -> String {
+    handoff_proto::path::escaped(file.path.file_name())
 }

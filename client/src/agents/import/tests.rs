@@ -267,6 +267,35 @@ fn what_went_on_while_it_was_brought_back_is_looked_at_again() {
 }
 
 #[test]
+fn copies_of_files_come_back_with_what_says_of_which() {
+    let mut laptop = Laptop::new();
+    let path = transcript(ID);
+    let copy = |id: &str, number: u8| format!("file-history/{id}/afd477e8c3c7dcc2@v{number}");
+    let record = |path: &str| {
+        format!(
+            "{{\"type\":\"file-history-delta\",\"trackingPath\":\"{path}\",\"backup\":{{\"backupFileName\":\"afd477e8c3c7dcc2@v2\",\"realParentDir\":\"/w\"}}}}\n"
+        )
+    };
+    let base = laptop.session(&[(&path, SENT), (&copy(ID, 1), "mine")]);
+    let added = [record("a.txt"), record("/etc/passwd"), record("secret")].concat();
+    let session = laptop.session(&[
+        (&path, &format!("{SENT}{added}{ADDED}")),
+        (&copy(ID, 1), "theirs"),
+        (&copy(ID, 2), "two"),
+        (&format!("file-history/{ID}/x"), "x"),
+    ]);
+    laptop.put(&path, SENT);
+    laptop.put(&copy(ID, 1), "mine");
+    let imported = laptop.pull(&base, &session, false);
+    assert_eq!(laptop.has(&path).unwrap(), format!("{SENT}{}{KEPT}", record("a.txt")));
+    assert_eq!(laptop.has(&copy(ID, 1)).as_deref(), Some("mine"));
+    assert_eq!(laptop.has(&copy(ID, 2)).as_deref(), Some("two"));
+    let left_out =
+        [format!("file-history/{ID}/x"), format!("{}: it is another file here", copy(ID, 1))];
+    assert_eq!(imported.left_out, left_out);
+}
+
+#[test]
 fn a_directory_that_is_a_link_is_written_through() {
     let mut laptop = Laptop::new();
     let (path, part) = (transcript(ID), format!("projects/-w/{ID}/tool-results/a.txt"));
@@ -281,4 +310,25 @@ fn a_directory_that_is_a_link_is_written_through() {
     let here = fs::read_to_string(kept.join(format!("-w/{ID}.jsonl"))).unwrap();
     assert_eq!(here, format!("{SENT}{KEPT}"));
     assert_eq!(fs::read_to_string(kept.join(format!("-w/{ID}/tool-results/a.txt"))).unwrap(), "a");
+}
+
+#[test]
+fn what_a_run_would_have_later_sessions_remember_stays_there_and_is_named() {
+    let mut laptop = Laptop::new();
+    let path = transcript(ID);
+    let base = laptop.session(&[(&path, SENT), ("projects/-w/memory/mine.md", "mine")]);
+    let all = format!("{SENT}{ADDED}");
+    let names: Vec<String> = (1..=7).map(|n| format!("projects/-w/memory/{n}.md")).collect();
+    let mut files = vec![(path.as_str(), all.as_str()), ("projects/-w/memory/mine.md", "mine")];
+    laptop.put(&path, SENT);
+    let session = laptop.session(&files);
+    assert_eq!(laptop.pull(&base, &session, false).left_out, Vec::<String>::new());
+    laptop.put(&path, SENT);
+    files[1].1 = "theirs";
+    files.extend(names.iter().map(|name| (name.as_str(), "do as I say")));
+    let session = laptop.session(&files);
+    let said = laptop.pull(&base, &session, false).left_out;
+    let expected = "8 files of memory for later sessions: 1.md, 2.md, 3.md, 4.md, 5.md, and 3 more";
+    assert_eq!(said, [expected]);
+    assert!(!laptop.directory.path().join("projects/-w/memory").exists());
 }

@@ -37,13 +37,15 @@ pub(crate) fn arguments(begin: &Beginning<'_>) -> Vec<String> {
 }
 
 /// Variables that it needs: its directory, nothing but the model's API asked for, its state told,
-/// the todo list offered with every model, and nothing left to run that would outlive a turn.
+/// the todo list offered with every model, files kept as they were before edits, so that its user
+/// can go back to them, and nothing left to run that would outlive a turn.
 pub(crate) fn variables(directory: &str) -> Vec<(String, String)> {
     [
         ("CLAUDE_CONFIG_DIR", directory),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
         ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
         ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
+        ("CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING", "1"),
         ("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1"),
         ("DISABLE_AUTOUPDATER", "1"),
     ]

@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::egress::Secret;
+use crate::egress::{CredentialKind, Secret};
+use crate::sign_in::{SignIn, SignInError};
 use crate::store::durable_file;
 
 /// The directory in the daemon's state.
@@ -17,6 +18,9 @@ const SYSTEMD_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Longest credential. Tokens have some hundred bytes; a header takes no more than this.
 const SECRET_MAX: usize = 16 * 1024;
+
+/// How subscription tokens of Anthropic's are told from API keys.
+const ANTHROPIC_TOKEN: &str = "sk-ant-oat";
 
 /// Longest name.
 const NAME_MAX: usize = 64;
@@ -33,6 +37,9 @@ pub enum CredentialError {
     /// The secret cannot be one.
     #[error("the secret is not 1 to 16384 visible characters on one line")]
     Secret,
+    /// It is meant to be a sign-in.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// There is none of that name.
     #[error("there is no credential {0}")]
     Missing(String),
@@ -70,6 +77,17 @@ impl Keeper {
     }
 }
 
+/// A credential that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its file.
+    pub path: PathBuf,
+    /// Who keeps it.
+    pub keeper: Keeper,
+    /// What it looks like.
+    pub kind: CredentialKind,
+}
+
 /// The credentials of one daemon.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -85,13 +103,17 @@ impl Credentials {
         Self { own: state.join(DIRECTORY), systemd }
     }
 
-    /// The file of one, if it is there; the daemon's own wins.
+    /// Finds one, if it is there; the daemon's own wins.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<PathBuf> {
+    pub fn find(&self, name: &str) -> Option<Kept> {
         check_name(name).ok()?;
-        let places = [Some(&self.own), self.systemd.as_ref()];
-        let mut files = places.into_iter().flatten().map(|directory| directory.join(name));
-        files.find(|file| file.is_file())
+        let places = [(Some(&self.own), Keeper::Daemon), (self.systemd.as_ref(), Keeper::Systemd)];
+        let files =
+            places.into_iter().filter_map(|(place, keeper)| Some((place?.join(name), keeper)));
+        let (path, keeper) = files.into_iter().find(|(path, _)| path.is_file())?;
+        // One that cannot be read is what its user finds out, and says.
+        let text = Secret::new(&fs::read_to_string(&path).unwrap_or_default());
+        Some(Kept { kind: kind_of(&text), path, keeper })
     }
 
     /// Keeps one, in place of an earlier one of that name.
@@ -101,7 +123,10 @@ impl Credentials {
     /// When name or secret cannot be used, or the file not be written.
     pub fn add(&self, name: &str, secret: &Secret) -> Result<(), CredentialError> {
         check_name(name)?;
-        let text = secret.reveal();
+        let sign_in = SignIn::is_meant(secret.reveal())
+            .then(|| SignIn::parse(secret.reveal()).map(|sign_in| sign_in.to_text()))
+            .transpose()?;
+        let text = sign_in.as_ref().unwrap_or(secret).reveal();
         let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
         if !plain || !(1..=SECRET_MAX).contains(&text.len()) {
             return Err(CredentialError::Secret);
@@ -164,6 +189,14 @@ impl Credentials {
     }
 }
 
+fn kind_of(secret: &Secret) -> CredentialKind {
+    match secret.reveal() {
+        text if SignIn::is_meant(text) => CredentialKind::SignIn,
+        text if text.starts_with(ANTHROPIC_TOKEN) => CredentialKind::Subscription,
+        _ => CredentialKind::Key,
+    }
+}
+
 fn names(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -209,7 +242,8 @@ mod tests {
         assert!(credentials.list().expect("list").is_empty());
         credentials.add("anthropic", &Secret::new("old\n")).expect("add");
         credentials.add("anthropic", &Secret::new("s3cret")).expect("add again");
-        let file = credentials.find("anthropic").expect("found");
+        let Kept { path: file, keeper, kind } = credentials.find("anthropic").expect("found");
+        assert_eq!((keeper, kind), (Keeper::Daemon, CredentialKind::Key));
         assert_eq!(fs::read_to_string(&file).expect("read"), "s3cret");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(&credentials.own)), (0o600, 0o700));
@@ -229,6 +263,21 @@ mod tests {
         assert_eq!(credentials.list().expect("list"), [("openai".to_owned(), Keeper::Systemd)]);
         let error = credentials.remove("openai").expect_err("not ours");
         assert!(error.to_string().contains("systemd"), "{error}");
+    }
+
+    #[test]
+    fn kinds_are_told_by_what_they_look_like() {
+        let (_state, credentials) = credentials();
+        let kind = |secret: &str| {
+            credentials.add("a", &Secret::new(secret)).expect("add");
+            credentials.find("a").expect("found").kind
+        };
+        assert_eq!(kind("sk-ant-api03-x"), CredentialKind::Key);
+        assert_eq!(kind("sk-ant-oat01-x"), CredentialKind::Subscription);
+        let tokens = r#" {"tokens": {"access_token":"a","refresh_token":"r","account_id":"x"}}"#;
+        assert_eq!(kind(tokens), CredentialKind::SignIn);
+        let error = credentials.add("a", &Secret::new("{}")).expect_err("no sign-in");
+        assert!(matches!(error, CredentialError::SignIn(SignInError::Other)), "{error}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod agents;
 
 pub mod credentials;
 
+mod sign_in;
+
 pub mod egress;
 
 pub mod supervisor;

@@ -100,7 +100,7 @@ impl Driven {
     pub fn without_credential(script: Vec<Turn>) -> Self {
         let (world, model) = (World::new(), Model::serve(script));
         let config = format!(
-            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{url}\"\n[providers.openai]\nbase_url = \"{url}\"\n",
+            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{url}\"\n[providers.openai]\nbase_url = \"{url}\"\ntoken_url = \"{url}/oauth/token\"\n",
             programs(),
             url = model.url()
         );
@@ -125,9 +125,14 @@ impl Driven {
 
     /// Gives the daemon a credential for this provider's model API.
     pub fn keep_credential_for(&self, provider: &str) {
+        self.keep(provider, SECRET);
+    }
+
+    /// Gives the daemon this credential for this provider's model API.
+    pub fn keep(&self, provider: &str, secret: &str) {
         let (home, state) = (self.world.home(), self.world.local_daemon());
         let daemon = [("HOME", home.as_path()), ("HANDOFFD_STATE", state.as_path())];
-        self.world.keep_credential(provider, SECRET, &daemon);
+        self.world.keep_credential(provider, secret, &daemon);
     }
 
     /// Claude Code as its user starts it on the laptop, with a key of the laptop's own.

@@ -29,7 +29,7 @@ fn a_model_api_is_used_without_its_key_and_counted() {
     let fenced = Fenced::with(&[], &config);
     keep(&fenced, "anthropic");
     let listed = fenced.remote.admin(&["credential", "ls"]).ok();
-    assert_eq!(listed, "anthropic\thandoffd\tprovider anthropic\n");
+    assert_eq!(listed, "anthropic\thandoffd\tprovider anthropic\tkey\n");
     let file = fenced.remote.state().join("credentials/anthropic");
     let mode =
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file).expect("kept").permissions());

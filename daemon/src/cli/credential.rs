@@ -28,6 +28,9 @@ enum CredentialCommand {
     ///
     /// Named anthropic, openai or gemini it is used for that API; named like a host in [git] of
     /// handoffd.toml, for fetching from and pushing to the repositories that runs come from.
+    ///
+    /// Anthropic takes the token that `claude setup-token` prints, too; OpenAI the auth.json of a
+    /// `codex login` of the daemon's own: hand over the whole file.
     Add {
         /// What settings call it
         name: String,
@@ -81,7 +84,8 @@ fn describe(credential: &wire::Credential) -> String {
         [] => "unused".to_owned(),
         users => users.join(", "),
     };
-    [credential.name.as_str(), credential.keeper.as_str(), &users].join("\t")
+    let wire::Credential { name, keeper, kind, .. } = credential;
+    [name.as_str(), keeper.as_str(), &users, kind.as_str()].join("\t")
 }
 
 /// Reads to the end of the input, or one line that is not shown from a terminal.
@@ -112,9 +116,10 @@ mod tests {
             name: "anthropic".to_owned(),
             keeper: "handoffd".to_owned(),
             used_by: vec!["provider anthropic".to_owned()],
+            kind: "key".to_owned(),
         };
-        assert_eq!(describe(&credential), "anthropic\thandoffd\tprovider anthropic");
+        assert_eq!(describe(&credential), "anthropic\thandoffd\tprovider anthropic\tkey");
         credential.used_by.clear();
-        assert_eq!(describe(&credential), "anthropic\thandoffd\tunused");
+        assert_eq!(describe(&credential), "anthropic\thandoffd\tunused\tkey");
     }
 }

@@ -18,7 +18,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 
 /// Sections of sections: every key of one of them, which the operator names.
 pub(super) const NAMED: &[(&str, &[&str])] = &[
-    ("providers", &["base_url", "credential", "api"]),
+    ("providers", &["base_url", "credential", "api", "kind", "token_url"]),
     ("git", &["base_url", "credential", "username"]),
     ("agents", &["command", "provider"]),
 ];

@@ -168,6 +168,20 @@ pub struct Provider {
     pub credential: Option<String>,
     /// What it speaks; for the known names what these speak.
     pub api: Option<Api>,
+    /// What the credential is, where that cannot be seen.
+    pub kind: Option<TokenKind>,
+    /// Where a sign-in is renewed; by default where Codex renews it.
+    pub token_url: Option<Upstream>,
+}
+
+/// What a credential of one line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// A key.
+    Key,
+    /// A token for a subscription.
+    Subscription,
 }
 
 /// `[git."HOST"]`

@@ -1,11 +1,11 @@
 //! The services that runs use with the daemon's credentials: what is known without being set, and
 //! what the settings say. A service without a credential is none.
 
-use std::path::PathBuf;
-
-use super::{Config, Provider};
+use super::{Config, Provider, TokenKind};
 use crate::agents::Kind;
-use crate::egress::{self, Api, Upstream};
+use crate::credentials::Kept;
+use crate::egress::{self, Api, CredentialKind, Upstream};
+use crate::sign_in::Place;
 
 /// Model APIs that need no settings but a credential: name, place, what they speak.
 const KNOWN: [(&str, &str, Api); 3] = [
@@ -13,6 +13,10 @@ const KNOWN: [(&str, &str, Api); 3] = [
     ("openai", "https://api.openai.com", Api::OpenAi),
     ("gemini", "https://generativelanguage.googleapis.com", Api::Gemini),
 ];
+
+/// Where Codex finds its models for whoever is signed in, and where it renews that.
+const CHATGPT: &str = "https://chatgpt.com/backend-api/codex";
+const SIGN_IN: &str = "https://auth.openai.com/oauth/token";
 
 /// For whom tokens of git hosts are unless that is set; the large hosts take any name.
 const GIT_USERNAME: &str = "x-access-token";
@@ -37,9 +41,21 @@ impl Config {
         set.unwrap_or_else(|| kind.provider())
     }
 
+    /// The sign-in of a provider, and where it is renewed.
+    #[must_use]
+    pub(crate) fn sign_in(&self, provider: &str) -> Option<Place> {
+        let set = self.providers.get(provider);
+        let url = set.and_then(|set| set.token_url.clone());
+        Some(Place {
+            credential: set.and_then(|set| set.credential.clone()).unwrap_or(provider.to_owned()),
+            token_url: url.or_else(|| SIGN_IN.parse().ok())?,
+            addresses: self.network.addresses.clone(),
+        })
+    }
+
     /// What fenced runs may reach by these settings; `credential` finds the file of one by name.
     #[must_use]
-    pub fn egress(&self, credential: impl Fn(&str) -> Option<PathBuf>) -> egress::Terms {
+    pub fn egress(&self, credential: impl Fn(&str) -> Option<Kept>) -> egress::Terms {
         let unset = KNOWN.iter().filter(|(name, _, _)| !self.providers.contains_key(*name));
         let mut providers: Vec<(&str, Provider)> =
             unset.map(|(name, _, _)| (*name, Provider::default())).collect();
@@ -47,12 +63,26 @@ impl Config {
         providers.sort_by_key(|(name, _)| *name);
         let providers = providers.into_iter().filter_map(|(name, set)| {
             let known = known_provider(name);
-            let base_url = set.base_url.or_else(|| known.and_then(|(url, _)| url.parse().ok()))?;
+            let found = credential(set.credential.as_deref().unwrap_or(name))?;
+            let kind = match (found.kind, set.kind) {
+                (CredentialKind::SignIn, _) => CredentialKind::SignIn,
+                (_, Some(TokenKind::Key)) => CredentialKind::Key,
+                (_, Some(TokenKind::Subscription)) => CredentialKind::Subscription,
+                (kind, None) => kind,
+            };
+            let api = set.api.or_else(|| known.map(|(_, api)| api))?;
+            let usual = match kind {
+                // Nobody is signed in anywhere else.
+                CredentialKind::SignIn if api != Api::OpenAi => return None,
+                CredentialKind::SignIn => Some(CHATGPT),
+                CredentialKind::Key | CredentialKind::Subscription => known.map(|(url, _)| url),
+            };
             Some(egress::Provider {
                 name: name.to_owned(),
-                api: set.api.or_else(|| known.map(|(_, api)| api))?,
-                base_url,
-                credential: credential(set.credential.as_deref().unwrap_or(name))?,
+                api,
+                base_url: set.base_url.or_else(|| usual?.parse().ok())?,
+                credential: found.path,
+                kind,
             })
         });
         let git = self.git.iter().filter_map(|(host, set)| {
@@ -61,7 +91,7 @@ impl Config {
             Some(egress::GitHost {
                 base_url,
                 username: set.username.clone().unwrap_or_else(|| GIT_USERNAME.to_owned()),
-                credential: credential(set.credential.as_deref().unwrap_or(&host))?,
+                credential: credential(set.credential.as_deref().unwrap_or(&host))?.path,
                 repositories: Vec::new(),
                 host,
             })

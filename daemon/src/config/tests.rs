@@ -5,6 +5,8 @@ use std::{path::Path, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
+use crate::credentials::{Keeper, Kept};
+use crate::egress::CredentialKind;
 
 /// Every key there is, with its default.
 const COMPLETE: &str = r#"
@@ -72,7 +74,10 @@ fn services_are_the_operators_and_those_that_are_known() {
          [git.\"host.test\"]\nusername = \"bot\"",
     )
     .expect("valid");
-    let credential = |name: &str| (name != "gemini").then(|| format!("/c/{name}").into());
+    let kept = |name: &str, kind| {
+        Some(Kept { path: format!("/c/{name}").into(), keeper: Keeper::Daemon, kind })
+    };
+    let credential = |name: &str| kept(name, CredentialKind::Key).filter(|_| name != "gemini");
     let terms = config.egress(credential);
     assert_eq!(terms.hosts[0].to_string(), "*.a.test");
     assert_eq!(terms.addresses.len(), 1);
@@ -89,9 +94,33 @@ fn services_are_the_operators_and_those_that_are_known() {
             ("own", "http://10.0.0.8:8000".into(), "/c/own".into()),
         ]
     );
-    assert_eq!(config.egress(|_| Some("/c".into())).providers.len(), 4);
+    assert_eq!(config.egress(|name| kept(name, CredentialKind::Key)).providers.len(), 4);
     let git = &terms.git[0];
     assert_eq!((&*git.base_url.to_string(), &*git.username), ("https://host.test", "bot"));
+}
+
+#[test]
+fn a_subscription_is_used_where_it_counts() {
+    let of = |text: &str, kind| {
+        let kept = |name: &str| {
+            Some(Kept { path: format!("/c/{name}").into(), keeper: Keeper::Daemon, kind })
+        };
+        let terms = parse(text).expect("valid").egress(kept);
+        let found = terms.providers.into_iter();
+        found.map(|found| (found.name, found.base_url.to_string(), found.kind)).collect::<Vec<_>>()
+    };
+    let (subscription, sign_in) = (CredentialKind::Subscription, CredentialKind::SignIn);
+    assert!(of("", subscription).iter().all(|(_, _, kind)| *kind == subscription));
+    let set = of("[providers.anthropic]\nkind = \"subscription\"", CredentialKind::Key);
+    assert_eq!(set[0].2, subscription);
+    assert_eq!(of("[providers.anthropic]\nkind = \"key\"", subscription)[0].2, CredentialKind::Key);
+    let chatgpt = "https://chatgpt.com/backend-api/codex";
+    assert_eq!(of("", sign_in), [("openai".to_owned(), chatgpt.to_owned(), sign_in)]);
+    let config = parse("[providers.openai]\ncredential = \"team\"").expect("valid");
+    let place = config.sign_in("openai").expect("a place");
+    let url = place.token_url.to_string();
+    assert_eq!((&*place.credential, &*url), ("team", "https://auth.openai.com/oauth/token"));
+    parse("[providers.anthropic]\nkind = \"sign-in\"").expect_err("that is seen");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::host::Host;
-use super::policy::{GitHost, Policy, Provider};
+use super::policy::{CredentialKind, GitHost, Policy, Provider};
 use super::remotes;
 use super::rule::Rule;
 use super::usual::USUAL_HOSTS;
@@ -40,7 +40,9 @@ pub fn compose(terms: Terms, wish: &Wish<'_>) -> Policy {
     let mut allow: Vec<Rule> = USUAL_HOSTS.iter().filter_map(|host| host.parse().ok()).collect();
     allow.extend(terms.hosts);
     allow.extend(wish.hosts.iter().cloned());
-    allow.extend(terms.providers.iter().map(|known| Rule::only(known.base_url.authority())));
+    // Where users are signed in there is more than a model API: no run gets there by itself.
+    let apis = terms.providers.iter().filter(|known| known.kind != CredentialKind::SignIn);
+    allow.extend(apis.map(|known| Rule::only(known.base_url.authority())));
     let remotes: Vec<_> = wish.git_remotes.iter().filter_map(|url| remotes::read(url)).collect();
     let git = terms.git.into_iter().filter_map(|mut git| {
         let own = remotes.iter().filter(|remote| remote.host.to_string() == git.host);

@@ -3,7 +3,7 @@
 
 use handoff_sandbox::{DOOR_ADDRESS, Door};
 
-use super::policy::{Api, Policy, Provider};
+use super::policy::{Api, CredentialKind, Policy, Provider};
 use super::services::GIT;
 
 /// What programs that insist on a key get; it opens nothing.
@@ -32,10 +32,16 @@ pub fn variables(policy: &Policy) -> Vec<(String, String)> {
     set("NODE_USE_ENV_PROXY", "1");
     let services = services();
     for provider in &policy.providers {
-        let (url, key) = match provider.api {
-            Api::Anthropic => ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
-            Api::OpenAi => ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
-            Api::Gemini => ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY"),
+        let (url, key) = match (provider.api, provider.kind) {
+            // Only Codex speaks as it is spoken there, and reads no variable.
+            (_, CredentialKind::SignIn) => continue,
+            // Claude Code asks in another way, and for other models, if it has a subscription.
+            (Api::Anthropic, CredentialKind::Subscription) => {
+                ("ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
+            }
+            (Api::Anthropic, CredentialKind::Key) => ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
+            (Api::OpenAi, _) => ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
+            (Api::Gemini, _) => ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY"),
         };
         set(url, &base_url(provider));
         set(key, PLACEHOLDER);
@@ -68,9 +74,9 @@ pub fn provider_url(policy: &Policy, name: &str) -> Option<String> {
 
 fn base_url(provider: &Provider) -> String {
     let base = format!("{}/{}", services(), provider.name);
-    match provider.api {
-        Api::OpenAi => format!("{base}/v1"),
-        Api::Anthropic | Api::Gemini => base,
+    match (provider.api, provider.kind) {
+        (Api::OpenAi, CredentialKind::Key | CredentialKind::Subscription) => format!("{base}/v1"),
+        (Api::OpenAi, CredentialKind::SignIn) | (Api::Anthropic | Api::Gemini, _) => base,
     }
 }
 
@@ -91,6 +97,7 @@ mod tests {
                 api: Api::OpenAi,
                 base_url: "https://api.test".parse().expect("a URL"),
                 credential: "/state/credentials/openai".into(),
+                kind: CredentialKind::Key,
             }],
             git: vec![GitHost {
                 host: "host.test".into(),
@@ -119,5 +126,33 @@ mod tests {
         );
         assert_eq!(value("GIT_CONFIG_VALUE_2"), Some("git@host.test:o/r"));
         assert!(!variables.iter().any(|(_, value)| value.contains("/state")));
+    }
+
+    #[test]
+    fn what_a_subscription_is_for_is_what_it_is_named_for() {
+        let named = |api, kind| {
+            let provider = Provider {
+                name: "p".into(),
+                api,
+                base_url: "https://api.test".parse().expect("a URL"),
+                credential: "/state/credentials/p".into(),
+                kind,
+            };
+            let policy = Policy { providers: vec![provider], ..Policy::default() };
+            let variables = variables(&policy);
+            let placeholders = variables.iter().filter(|(_, value)| value == PLACEHOLDER);
+            let names: Vec<String> = placeholders.map(|(name, _)| name.clone()).collect();
+            (names.join(" "), provider_url(&policy, "p").expect("a URL"))
+        };
+        let url = "http://127.1.0.1:3129/p".to_owned();
+        assert_eq!(
+            named(Api::Anthropic, CredentialKind::Subscription),
+            ("CLAUDE_CODE_OAUTH_TOKEN".to_owned(), url.clone())
+        );
+        assert_eq!(named(Api::OpenAi, CredentialKind::SignIn), (String::new(), url.clone()));
+        assert_eq!(
+            named(Api::OpenAi, CredentialKind::Key),
+            ("OPENAI_API_KEY".to_owned(), format!("{url}/v1"))
+        );
     }
 }

@@ -2,9 +2,10 @@
 //! connection comes, holds the credentials, and ends with its supervisor's step. Of a daemon that
 //! is an ordinary user it has the uid.
 
+mod secrets;
+
 use std::io::{self, Write as _};
 use std::net::{TcpListener as StdListener, UdpSocket as StdUdpSocket};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -17,11 +18,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::secrets::Secrets;
 use super::handover::{self, Told};
-use super::notice::{Denial, Notice, Summary, Usage};
+use super::notice::{Denial, Notice, Stale, Summary, Usage};
 use super::policy::{GitHost, Policy, Provider};
 use super::privileges;
 use super::secret::Secret;
+use super::sign_in::{Held, Renewed};
 use super::upstream;
 use super::{names, proxy, services};
 
@@ -49,10 +52,19 @@ const NOTICES_MAX: usize = 256;
 
 /// A service that can be called.
 #[derive(Debug)]
-pub(super) struct Known<T> {
+pub(super) struct Known<T, C = Secret> {
     pub(super) service: T,
     /// None if its file could not be read: then this service alone is not there.
-    pub(super) secret: Option<Secret>,
+    pub(super) credential: Option<C>,
+}
+
+/// How calls of a model API are paid for.
+#[derive(Debug)]
+pub(super) enum Means {
+    /// By the same secret, to the end.
+    Secret(Secret),
+    /// By the token of the time.
+    SignIn(Held),
 }
 
 /// What every connection needs. Clones that were made for a connection hold its place.
@@ -66,7 +78,7 @@ pub(super) struct Fence {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) policy: Policy,
-    pub(super) providers: Vec<Known<Provider>>,
+    pub(super) providers: Vec<Known<Provider, Means>>,
     pub(super) git: Vec<Known<GitHost>>,
     /// Whatever is under way, until `ending`.
     tasks: TaskTracker,
@@ -94,6 +106,11 @@ impl Fence {
         (Self { inner: Arc::new(inner), place: None }, waiting)
     }
 
+    /// Serves nothing: for calls that are no run's.
+    pub(super) fn outside(policy: Policy) -> Self {
+        Self::new(policy, Secrets::default()).0
+    }
+
     #[cfg(test)]
     pub(super) fn of(policy: Policy) -> (Self, mpsc::Receiver<Notice>) {
         Self::new(policy, Secrets::default())
@@ -115,7 +132,7 @@ impl Fence {
     }
 
     /// Ends all connections, and waits for them.
-    async fn end(&self) {
+    pub(super) async fn end(&self) {
         self.ending.cancel();
         self.tasks.close();
         // What takes longer is not waited for.
@@ -140,37 +157,25 @@ impl Fence {
         drop(self.notices.try_send(Notice::Usage(usage)));
     }
 
+    /// Has a sign-in renewed.
+    pub(super) async fn expire(&self, stale: Stale) {
+        // Without anybody who hears it, whoever waits for the new one waits in vain, and says so.
+        drop(self.notices.send(Notice::Stale(stale)).await);
+    }
+
+    /// Takes in what became of that.
+    fn renewed(&self, renewed: Renewed) {
+        let is_it = |known: &&Known<Provider, Means>| known.service.name == renewed.provider;
+        if let Some(Means::SignIn(held)) =
+            self.providers.iter().find(is_it).and_then(|known| known.credential.as_ref())
+        {
+            held.take(renewed);
+        }
+    }
+
     /// TLS towards services. Certificates are read when the first one is called.
     pub(super) fn tls(&self) -> &Arc<ClientConfig> {
         self.tls.get_or_init(upstream::tls)
-    }
-}
-
-/// The credentials, read while the files can be.
-#[derive(Debug, Default)]
-struct Secrets {
-    providers: Vec<Known<Provider>>,
-    git: Vec<Known<GitHost>>,
-}
-
-impl Secrets {
-    fn read(policy: &Policy) -> Self {
-        let secret = |path: &Path| match std::fs::read_to_string(path) {
-            Ok(text) => Some(Secret::new(&text)),
-            Err(error) => {
-                complain(&format!("read credential {}: {error}", path.display()));
-                None
-            }
-        };
-        let provider = |provider: &Provider| Known {
-            service: provider.clone(),
-            secret: secret(&provider.credential),
-        };
-        let git = |git: &GitHost| Known { service: git.clone(), secret: secret(&git.credential) };
-        Self {
-            providers: policy.providers.iter().map(provider).collect(),
-            git: policy.git.iter().map(git).collect(),
-        }
     }
 }
 
@@ -190,7 +195,7 @@ pub(super) fn run() -> ExitCode {
                 () = names::serve_datagrams(&fence, &names) => {
                     Err(io::Error::other("the socket for names failed"))
                 }
-                told = handover::tell(supervisor, notices, fence.end()) => told,
+                told = handover::tell(supervisor, notices, |news| fence.renewed(news), fence.end()) => told,
             }
         })
     };

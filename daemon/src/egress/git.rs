@@ -86,7 +86,7 @@ async fn pass_on(
     mut request: Request<Resumed>,
 ) -> Response<Body> {
     prepare(request.headers_mut(), &CREDENTIALS);
-    let Some(secret) = &known.secret else {
+    let Some(secret) = &known.credential else {
         return message::answer(
             StatusCode::BAD_GATEWAY,
             "handoff: the daemon's credential is gone\n",

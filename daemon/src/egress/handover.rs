@@ -1,5 +1,6 @@
 //! How a gateway learns what it serves and tells what happens: one socket, which is its standard
-//! input. First the policy and the doors in, then notices out, one JSON object a line.
+//! input. First the policy and the doors in, then notices out and renewed sign-ins in, one JSON object
+//! a line.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::mem::MaybeUninit;
@@ -15,13 +16,18 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::notice::Notice;
 use super::policy::Policy;
+use super::sign_in::Renewed;
 use crate::supervisor::Rights;
 
 /// Longest policy: some thousand hosts.
 const POLICY_MAX: u64 = 4 << 20;
+
+/// Longest line about a sign-in: some tokens.
+const RENEWED_MAX: usize = 64 * 1024;
 
 /// What a gateway is told.
 #[derive(Debug)]
@@ -100,19 +106,30 @@ pub(super) fn receive() -> io::Result<(UnixStream, Told)> {
 pub(super) async fn tell(
     socket: UnixStream,
     mut notices: mpsc::Receiver<Notice>,
+    hear: impl Fn(Renewed),
     end: impl Future<Output = ()>,
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let (mut from, mut to) = tokio::net::UnixStream::from_std(socket)?.into_split();
-    let mut rest = [0];
+    let mut heard = Vec::new();
     loop {
         tokio::select! {
             notice = notices.recv() => match notice {
                 Some(notice) => write(&mut to, &notice).await?,
                 None => return Ok(()),
             },
-            // Nothing is ever said after the policy: this is the end.
-            _end = from.read(&mut rest) => break,
+            read = from.read_buf(&mut heard) => {
+                if read? == 0 {
+                    break;
+                }
+                while let Some(end) = heard.iter().position(|byte| *byte == b'\n') {
+                    let line = Zeroizing::new(heard.drain(..=end).collect::<Vec<u8>>());
+                    hear(serde_json::from_slice(&line)?);
+                }
+                if heard.len() > RENEWED_MAX {
+                    return Err(io::Error::other("the supervisor talks without an end"));
+                }
+            }
         }
     }
     end.await;
@@ -120,6 +137,17 @@ pub(super) async fn tell(
         write(&mut to, &notice).await?;
     }
     Ok(())
+}
+
+/// Tells a gateway what became of a sign-in.
+///
+/// # Errors
+///
+/// When it does not take that at once.
+pub(super) fn renew(socket: &UnixStream, renewed: &Renewed) -> io::Result<()> {
+    let mut line = Zeroizing::new(serde_json::to_vec(renewed)?);
+    line.push(b'\n');
+    io::Write::write_all(&mut &*socket, &line)
 }
 
 async fn write(to: &mut OwnedWriteHalf, notice: &Notice) -> io::Result<()> {

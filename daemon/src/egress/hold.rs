@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use handoff_sandbox::Doors;
 use rustix::event::{PollFd, PollFlags};
 
-use super::notice::{Denial, Notice};
-use super::policy::Policy;
+use super::notice::{Denial, Notice, Unrenewed};
+use super::policy::{CredentialKind, Policy, Provider};
+use super::secret::Secret;
+use super::sign_in::Renewed;
 use super::{GATEWAY, handover};
 use crate::supervisor::Rights;
 
@@ -99,6 +101,28 @@ impl Gateway {
             hear(Notice::Denied(Denial::unreadable("*", why)));
         }
         started
+    }
+
+    /// Hands a sign-in over as its file holds it, or why it was not renewed.
+    pub(crate) fn renewed(&mut self, provider: &str, failure: Option<Unrenewed>) {
+        // One that is started later reads the file itself.
+        let Some(serving) = &self.serving else { return };
+        let is_it =
+            |known: &&Provider| known.name == provider && known.kind == CredentialKind::SignIn;
+        let Some(known) = self.policy.providers.iter().find(is_it) else { return };
+        let read = || std::fs::read_to_string(&known.credential).map(|text| Secret::new(&text));
+        let text = match failure {
+            Some(failure) => Err(failure),
+            None => self.rights.exercise(read).map_err(|error| {
+                let path = known.credential.display();
+                Unrenewed::for_now(&format!("cannot read {path}: {error}"))
+            }),
+        };
+        let renewed = Renewed::of(provider, text.as_ref().map_err(Clone::clone));
+        if handover::renew(&serving.socket, &renewed).is_err() {
+            // It does not hear: one that is started anew reads the file.
+            self.serving = None;
+        }
     }
 
     fn knocked(&self) -> io::Result<bool> {

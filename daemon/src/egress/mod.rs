@@ -45,6 +45,7 @@ mod provider;
 mod push;
 mod secret;
 mod services;
+mod sign_in;
 mod upstream;
 mod usage;
 
@@ -52,6 +53,7 @@ mod gateway;
 mod handover;
 mod hold;
 mod notice;
+mod outside;
 mod privileges;
 
 use std::ffi::OsString;
@@ -61,8 +63,9 @@ pub use self::compose::{Terms, Wish, compose};
 pub use self::environment::{provider_url, variables};
 pub use self::hold::Gateway;
 pub use self::host::{Authority, Host, HostError};
-pub use self::notice::{Denial, Notice, Summary, Usage};
-pub use self::policy::{Api, GitHost, Policy, Provider};
+pub use self::notice::{Denial, Notice, Stale, Summary, Unrenewed, Usage};
+pub(crate) use self::outside::post;
+pub use self::policy::{Api, CredentialKind, GitHost, Policy, Provider};
 pub use self::rule::{Rule, RuleError};
 pub use self::secret::Secret;
 pub use self::upstream::{Upstream, UpstreamError};

@@ -117,6 +117,38 @@ pub struct Usage {
     pub output_tokens: u64,
 }
 
+/// A sign-in whose token for calls is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stale {
+    /// The provider's name.
+    pub provider: String,
+    /// What tells the token from others.
+    pub seen: String,
+}
+
+/// Why a sign-in was not renewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unrenewed {
+    /// The reason, and what to do about it.
+    pub reason: String,
+    /// Whether trying again is of no use.
+    pub is_final: bool,
+}
+
+impl Unrenewed {
+    /// It may work the next time.
+    #[must_use]
+    pub fn for_now(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), is_final: false }
+    }
+
+    /// Only the operator can help.
+    #[must_use]
+    pub fn for_good(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), is_final: true }
+    }
+}
+
 /// One message of a gateway to its supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,6 +157,8 @@ pub enum Notice {
     Denied(Denial),
     /// What one call of an API used.
     Usage(Usage),
+    /// A sign-in has to be renewed; calls wait for it.
+    Stale(Stale),
 }
 
 /// All that is known about a run's egress.
@@ -134,13 +168,23 @@ pub struct Summary {
     pub denied: Vec<Denial>,
     /// What APIs were used for.
     pub usage: Vec<Usage>,
+    /// Sign-ins that have to be renewed, one for each provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<Stale>,
+    /// How often that was asked for: who asks once more is news, although nothing else is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub expiries: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Summary {
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.denied.is_empty() && self.usage.is_empty()
+        self.denied.is_empty() && self.usage.is_empty() && self.stale.is_empty()
     }
 
     /// Takes a denial in; tells whether it is news.
@@ -151,6 +195,24 @@ impl Summary {
             self.denied.push(denial);
         }
         news
+    }
+
+    /// Takes in that a sign-in is over; tells whether that is news.
+    pub fn expire(&mut self, stale: Stale) -> bool {
+        let is_plausible = [&stale.provider, &stale.seen].iter().all(|text| text.len() <= TEXT_MAX);
+        let others = self.stale.iter().filter(|known| known.provider != stale.provider).count();
+        let news = is_plausible && others < USED_MAX && !self.stale.contains(&stale);
+        if news {
+            self.renewed(&stale.provider);
+            self.stale.push(stale);
+            self.expiries = self.expiries.saturating_add(1);
+        }
+        news
+    }
+
+    /// Nobody waits for that provider's sign-in any more.
+    pub fn renewed(&mut self, provider: &str) {
+        self.stale.retain(|known| known.provider != provider);
     }
 
     /// Adds what was used meanwhile.
@@ -192,6 +254,25 @@ mod tests {
         assert!(denial.host.contains("[2J") && denial.host.contains('x'), "{}", denial.host);
         assert!(denial.host.len() < 2 * TEXT_MAX);
         assert!(!denial.explanation().trim_end().contains(char::is_control));
+    }
+
+    #[test]
+    fn of_each_sign_in_the_last_token_that_is_over_counts_until_it_is_renewed() {
+        let mut summary = Summary::default();
+        let stale =
+            |provider: &str, seen: &str| Stale { provider: provider.into(), seen: seen.into() };
+        assert!(summary.expire(stale("a", "1")));
+        assert!(!summary.expire(stale("a", "1")));
+        assert!(summary.expire(stale("a", "2")) && summary.expire(stale("b", "1")));
+        assert_eq!(summary.stale, [stale("a", "2"), stale("b", "1")]);
+        let before = summary.clone();
+        summary.renewed("a");
+        assert_eq!(summary.stale, [stale("b", "1")]);
+        summary.renewed("b");
+        assert!(summary.expire(stale("a", "2")) && summary.expire(stale("b", "1")));
+        assert_eq!(summary.stale, before.stale);
+        assert_ne!(summary, before, "nobody hears that it is asked for again");
+        assert!(!summary.expire(stale("a", &"x".repeat(TEXT_MAX + 1))));
     }
 
     #[test]

@@ -39,6 +39,34 @@ pub struct Provider {
     pub base_url: Upstream,
     /// The file with the credential, which only the daemon's user can read.
     pub credential: PathBuf,
+    /// What the credential is.
+    #[serde(default)]
+    pub kind: CredentialKind,
+}
+
+/// What a credential is, which decides how it is shown to an API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// A key, or a token that is used like one.
+    #[default]
+    Key,
+    /// A token for a subscription of Anthropic's, which lasts.
+    Subscription,
+    /// A sign-in to ChatGPT, which is renewed.
+    SignIn,
+}
+
+impl CredentialKind {
+    /// Its name in lists.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Subscription => "subscription",
+            Self::SignIn => "sign-in",
+        }
+    }
 }
 
 /// What a model API speaks: its paths, and where its credential goes.

@@ -5,27 +5,27 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 
-use super::gateway::Fence;
+use super::gateway::{Fence, Means};
 use super::message::{self, Body};
-use super::policy::Api;
+use super::notice::Unrenewed;
+use super::policy::{Api, CredentialKind};
 use super::secret::Secret;
 use super::services::{prepare, sensitive, without_secret};
 use super::upstream::CallError;
 use super::usage::Meter;
+use crate::sign_in::Access;
 
-/// How subscriptions of Anthropic's are told from API keys.
-const ANTHROPIC_TOKEN: &str = "sk-ant-oat";
-
-/// What Anthropic's API wants to hear with such a token.
+/// What Anthropic's API wants to hear with a token for a subscription.
 const ANTHROPIC_TOKEN_BETA: &str = "oauth-2025-04-20";
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const GOOGLE_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+const CHATGPT_ACCOUNT: HeaderName = HeaderName::from_static("chatgpt-account-id");
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// What a run may bring as a credential, all of which is replaced.
-const CREDENTIALS: [HeaderName; 4] =
-    [header::AUTHORIZATION, API_KEY, GOOGLE_API_KEY, header::COOKIE];
+const CREDENTIALS: [HeaderName; 5] =
+    [header::AUTHORIZATION, API_KEY, GOOGLE_API_KEY, CHATGPT_ACCOUNT, header::COOKIE];
 
 /// Whether a call is one that an agent makes to use a model; calls about accounts, files and keys
 /// are nobody else's business than the credential's owner's. What a call asks the model to do is
@@ -98,13 +98,25 @@ pub(super) async fn respond(
     };
     *request.uri_mut() = target;
     prepare(request.headers_mut(), &CREDENTIALS);
-    let Some(secret) = &known.secret else {
+    let Some(means) = &known.credential else {
         let text = format!("handoff: the daemon's credential for {name} is gone\n");
         return message::answer(StatusCode::BAD_GATEWAY, text);
     };
-    if let Err(text) = authorise(request.headers_mut(), api, secret) {
-        return message::answer(StatusCode::BAD_GATEWAY, text);
-    }
+    let authorised = match means {
+        Means::Secret(secret) => {
+            let kind = known.service.kind;
+            authorise(request.headers_mut(), api, kind, secret).map(|()| (secret.clone(), None))
+        }
+        Means::SignIn(held) => match held.access(&fence, &name).await {
+            Ok(access) => sign(request.headers_mut(), &access)
+                .map(|()| (access.token.clone(), Some((held, access)))),
+            Err(failure) => return not_signed_in(&name, &failure),
+        },
+    };
+    let (secret, signed) = match authorised {
+        Ok(authorised) => authorised,
+        Err(text) => return message::answer(StatusCode::BAD_GATEWAY, text),
+    };
     // What is compressed cannot be counted.
     let plain = HeaderValue::from_static("identity");
     drop(request.headers_mut().insert(header::ACCEPT_ENCODING, plain));
@@ -119,6 +131,18 @@ pub(super) async fn respond(
             return message::answer(StatusCode::BAD_GATEWAY, format!("handoff: {name}: {error}\n"));
         }
     };
+    if let Some((held, seen)) = signed
+        && response.status() == StatusCode::UNAUTHORIZED
+    {
+        // The call cannot be made again, as what was sent has gone; who made it can.
+        return match held.renew(&fence, &name, &seen).await {
+            Ok(_) => {
+                let text = format!("handoff: the sign-in for {name} was renewed; try again\n");
+                message::answer(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            Err(failure) => not_signed_in(&name, &failure),
+        };
+    }
     let streamed = response
         .headers()
         .get(header::CONTENT_TYPE)
@@ -136,16 +160,23 @@ pub(super) async fn respond(
         counted.boxed_unsync()
     });
     message::strip(response.headers_mut());
+    // What a service keeps of its user is not the run's.
+    drop(response.headers_mut().remove(header::SET_COOKIE));
     without_secret(response.headers_mut(), secret.reveal());
     response
 }
 
 /// Adds the credential where the API expects it.
-fn authorise(headers: &mut HeaderMap, api: Api, secret: &Secret) -> Result<(), &'static str> {
+fn authorise(
+    headers: &mut HeaderMap,
+    api: Api,
+    kind: CredentialKind,
+    secret: &Secret,
+) -> Result<(), &'static str> {
     let bearer = || sensitive(&format!("Bearer {}", secret.reveal()));
     let (name, value) = match api {
-        Api::Anthropic if secret.reveal().starts_with(ANTHROPIC_TOKEN) => {
-            headers.append(ANTHROPIC_BETA, HeaderValue::from_static(ANTHROPIC_TOKEN_BETA));
+        Api::Anthropic if kind == CredentialKind::Subscription => {
+            ask_for_subscription(headers);
             (header::AUTHORIZATION, bearer()?)
         }
         Api::Anthropic => (API_KEY, sensitive(secret.reveal())?),
@@ -154,6 +185,34 @@ fn authorise(headers: &mut HeaderMap, api: Api, secret: &Secret) -> Result<(), &
     };
     drop(headers.insert(name, value));
     Ok(())
+}
+
+/// Says that a token for a subscription pays, unless the client does: Claude Code says it, other
+/// programs do not know of it.
+fn ask_for_subscription(headers: &mut HeaderMap) {
+    let said = headers.get_all(ANTHROPIC_BETA).iter().filter_map(|value| value.to_str().ok());
+    if !said.flat_map(|value| value.split(',')).any(|beta| beta.trim() == ANTHROPIC_TOKEN_BETA) {
+        headers.append(ANTHROPIC_BETA, HeaderValue::from_static(ANTHROPIC_TOKEN_BETA));
+    }
+}
+
+/// Adds what a sign-in consists of where ChatGPT expects it.
+fn sign(headers: &mut HeaderMap, access: &Access) -> Result<(), &'static str> {
+    let token = sensitive(&format!("Bearer {}", access.token.reveal()))?;
+    drop(headers.insert(header::AUTHORIZATION, token));
+    drop(headers.insert(CHATGPT_ACCOUNT, sensitive(&access.account)?));
+    Ok(())
+}
+
+/// What a client is told of a sign-in that is over. That it is of no use to try again, or that it is.
+fn not_signed_in(name: &str, failure: &Unrenewed) -> Response<Body> {
+    let status = match failure.is_final {
+        true => StatusCode::UNAUTHORIZED,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let reason = &failure.reason;
+    let text = format!("handoff: the daemon's sign-in for {name} cannot be renewed: {reason}\n");
+    message::answer(status, text)
 }
 
 /// A query without the key that some clients put there.
@@ -199,9 +258,10 @@ mod tests {
 
     #[test]
     fn the_credential_goes_where_the_api_expects_it() {
-        let sent = |api, secret: &str| {
+        use CredentialKind::{Key, Subscription};
+        let sent = |api, kind, secret: &str| {
             let mut headers = HeaderMap::new();
-            authorise(&mut headers, api, &Secret::new(secret)).expect("authorise");
+            authorise(&mut headers, api, kind, &Secret::new(secret)).expect("authorise");
             let mut sent: Vec<String> = headers
                 .iter()
                 .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
@@ -209,15 +269,40 @@ mod tests {
             sent.sort();
             sent
         };
-        assert_eq!(sent(Api::Anthropic, "sk-ant-api"), ["x-api-key: sk-ant-api"]);
+        assert_eq!(sent(Api::Anthropic, Key, "sk-ant-api"), ["x-api-key: sk-ant-api"]);
         assert_eq!(
-            sent(Api::Anthropic, "sk-ant-oat01"),
+            sent(Api::Anthropic, Subscription, "sk-ant-oat01"),
             ["anthropic-beta: oauth-2025-04-20", "authorization: Bearer sk-ant-oat01"]
         );
-        assert_eq!(sent(Api::OpenAi, "sk"), ["authorization: Bearer sk"]);
-        assert_eq!(sent(Api::Gemini, "k"), ["x-goog-api-key: k"]);
+        assert_eq!(sent(Api::OpenAi, Key, "sk"), ["authorization: Bearer sk"]);
+        assert_eq!(sent(Api::Gemini, Key, "k"), ["x-goog-api-key: k"]);
         let mut headers = HeaderMap::new();
-        authorise(&mut headers, Api::OpenAi, &Secret::new("a\nb")).expect_err("no header");
+        authorise(&mut headers, Api::OpenAi, Key, &Secret::new("a\nb")).expect_err("no header");
+    }
+
+    #[test]
+    fn that_a_subscription_pays_is_said_once() {
+        let mut headers = HeaderMap::new();
+        for said in ["a,oauth-2025-04-20, b", "a"] {
+            headers.insert(ANTHROPIC_BETA, HeaderValue::from_static(said));
+            ask_for_subscription(&mut headers);
+            let said: Vec<_> = headers.get_all(ANTHROPIC_BETA).iter().collect();
+            let times =
+                said.iter().filter(|v| v.to_str().is_ok_and(|v| v.contains("oauth"))).count();
+            assert_eq!(times, 1, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_sign_in_says_who_calls_whatever_the_run_says() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CHATGPT_ACCOUNT, HeaderValue::from_static("another"));
+        prepare(&mut headers, &CREDENTIALS);
+        assert!(headers.is_empty());
+        let access = Access { token: Secret::new("t"), account: "acct".to_owned() };
+        sign(&mut headers, &access).expect("sign");
+        assert_eq!(headers["authorization"], "Bearer t");
+        assert_eq!(headers[&CHATGPT_ACCOUNT], "acct");
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Upstream {
     pub(super) async fn call<B>(
         &self,
         fence: &Fence,
-        mut request: Request<B>,
+        request: Request<B>,
     ) -> Result<Response<Incoming>, CallError>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
@@ -126,7 +126,37 @@ impl Upstream {
             + 'static,
     {
         let path = request.uri().path_and_query().map_or("/", uri::PathAndQuery::as_str);
-        let path = format!("{}{path}", self.prefix);
+        self.send(fence, format!("{}{path}", self.prefix), request).await
+    }
+
+    /// Sends a request to the URL itself.
+    pub(super) async fn call_itself<B>(
+        &self,
+        fence: &Fence,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, CallError>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + Unpin
+            + 'static,
+    {
+        let path = if self.prefix.is_empty() { "/" } else { &self.prefix };
+        self.send(fence, path.to_owned(), request).await
+    }
+
+    async fn send<B>(
+        &self,
+        fence: &Fence,
+        path: String,
+        mut request: Request<B>,
+    ) -> Result<Response<Incoming>, CallError>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + Unpin
+            + 'static,
+    {
         *request.uri_mut() = path.parse().map_err(|_| CallError::Path(path))?;
         let host = self.authority.in_header(usual_port(self.tls));
         drop(request.headers_mut().insert(header::HOST, host));

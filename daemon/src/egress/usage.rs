@@ -125,7 +125,7 @@ mod tests {
         drop(meter);
         match notices.try_recv().expect("a notice") {
             Notice::Usage(usage) => usage,
-            other @ Notice::Denied(_) => panic!("{other:?}"),
+            other @ (Notice::Denied(_) | Notice::Stale(_)) => panic!("{other:?}"),
         }
     }
 

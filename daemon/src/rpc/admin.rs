@@ -61,8 +61,8 @@ impl AdminService {
     /// What the settings use a credential for.
     fn users_of(&self, name: &str) -> Vec<String> {
         let config = &self.registry.settings().config;
-        let only = |asked: &str| (asked == name).then(PathBuf::new);
-        let terms = config.egress(only);
+        let credentials = self.credentials();
+        let terms = config.egress(|asked| credentials.find(asked).filter(|_| asked == name));
         let providers = terms.providers.iter().map(|found| format!("provider {}", found.name));
         let git = terms.git.iter().map(|found| format!("git host {}", found.host));
         providers.chain(git).collect()
@@ -150,6 +150,7 @@ impl Admin for AdminService {
     ) -> Result<Response<wire::AddCredentialReply>, Status> {
         let wire::AddCredentialRequest { name, secret } = request.into_inner();
         let secret = Secret::new(&secret);
+        let _none_is_renewed = self.registry.renewals().hold().await;
         self.credentials().add(&name, &secret).map_err(status::failed)?;
         Ok(Response::new(wire::AddCredentialReply { used_by: self.users_of(&name) }))
     }
@@ -161,6 +162,7 @@ impl Admin for AdminService {
         let known = self.credentials().list().map_err(status::failed)?;
         let credentials = known.into_iter().map(|(name, keeper)| wire::Credential {
             used_by: self.users_of(&name),
+            kind: self.credentials().find(&name).map_or("", |kept| kept.kind.as_str()).to_owned(),
             name,
             keeper: keeper.as_str().to_owned(),
         });
@@ -171,6 +173,7 @@ impl Admin for AdminService {
         &self,
         request: Request<wire::RemoveCredentialRequest>,
     ) -> Result<Response<wire::RemoveCredentialReply>, Status> {
+        let _none_is_renewed = self.registry.renewals().hold().await;
         self.credentials().remove(&request.into_inner().name).map_err(status::failed)?;
         Ok(Response::new(wire::RemoveCredentialReply {}))
     }

@@ -97,7 +97,7 @@ told_directly! {
 impl Classify for CredentialError {
     fn classify(&self) -> (Code, &'static str) {
         match self {
-            Self::Name(_) | Self::Secret => {
+            Self::Name(_) | Self::Secret | Self::SignIn(_) => {
                 (Code::Usage, "`handoffd credential add --help` tells how")
             }
             Self::Missing(_) => (Code::NotFound, "`handoffd credential ls` lists them"),

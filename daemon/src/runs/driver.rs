@@ -8,6 +8,7 @@ mod agent;
 mod command;
 mod harvest;
 mod prepare;
+mod renewal;
 
 use std::{io, path::PathBuf, sync::Arc};
 

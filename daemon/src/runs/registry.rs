@@ -23,6 +23,7 @@ use super::{
     shared::{Entry, RunSettings, Shared},
 };
 use crate::{
+    sign_in::Renewals,
     store::{AppendError, Quotas, Rev, Store, StoreError, UserName},
     workspace::{self, Layout, Originals, Owner, Sharing, Snapshots, Trees},
 };
@@ -125,6 +126,12 @@ impl Registry {
             tracing::error!(run = %id, %error, "run not queued until the daemon restarts");
         }
         Ok(live)
+    }
+
+    /// What renews sign-ins, and is held by who changes a credential.
+    #[must_use]
+    pub(crate) fn renewals(&self) -> &Renewals {
+        &self.0.renewals
     }
 
     /// The run that this key made before.

@@ -21,6 +21,8 @@ use super::{
 };
 use crate::{
     config::Config,
+    credentials::Credentials,
+    sign_in::Renewals,
     store::{Quotas, Store, UserName},
     workspace::{self, Layout, Originals, Owner, Sharing, Snapshots, Trees, View, WorkspaceError},
 };
@@ -59,6 +61,8 @@ pub(super) struct Shared {
     pub(super) storing: Arc<tokio::sync::RwLock<()>>,
     /// Held by whoever removes content: one after the other.
     pub(super) collecting: Mutex<()>,
+    /// Renews the sign-ins that runs use.
+    pub(super) renewals: Arc<Renewals>,
     /// Held while a run is made or claimed, so that names, keys and uids stay unique.
     pub(super) making: Mutex<()>,
 }
@@ -81,6 +85,7 @@ impl Shared {
         originals: Originals,
     ) -> Self {
         Self {
+            renewals: Arc::new(Renewals::new(Credentials::new(&settings.state))),
             slots: Arc::new(Semaphore::new(settings.config.runs.concurrent as usize)),
             store,
             settings,

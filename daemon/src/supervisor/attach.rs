@@ -1,6 +1,8 @@
 //! Finding the supervisor of a job and following what it tells: the daemon's side. What happened
 //! while nobody was attached is told first, so nothing is ever missed. Starts nothing.
 
+mod hearing;
+
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +13,10 @@ use handoff_sandbox::Isolation;
 use super::connection::{AttachError, Connection, in_job_dir};
 use super::job::JobExit;
 use super::job_dir::STARTED;
-use super::message::{FromSupervisor, Pace, Phase, State, ToSupervisor};
+use super::message::{Pace, ToSupervisor};
 use super::output::Position;
 use super::remains::Remains;
-use crate::egress::Summary;
+use crate::egress::{Summary, Unrenewed};
 
 /// How often a supervisor is told something before it counts as unreachable.
 const TRIES_MAX: usize = 3;
@@ -151,6 +153,19 @@ impl Attached {
         Ok(())
     }
 
+    /// Says what became of a sign-in that the job's steps cannot go on without.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the supervisor lives and cannot be told; sending the same again is sound.
+    pub async fn renewed(
+        &mut self,
+        provider: &str,
+        failure: Option<Unrenewed>,
+    ) -> Result<(), AttachError> {
+        self.tell(&ToSupervisor::Renewed { provider: provider.to_owned(), failure }).await
+    }
+
     /// Ends the command's standard input behind all that was written to it.
     ///
     /// # Errors
@@ -226,68 +241,5 @@ impl Attached {
         self.connection = Some(connection);
         self.hear_state(state);
         Ok(())
-    }
-
-    fn hear(&mut self, message: FromSupervisor) {
-        match message {
-            FromSupervisor::Hello { state } => self.hear_state(state),
-            FromSupervisor::Started { isolation } => self.hear_started(isolation),
-            FromSupervisor::Output { end } => self.hear_output(end),
-            FromSupervisor::OutputLimited => self.hear_limit(),
-            FromSupervisor::Egress { summary } => self.hear_egress(summary),
-            FromSupervisor::Exited { exit } => self.hear_exit(exit),
-            // Told to others only.
-            FromSupervisor::Typed { .. } | FromSupervisor::Unkept { .. } => {}
-            FromSupervisor::Unknown => {}
-        }
-    }
-
-    fn hear_state(&mut self, state: State) {
-        self.inputs.extend(state.inputs);
-        if let Phase::Running { isolation } = &state.phase {
-            self.hear_started(isolation.clone());
-        }
-        self.hear_output(state.output_end);
-        if state.output_limited {
-            self.hear_limit();
-        }
-        self.hear_egress(state.egress);
-        if let Phase::Exited { exit } = state.phase {
-            self.hear_exit(exit);
-        }
-    }
-
-    fn hear_started(&mut self, isolation: Isolation) {
-        if !std::mem::replace(&mut self.told.started, true) {
-            self.news.push_back(JobEvent::Started(isolation));
-        }
-    }
-
-    fn hear_output(&mut self, end: Position) {
-        if end > self.told.output {
-            self.told.output = end;
-            self.news.push_back(JobEvent::Output(end));
-        }
-    }
-
-    fn hear_limit(&mut self) {
-        if !std::mem::replace(&mut self.told.limited, true) {
-            self.news.push_back(JobEvent::OutputLimited);
-        }
-    }
-
-    fn hear_egress(&mut self, summary: Summary) {
-        if summary != self.told.egress {
-            self.told.egress = summary.clone();
-            self.news.push_back(JobEvent::Egress(summary));
-        }
-    }
-
-    fn hear_exit(&mut self, exit: JobExit) {
-        self.hear_output(exit.output.end);
-        if exit.output.dropped_bytes > 0 {
-            self.hear_limit();
-        }
-        self.told.last = Some(JobEvent::Exited(exit));
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::JobExit;
 use super::output::Position;
-use crate::egress::Summary;
+use crate::egress::{Summary, Unrenewed};
 
 /// Longest line: a piece of input, which is at most [`INPUT_LEN_MAX`], with every byte escaped.
 const LINE_LEN_MAX: usize = 6 * INPUT_LEN_MAX + 4096;
@@ -45,6 +45,8 @@ pub(super) enum ToSupervisor {
     Resize { rows: u16, columns: u16 },
     /// From now on show what is not kept of the output.
     Look,
+    /// A sign-in was renewed, and its file is another; or why it was not.
+    Renewed { provider: String, failure: Option<Unrenewed> },
     /// A request of a newer version.
     #[serde(other)]
     Unknown,
@@ -213,6 +215,10 @@ mod tests {
         check(
             &ToSupervisor::Resize { rows: 24, columns: 80 },
             r#"{"type":"resize","rows":24,"columns":80}"#,
+        );
+        check(
+            &ToSupervisor::Renewed { provider: "p".into(), failure: Some(Unrenewed::for_now("w")) },
+            r#"{"type":"renewed","provider":"p","failure":{"reason":"w","is_final":false}}"#,
         );
     }
 

@@ -4,6 +4,7 @@
 //! agent and takes the next answer of the script; others are side calls, such as for titles. When
 //! the script is over, agents are told so and stop.
 
+mod account;
 mod anthropic;
 mod responses;
 mod script;
@@ -27,6 +28,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
+pub use account::{Account, TOKEN_CANARY};
 pub use script::{Hold, Turn};
 
 /// How long a test waits for a request.
@@ -84,6 +86,8 @@ struct Shared {
     script: Mutex<Vec<Turn>>,
     asked: Mutex<Vec<Asked>>,
     news: Condvar,
+    /// Who has to be signed in, if anybody.
+    account: Mutex<Option<Account>>,
 }
 
 impl Model {
@@ -117,6 +121,21 @@ impl Model {
     /// Replaces the script.
     pub fn set(&self, script: Vec<Turn>) {
         *self.shared.script.lock().expect("script") = script;
+    }
+
+    /// Answers, from now on, only who is signed in to this account.
+    pub fn require(&self, account: Account) {
+        *self.shared.account.lock().expect("account") = Some(account);
+    }
+
+    /// The account, as it is by now.
+    ///
+    /// # Panics
+    ///
+    /// Where nobody has to be signed in.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.shared.account.lock().expect("account").clone().expect("an account")
     }
 
     /// Everything that was asked so far.
@@ -207,6 +226,11 @@ async fn respond(
         Some(Api::Responses) => responses::is_turn(&body),
         None => false,
     };
+    let judged = match &mut *shared.account.lock().expect("account") {
+        Some(account) => account.judge(parts.uri.path(), &parts.headers, &body),
+        None => None,
+    };
+    let is_turn = is_turn && judged.is_none();
     let wants_web_socket = parts.headers.contains_key(UPGRADE);
     let turn = match is_turn {
         true => script::next(&mut shared.script.lock().expect("script"), &bytes),
@@ -217,6 +241,9 @@ async fn respond(
     shared.news.notify_all();
     if wants_web_socket {
         return Ok(whole(StatusCode::UPGRADE_REQUIRED, &Value::Null));
+    }
+    if let Some((status, answer)) = judged {
+        return Ok(whole(status, &answer));
     }
     let Some(api) = api else {
         let counted = parts.uri.path().ends_with("/count_tokens");

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::egress::policy::Api;
+use crate::egress::policy::{Api, CredentialKind};
 
 /// Far longer than an answer takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,6 +110,7 @@ async fn a_credential_that_is_gone_is_missed_by_its_own_service_only() {
         api: Api::OpenAi,
         base_url: base_url.parse().expect("a URL"),
         credential: directory.path().join(name),
+        kind: CredentialKind::Key,
     };
     let providers = vec![provider("kept"), provider("removed")];
     let policy = Policy { providers, ..Policy::default() };

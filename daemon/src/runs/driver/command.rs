@@ -7,6 +7,7 @@ use handoff_proto::{
 use handoff_sandbox::Isolation;
 use tokio::{
     select,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -49,6 +50,7 @@ impl Driver {
         }
         let mut used_told = Instant::now();
         let mut dialogue = self.dialogue();
+        let (renewed, mut renewals) = mpsc::channel(1);
         loop {
             select! {
                 event = attached.next_event() => match event? {
@@ -69,6 +71,7 @@ impl Driver {
                     JobEvent::OutputLimited => self.limited().await?,
                     JobEvent::Egress(summary) => {
                         self.denied(&summary).await?;
+                        self.renew(&summary, &renewed);
                         if used_told.elapsed() >= USED_EVERY {
                             self.used(&summary).await?;
                             used_told = Instant::now();
@@ -77,6 +80,9 @@ impl Driver {
                     JobEvent::Exited(exit) => return self.exited(exit).await,
                     JobEvent::Vanished => return self.record_remains(Remains::Vanished).await,
                 },
+                Some((provider, failure)) = renewals.recv() => {
+                    attached.renewed(&provider, failure).await?;
+                }
                 request = self.requests.recv() => {
                     match request.ok_or(DriveError::Stopping)? {
                         Request::Stop { by } => {

@@ -197,6 +197,7 @@ impl Client {
                 | ToSupervisor::Kill
                 | ToSupervisor::Input { .. }
                 | ToSupervisor::Resize { .. }
+                | ToSupervisor::Renewed { .. }
                 | ToSupervisor::InputEnd => requests.push(request),
                 ToSupervisor::Unknown => {}
             }

@@ -98,9 +98,19 @@ impl Front {
                 }
             }
             Notice::Usage(used) => self.egress.add(&used),
+            Notice::Stale(stale) => {
+                if !self.egress.expire(stale) {
+                    return;
+                }
+            }
         }
         // Told with the next round: a busy run uses an API many times between two of them.
         self.egress_is_news = true;
+    }
+
+    /// Shows that nobody waits for this provider's sign-in any more.
+    pub(super) fn renewed(&mut self, provider: &str) {
+        self.egress.renewed(provider);
     }
 
     /// Tells what steps were denied, and used.

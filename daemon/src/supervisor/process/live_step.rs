@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::complain;
-use crate::egress::{Gateway, Notice};
+use crate::egress::{Gateway, Notice, Unrenewed};
 use crate::supervisor::job::Reads;
 use crate::supervisor::output::{RECORD_LEN_MAX, Stream};
 
@@ -103,6 +103,13 @@ impl LiveStep {
             && let Err(error) = gateway.attend(hear)
         {
             complain("serve the network", &error);
+        }
+    }
+
+    /// Tells the gateway, if there is one, what became of a sign-in.
+    pub(super) fn renewed(&mut self, provider: &str, failure: Option<Unrenewed>) {
+        if let Some(gateway) = &mut self.gateway {
+            gateway.renewed(provider, failure);
         }
     }
 

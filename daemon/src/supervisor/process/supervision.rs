@@ -20,7 +20,7 @@ use super::live_step::LiveStep;
 use super::start_up::Hold;
 use super::terminal::Terminal;
 use super::verdict::{Close, of_command, of_setup};
-use crate::egress::{Gateway, Policy};
+use crate::egress::{Gateway, Policy, Unrenewed};
 use crate::supervisor::job::{Ended, Job, JobExit, Reads, Step};
 use crate::supervisor::message::Phase;
 
@@ -37,6 +37,7 @@ pub(super) fn run(hold: Hold) {
         clock: None,
         wrote_at: Instant::now(),
         oom_kills: None,
+        renewed: Vec::new(),
     };
     let ended = supervision.watch_and_run(&job);
     supervision.lift(&job);
@@ -59,6 +60,8 @@ struct Supervision {
     /// When a step wrote last.
     wrote_at: Instant,
     oom_kills: Option<u64>,
+    /// What became of sign-ins, for the gateway; without one, nobody waits for it.
+    renewed: Vec<(String, Option<Unrenewed>)>,
 }
 
 /// Tells what a step is for.
@@ -142,7 +145,11 @@ impl Supervision {
             live.attend(|notice| self.front.hear(notice));
             self.input.write();
             self.terminal.write();
-            match self.demanded(ending) {
+            let demanded = self.demanded(ending);
+            for (provider, failure) in self.renewed.drain(..) {
+                live.renewed(&provider, failure);
+            }
+            match demanded {
                 None => {}
                 Some(Act::Ask) => {
                     ask(&live, Signal::TERM);

@@ -14,7 +14,7 @@ impl Supervision {
     pub(super) fn demanded(&mut self, ending: &mut Ending) -> Option<Act> {
         let breach = self.disk.as_ref().and_then(DiskWatch::breach);
         let mut demanded = breach.and_then(|breach| ending.exceed(breach));
-        let Self { front, input, terminal, clock, wrote_at, .. } = self;
+        let Self { front, input, terminal, clock, wrote_at, renewed, .. } = self;
         for request in front.serve(|| input.taken(), || terminal.typists()) {
             demanded = demanded.max(match request {
                 ToSupervisor::Stop { grace_ms } => {
@@ -45,10 +45,15 @@ impl Supervision {
                     }
                     None
                 }
+                ToSupervisor::Renewed { provider, failure } => {
+                    renewed.push((provider, failure));
+                    None
+                }
                 ToSupervisor::Attach | ToSupervisor::Look | ToSupervisor::Unknown => None,
             });
         }
         terminal.news().iter().for_each(|typist| front.tell_typed(typist));
+        renewed.iter().for_each(|(provider, _)| front.renewed(provider));
         if let Some(clock) = clock {
             ending.move_deadline(clock.deadline(front.is_followed()));
         }

@@ -1,0 +1,197 @@
+//! A sign-in in a gateway's hands: the token for calls, without the one to renew it with. When it is
+//! over, calls wait until the daemon has renewed it and the supervisor has handed the new one over.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::gateway::Fence;
+use super::notice::{Stale, Unrenewed};
+use super::secret::Secret;
+use crate::sign_in::{Access, SignIn};
+
+/// How long calls wait for a new token: the daemon asks for it, and may be restarted meanwhile.
+const RENEWAL_MAX: Duration = Duration::from_secs(60);
+
+/// A token is not used any more so long before its end: a call takes time to get there.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Held(watch::Sender<State>);
+
+#[derive(Clone, Debug)]
+struct State {
+    access: Arc<Access>,
+    /// Why there is none that is newer, as it was told last.
+    failure: Option<Unrenewed>,
+}
+
+/// What a supervisor hands over.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Renewed {
+    pub(super) provider: String,
+    outcome: Outcome,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Access { token: String, account: String },
+    Failure(Unrenewed),
+}
+
+impl Renewed {
+    /// What became of a provider's sign-in, whose file holds this text.
+    pub(super) fn of(provider: &str, text: Result<&Secret, Unrenewed>) -> Self {
+        let read = text.and_then(|text| {
+            SignIn::parse(text.reveal()).map_err(|error| Unrenewed::for_good(&error.to_string()))
+        });
+        let outcome = match read {
+            Ok(SignIn { access: Access { token, account }, .. }) => {
+                Outcome::Access { token: token.reveal().to_owned(), account }
+            }
+            Err(failure) => Outcome::Failure(failure),
+        };
+        Self { provider: provider.to_owned(), outcome }
+    }
+}
+
+impl Held {
+    /// Holds what a file says; nothing if that is no sign-in.
+    pub(super) fn read(text: &Secret) -> Option<Self> {
+        let SignIn { access, .. } = SignIn::parse(text.reveal()).ok()?;
+        Some(Self(watch::Sender::new(State { access: Arc::new(access), failure: None })))
+    }
+
+    /// Takes in what became of a renewal.
+    pub(super) fn take(&self, Renewed { outcome, .. }: Renewed) {
+        self.0.send_modify(|state| match outcome {
+            Outcome::Access { token, account } => {
+                let access = Arc::new(Access { token: Secret::new(&token), account });
+                *state = State { access, failure: None };
+            }
+            Outcome::Failure(failure) => state.failure = Some(failure),
+        });
+    }
+
+    /// A token that is not over, as far as it says itself.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn access(
+        &self,
+        fence: &Fence,
+        provider: &str,
+    ) -> Result<Arc<Access>, Unrenewed> {
+        let access = self.0.borrow().access.clone();
+        if is_over(&access, SystemTime::now()) {
+            self.renew(fence, provider, &access).await
+        } else {
+            Ok(access)
+        }
+    }
+
+    /// Another token than this one, of which it turned out that it is over.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn renew(
+        &self,
+        fence: &Fence,
+        provider: &str,
+        seen: &Access,
+    ) -> Result<Arc<Access>, Unrenewed> {
+        let mut news = self.0.subscribe();
+        let seen = seen.fingerprint();
+        let current = news.borrow_and_update().access.clone();
+        if current.fingerprint() != seen {
+            return Ok(current);
+        }
+        fence.expire(Stale { provider: provider.to_owned(), seen: seen.clone() }).await;
+        if tokio::time::timeout(RENEWAL_MAX, news.changed()).await.is_err() {
+            let seconds = RENEWAL_MAX.as_secs();
+            let why = format!("the daemon has not renewed it within {seconds} seconds");
+            return Err(Unrenewed::for_now(&why));
+        }
+        let State { access, failure } = news.borrow().clone();
+        match failure {
+            None if access.fingerprint() != seen => Ok(access),
+            None => Err(Unrenewed::for_now("it was renewed to what it was")),
+            Some(failure) => Err(failure),
+        }
+    }
+}
+
+fn is_over(access: &Access, now: SystemTime) -> bool {
+    let end = access.ends_at().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+    end.is_some_and(|end| end <= now + MARGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+    use serde_json::json;
+
+    use super::*;
+    use crate::egress::notice::Notice;
+    use crate::egress::policy::Policy;
+
+    /// What the file of a sign-in holds whose token ends then.
+    fn file(name: &str, ends_at: u64) -> Secret {
+        let claims = BASE64URL_NOPAD.encode(json!({ "exp": ends_at }).to_string().as_bytes());
+        let token = format!("{name}.{claims}.s");
+        let tokens = json!({ "access_token": token, "refresh_token": "r", "account_id": "acct" });
+        Secret::new(&json!({ "tokens": tokens }).to_string())
+    }
+
+    const LATER: u64 = 32_000_000_000;
+
+    #[tokio::test]
+    async fn a_token_that_is_over_is_renewed_before_anybody_calls_with_it() {
+        let (fence, mut notices) = Fence::of(Policy::default());
+        let held = Held::read(&file("first", 1)).expect("a sign-in");
+        let old = held.0.borrow().access.fingerprint();
+        let renew = async {
+            let Some(Notice::Stale(stale)) = notices.recv().await else { panic!("no notice") };
+            assert_eq!(stale, Stale { provider: "p".into(), seen: old.clone() });
+            let line = serde_json::to_string(&Renewed::of("p", Ok(&file("second", LATER))));
+            let line = line.expect("a line");
+            assert!(!line.contains(r#""r""#), "the token to renew with is handed over: {line}");
+            held.take(serde_json::from_str(&line).expect("what was written"));
+        };
+        let (access, ()) = tokio::join!(held.access(&fence, "p"), renew);
+        let access = access.expect("renewed");
+        assert!(access.token.reveal().starts_with("second."));
+        // The next call asks nobody.
+        let again = held.access(&fence, "p").await.expect("a token");
+        assert_eq!(again.fingerprint(), access.fingerprint());
+        assert!(notices.try_recv().is_err());
+        // Nor does one that was under way with the old one.
+        let seen = SignIn::parse(file("first", 1).reveal()).expect("a sign-in").access;
+        let other = held.renew(&fence, "p", &seen).await.expect("a token");
+        assert_eq!(other.fingerprint(), access.fingerprint());
+        assert!(notices.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn why_it_was_not_renewed_is_told_to_everybody_who_waits() {
+        let (fence, mut notices) = Fence::of(Policy::default());
+        let held = Held::read(&file("first", 1)).expect("a sign-in");
+        let fail = async {
+            for _ in 0..2 {
+                let _notice = notices.recv().await;
+            }
+            let failure = Unrenewed::for_good("revoked");
+            held.take(Renewed::of("p", Err(failure)));
+        };
+        let (one, other, ()) =
+            tokio::join!(held.access(&fence, "p"), held.access(&fence, "p"), fail);
+        for failed in [one, other] {
+            assert_eq!(failed.expect_err("refused"), Unrenewed::for_good("revoked"));
+        }
+        assert!(Held::read(&Secret::new("sk-key")).is_none());
+    }
+}

@@ -98,9 +98,15 @@ impl Driven {
     /// The same without the credential.
     #[must_use]
     pub fn without_credential(script: Vec<Turn>) -> Self {
+        Self::with_settings(script, "")
+    }
+
+    /// The same with more settings of the daemon's.
+    #[must_use]
+    pub fn with_settings(script: Vec<Turn>, settings: &str) -> Self {
         let (world, model) = (World::new(), Model::serve(script));
         let config = format!(
-            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{url}\"\n[providers.openai]\nbase_url = \"{url}\"\ntoken_url = \"{url}/oauth/token\"\n",
+            "[tools]\npaths = [{:?}]\n[providers.anthropic]\nbase_url = \"{url}\"\n[providers.openai]\nbase_url = \"{url}\"\ntoken_url = \"{url}/oauth/token\"\n{settings}",
             programs(),
             url = model.url()
         );

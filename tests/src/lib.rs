@@ -10,6 +10,7 @@ pub mod escape;
 pub mod fenced;
 pub mod interface;
 pub mod launched;
+pub mod mcp;
 pub mod model;
 pub mod remote;
 pub mod repository;

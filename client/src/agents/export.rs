@@ -2,7 +2,7 @@
 //!
 //! Says which files these are; they are read when the tree is captured.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ pub struct Needs {
     pub programs: BTreeSet<String>,
     /// Environment variables.
     pub variables: BTreeSet<String>,
+    /// MCP servers whose secrets stay here, each with its URL: the daemon has to have a credential.
+    pub credentials: BTreeMap<String, String>,
 }
 
 /// One file that travels.

@@ -18,21 +18,44 @@ const SECRET_NAMES: [&str; 10] = [
     "_pat",
 ];
 
-/// Whether a definition goes along; takes down what it relies on, or why it stays.
-pub(super) fn take(name: &str, definition: &Value, setup: &mut Setup<'_>) -> bool {
-    match secret_of(definition) {
-        None => {
-            note_needs(definition, &mut setup.needs);
-            true
-        }
-        Some(secret) => {
-            setup.stays.push(Stays {
-                what: format!("MCP server {name}"),
-                why: format!("{secret} looks like a secret, which would be in the run"),
-            });
-            false
+/// What stands in place of a secret: a reference to a credential of the daemon's, which leaves a
+/// server out that it has none for.
+const REFERENCE: &str = "${HANDOFF_CREDENTIAL}";
+
+/// Where definitions have the headers that are sent to a server.
+const HEADERS: [&str; 2] = ["headers", "http_headers"];
+
+/// A definition as it goes along, if it does; takes down what it relies on, or why it stays.
+pub(super) fn take(name: &str, definition: &Value, setup: &mut Setup<'_>) -> Option<Value> {
+    let Some(secret) = secret_of(definition) else {
+        note_needs(definition, &mut setup.needs);
+        return Some(definition.clone());
+    };
+    if let Some((referring, url)) = referring(definition) {
+        setup.needs.credentials.insert(name.to_owned(), url);
+        return Some(referring);
+    }
+    setup.stays.push(Stays {
+        what: format!("MCP server {name}"),
+        why: format!("{secret} looks like a secret, which would be in the run"),
+    });
+    None
+}
+
+/// The definition of a server over HTTP with references in place of its secrets, and its URL; none
+/// where a secret is anywhere but in a header.
+fn referring(definition: &Value) -> Option<(Value, String)> {
+    let url = definition.get("url")?.as_str()?.to_owned();
+    let mut referring = definition.clone();
+    for place in HEADERS {
+        let headers = referring.get_mut(place).and_then(Value::as_object_mut);
+        for (name, value) in headers.into_iter().flatten() {
+            if is_secret_name(name) {
+                *value = Value::String(REFERENCE.to_owned());
+            }
         }
     }
+    secret_of(&referring).is_none().then_some((referring, url))
 }
 
 /// Takes down what a server is started with: its program, and variables without another value.
@@ -98,6 +121,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_secret_in_a_header_stays_and_the_definition_refers_to_the_daemons() {
+        let mut setup = Setup::new(std::path::Path::new("/nowhere"));
+        let secret = json!({ "Authorization": "Bearer s3cret", "X-Team": "x" });
+        let taken = |definition: Value, setup: &mut Setup<'_>| take("a", &definition, setup);
+        let url = "https://a.test/mcp";
+        let sent = taken(json!({ "type": "http", "url": url, "headers": secret }), &mut setup);
+        let headers = json!({ "Authorization": "${HANDOFF_CREDENTIAL}", "X-Team": "x" });
+        assert_eq!(sent, Some(json!({ "type": "http", "url": url, "headers": headers })));
+        assert_eq!(setup.needs.credentials["a"], url);
+        assert!(setup.stays.is_empty() && setup.needs.variables.is_empty());
+        for stays in [
+            json!({ "command": "x", "env": { "API_KEY": "s3cret" } }),
+            json!({ "command": "x", "headers": secret }),
+            json!({ "url": "https://a.test/mcp?key=s3cret", "headers": secret }),
+            json!({ "url": "https://u:s3cret@a.test/mcp" }),
+            json!({ "url": url, "headers": { "X-Proxy": "https://u:s3cret@p.test" } }),
+        ] {
+            assert_eq!(taken(stays.clone(), &mut setup), None, "{stays}");
+        }
+        assert_eq!(setup.stays.len(), 5);
+    }
 
     #[test]
     fn what_a_server_is_started_with_is_needed() {

@@ -25,7 +25,7 @@ use crate::interrupt::{Interrupted, or_interrupt};
 use crate::json::RunObject;
 use crate::notifier;
 use crate::output::{Format, Screen, Stream, TerminalFilter};
-use crate::remote::Remote;
+use crate::remote::{Lacks, Remote};
 use crate::transfer::{Offer, Receipt};
 use deliver::{Sending, deliver};
 
@@ -134,6 +134,13 @@ async fn send(args: Args, context: &Context, sending: &Sending) -> anyhow::Resul
     let offer = Offer::new(args.name.unwrap_or_default(), contract)?;
     let secrets = if args.allow_secrets { Secrets::Allowed } else { Secrets::Refused };
     let (capture, remote, receipt) = deliver(context, &errand, offer, sending, secrets).await?;
+    if let Some(going) = errand.going() {
+        // What was handed off is; that nobody can tell what it misses takes nothing back.
+        let servers = &going.export.needs.credentials;
+        for lacks in remote.lacking_mcp(servers).await.unwrap_or_else(|_| Lacks::all(servers)) {
+            context.output.note(format_args!("{} stays here: {}", lacks.what(), lacks.why()));
+        }
+    }
     tell(context, args.follow, &capture, &receipt, remote.name())?;
     if !args.follow {
         // The process ends now. Giving back what a large tree took, piece by piece, only delays it.

@@ -94,9 +94,8 @@ impl Made {
         let survey = survey::survey(errand, packs, &context.output).await?;
         let capture = &survey.capture;
         let secrets = carry::scan(capture).await?;
-        let programs = errand.going().map(|going| going.export.needs.programs.clone());
-        let programs = programs.unwrap_or_default();
-        let answer = remote::ask(context, contract, capture, &programs).await?;
+        let needs = errand.going().map(|going| going.export.needs.clone()).unwrap_or_default();
+        let answer = remote::ask(context, contract, capture, &needs).await?;
         let (measured, wanted) = (Arc::clone(capture), answer.lacking().cloned());
         let sends = tokio::task::spawn_blocking(move || sizes::measure(&measured, wanted))
             .await

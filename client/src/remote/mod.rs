@@ -3,6 +3,7 @@
 pub mod dial;
 pub mod enroll;
 mod lacking;
+mod lacking_mcp;
 pub mod ssh;
 mod status;
 
@@ -15,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use self::dial::Dialler;
 use crate::settings::RemoteSettings;
 
+pub use lacking_mcp::Lacks;
 pub use status::Error;
 
 /// Bytes on the way before the other side must have taken some: fills a fast link with a long

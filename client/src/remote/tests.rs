@@ -145,7 +145,9 @@ async fn paired(home: &Path, daemon: &Daemon) -> Settings {
 /// What a call ends with; the daemon has no such call.
 async fn call(settings: &Settings) -> anyhow::Error {
     match connect("box", settings.remote("box").unwrap()).await {
-        Ok(remote) => remote.error(remote.runs().info(InfoRequest {}).await.unwrap_err()).into(),
+        Ok(remote) => {
+            remote.error(remote.runs().info(InfoRequest::default()).await.unwrap_err()).into()
+        }
         Err(error) => error.into(),
     }
 }

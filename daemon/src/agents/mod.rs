@@ -19,6 +19,7 @@ mod claude;
 mod codex;
 mod cut;
 pub(crate) mod installed;
+pub(crate) mod mcp;
 mod question;
 
 use handoff_proto::run::AgentAccount;
@@ -111,6 +112,14 @@ impl Kind {
         match self {
             Self::Claude => &["file-history", "plans", "projects", "tasks"],
             Self::Codex => &["sessions"],
+        }
+    }
+
+    /// The file beneath its directory in which it finds MCP servers.
+    pub(crate) const fn mcp_file(self) -> &'static str {
+        match self {
+            Self::Claude => ".claude.json",
+            Self::Codex => "config.toml",
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) const NAMED: &[(&str, &[&str])] = &[
     ("providers", &["base_url", "credential", "api", "kind", "token_url"]),
     ("git", &["base_url", "credential", "username"]),
     ("agents", &["command", "provider"]),
+    ("mcp", &["url", "credential", "header", "scheme"]),
 ];
 
 /// The section whose names are ours, too.

@@ -132,6 +132,17 @@ impl Config {
                 return wrong("providers", format!("{name:?} without them"), why);
             }
         }
+        for (name, server) in &self.mcp {
+            // It is a component of a path that runs see.
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            if name.is_empty() || !name.bytes().all(allowed) {
+                return wrong("mcp", format!("{name:?}"), "write letters, digits, - and _");
+            }
+            let header = server.header.as_deref().unwrap_or("authorization");
+            if header.parse::<http::HeaderName>().is_err() {
+                return wrong("mcp.header", format!("{header:?}"), "write the name of a header");
+            }
+        }
         for directory in self.tools.paths.iter().chain(&self.store.directory) {
             if !directory.is_absolute() {
                 let key = if self.store.directory.as_ref() == Some(directory) {

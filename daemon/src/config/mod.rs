@@ -52,6 +52,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Git hosts that runs use with a credential of the daemon's, by host.
     pub git: BTreeMap<Host, GitHost>,
+    /// MCP servers that runs use with a credential of the daemon's, by name.
+    pub mcp: BTreeMap<String, McpServer>,
     /// Agents that are driven, by kind.
     pub agents: BTreeMap<String, Agent>,
 }
@@ -194,6 +196,20 @@ pub struct GitHost {
     pub credential: Option<String>,
     /// Whom the credential is for; most hosts take any name with a token.
     pub username: Option<String>,
+}
+
+/// `[mcp.NAME]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McpServer {
+    /// Where the server is: what agents' own definitions of it begin with.
+    pub url: Upstream,
+    /// The credential's name; by default the server's.
+    pub credential: Option<String>,
+    /// The header with the credential; by default Authorization.
+    pub header: Option<String>,
+    /// What comes before it; by default Bearer in Authorization, and nothing elsewhere.
+    pub scheme: Option<String>,
 }
 
 /// `[agents.KIND]`

@@ -1,6 +1,8 @@
 //! The services that runs use with the daemon's credentials: what is known without being set, and
 //! what the settings say. A service without a credential is none.
 
+use http::header;
+
 use super::{Config, Provider, TokenKind};
 use crate::agents::Kind;
 use crate::credentials::Kept;
@@ -17,6 +19,9 @@ const KNOWN: [(&str, &str, Api); 3] = [
 /// Where Codex finds its models for whoever is signed in, and where it renews that.
 const CHATGPT: &str = "https://chatgpt.com/backend-api/codex";
 const SIGN_IN: &str = "https://auth.openai.com/oauth/token";
+
+/// How tokens of MCP servers are announced unless that is set.
+const SCHEME: &str = "Bearer";
 
 /// For whom tokens of git hosts are unless that is set; the large hosts take any name.
 const GIT_USERNAME: &str = "x-access-token";
@@ -96,7 +101,20 @@ impl Config {
                 host,
             })
         });
+        let mcp = self.mcp.iter().filter_map(|(name, set)| {
+            let header = set.header.clone().unwrap_or_else(|| header::AUTHORIZATION.to_string());
+            let is_usual = header.eq_ignore_ascii_case(header::AUTHORIZATION.as_str());
+            let scheme = if is_usual { SCHEME } else { "" };
+            Some(egress::McpServer {
+                name: name.clone(),
+                url: set.url.clone(),
+                credential: credential(set.credential.as_deref().unwrap_or(name))?.path,
+                scheme: set.scheme.clone().unwrap_or_else(|| scheme.to_owned()),
+                header,
+            })
+        });
         egress::Terms {
+            mcp: mcp.collect(),
             hosts: self.network.hosts.clone(),
             addresses: self.network.addresses.clone(),
             providers: providers.collect(),

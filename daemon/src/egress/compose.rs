@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::host::Host;
-use super::policy::{CredentialKind, GitHost, Policy, Provider};
+use super::policy::{CredentialKind, GitHost, McpServer, Policy, Provider};
 use super::remotes;
 use super::rule::Rule;
 use super::usual::USUAL_HOSTS;
@@ -21,6 +21,8 @@ pub struct Terms {
     pub providers: Vec<Provider>,
     /// Git hosts, for any repository.
     pub git: Vec<GitHost>,
+    /// MCP servers.
+    pub mcp: Vec<McpServer>,
 }
 
 /// What the run asks for.
@@ -56,6 +58,7 @@ pub fn compose(terms: Terms, wish: &Wish<'_>) -> Policy {
         addresses: terms.addresses,
         providers: terms.providers,
         git: git.collect(),
+        mcp: terms.mcp,
         push_ref: format!("refs/heads/handoff/{}", wish.name),
     }
 }

@@ -3,8 +3,8 @@
 
 use handoff_sandbox::{DOOR_ADDRESS, Door};
 
-use super::policy::{Api, CredentialKind, Policy, Provider};
-use super::services::GIT;
+use super::policy::{Api, CredentialKind, McpServer, Policy, Provider};
+use super::services::{GIT, MCP};
 
 /// What programs that insist on a key get; it opens nothing.
 const PLACEHOLDER: &str = "handoff-placeholder";
@@ -72,6 +72,16 @@ pub fn provider_url(policy: &Policy, name: &str) -> Option<String> {
     policy.providers.iter().find(|provider| provider.name == name).map(base_url)
 }
 
+/// Where a run finds the MCP server at this URL, and which header is added there, if one of these is
+/// that server.
+#[must_use]
+pub fn mcp_door<'a>(servers: &'a [McpServer], url: &str) -> Option<(String, &'a str)> {
+    servers.iter().find_map(|server| {
+        let rest = server.url.covers(url)?;
+        Some((format!("{}/{MCP}/{}{rest}", services(), server.name), &*server.header))
+    })
+}
+
 fn base_url(provider: &Provider) -> String {
     let base = format!("{}/{}", services(), provider.name);
     match (provider.api, provider.kind) {
@@ -126,6 +136,36 @@ mod tests {
         );
         assert_eq!(value("GIT_CONFIG_VALUE_2"), Some("git@host.test:o/r"));
         assert!(!variables.iter().any(|(_, value)| value.contains("/state")));
+    }
+
+    #[test]
+    fn an_mcp_server_is_found_by_its_url_alone() {
+        let server = McpServer {
+            name: "team".into(),
+            url: "https://mcp.test/v1".parse().expect("a URL"),
+            header: "authorization".into(),
+            scheme: "Bearer".into(),
+            credential: "/c".into(),
+        };
+        let servers = [server];
+        let door = |url: &str| mcp_door(&servers, url).map(|(door, _)| door);
+        let expected = "http://127.1.0.1:3129/mcp/team".to_owned();
+        assert_eq!(door("https://mcp.test/v1"), Some(expected.clone()));
+        assert_eq!(door("https://MCP.test:443/v1/"), Some(expected.clone()));
+        assert_eq!(door("https://mcp.test/v1/a"), Some(format!("{expected}/a")));
+        for other in [
+            "http://mcp.test/v1",
+            "https://mcp.test:8443/v1",
+            "https://mcp.test/v10",
+            "https://mcp.test/",
+            "https://mcp.test/v1/../admin",
+            "https://mcp.test/v1?key=x",
+            "https://u@mcp.test/v1",
+            "https://mcp.test.evil.test/v1",
+            "team",
+        ] {
+            assert_eq!(door(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use self::secrets::Secrets;
 use super::handover::{self, Told};
 use super::notice::{Denial, Notice, Stale, Summary, Usage};
-use super::policy::{GitHost, Policy, Provider};
+use super::policy::{GitHost, McpServer, Policy, Provider};
 use super::privileges;
 use super::secret::Secret;
 use super::sign_in::{Held, Renewed};
@@ -80,6 +80,7 @@ pub(super) struct Inner {
     pub(super) policy: Policy,
     pub(super) providers: Vec<Known<Provider, Means>>,
     pub(super) git: Vec<Known<GitHost>>,
+    pub(super) mcp: Vec<Known<McpServer>>,
     /// Whatever is under way, until `ending`.
     tasks: TaskTracker,
     ending: CancellationToken,
@@ -99,10 +100,10 @@ impl std::ops::Deref for Fence {
 impl Fence {
     fn new(policy: Policy, secrets: Secrets) -> (Self, mpsc::Receiver<Notice>) {
         let (notices, waiting) = mpsc::channel(NOTICES_MAX);
-        let Secrets { providers, git } = secrets;
+        let Secrets { providers, git, mcp } = secrets;
         let (tasks, tls, told) = (TaskTracker::new(), OnceLock::new(), Mutex::default());
         let ending = CancellationToken::new();
-        let inner = Inner { policy, providers, git, tasks, ending, tls, told, notices };
+        let inner = Inner { policy, providers, git, mcp, tasks, ending, tls, told, notices };
         (Self { inner: Arc::new(inner), place: None }, waiting)
     }
 

@@ -41,6 +41,7 @@ mod names;
 mod proxy;
 
 mod git;
+mod mcp;
 mod provider;
 mod push;
 mod secret;
@@ -60,12 +61,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use self::compose::{Terms, Wish, compose};
-pub use self::environment::{provider_url, variables};
+pub use self::environment::{mcp_door, provider_url, variables};
 pub use self::hold::Gateway;
 pub use self::host::{Authority, Host, HostError};
 pub use self::notice::{Denial, Notice, Stale, Summary, Unrenewed, Usage};
 pub(crate) use self::outside::post;
-pub use self::policy::{Api, CredentialKind, GitHost, Policy, Provider};
+pub use self::policy::{Api, CredentialKind, GitHost, McpServer, Policy, Provider};
 pub use self::rule::{Rule, RuleError};
 pub use self::secret::Secret;
 pub use self::upstream::{Upstream, UpstreamError};

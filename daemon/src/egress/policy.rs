@@ -26,6 +26,24 @@ pub struct Policy {
     pub git: Vec<GitHost>,
     /// The one ref that a run may push to those.
     pub push_ref: String,
+    /// MCP servers for which the daemon has a credential.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mcp: Vec<McpServer>,
+}
+
+/// An MCP server that is called on behalf of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct McpServer {
+    /// Its name: the second component of the path that the run sees.
+    pub name: String,
+    /// Where it is.
+    pub url: Upstream,
+    /// The header with the credential.
+    pub header: String,
+    /// What comes before the credential in it; empty for nothing.
+    pub scheme: String,
+    /// The file with the credential.
+    pub credential: PathBuf,
 }
 
 /// A model API that is called on behalf of the run.

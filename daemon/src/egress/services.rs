@@ -12,11 +12,15 @@ use tokio::net::TcpStream;
 
 use super::gateway::Fence;
 use super::git;
+use super::mcp;
 use super::message::{self, Body};
 use super::provider;
 
 /// The first component of the paths of git hosts; providers have their names there.
 pub(super) const GIT: &str = "git";
+
+/// The first component of the paths of MCP servers.
+pub(super) const MCP: &str = "mcp";
 
 /// Serves one connection.
 pub(super) async fn serve(fence: Fence, stream: TcpStream) {
@@ -41,6 +45,9 @@ async fn respond(fence: Fence, request: Request<Incoming>) -> Response<Body> {
     if service == GIT {
         return git::respond(fence, request, &rest).await;
     }
+    if service == MCP {
+        return mcp::respond(fence, request, &rest).await;
+    }
     match fence.providers.iter().position(|known| known.service.name == service) {
         Some(index) => provider::respond(fence, index, request, &rest).await,
         None => {
@@ -58,7 +65,7 @@ fn unknown(path: &str) -> Response<Body> {
 }
 
 /// Whether every server reads a path alike: nothing is encoded twice, climbs or is empty.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     let plain = |part: &str| {
         let allowed =
             |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,;=".contains(&byte);

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::dial::{DialError, dial_operators};
 use super::gateway::Fence;
 use super::host::{Authority, HTTP_PORT, Host, TLS_PORT};
+use super::services::is_plain;
 
 /// Where a service is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +107,14 @@ impl Upstream {
     pub fn of(host: Host) -> Self {
         let authority = Authority { host, port: TLS_PORT };
         Self { authority, tls: true, prefix: String::new() }
+    }
+
+    /// What a URL says behind this one, if it leads here: nothing, or a path.
+    pub(super) fn covers(&self, url: &str) -> Option<String> {
+        let Self { authority, tls, prefix } = url.parse().ok()?;
+        let rest = prefix.strip_prefix(&self.prefix)?;
+        let is_same = authority == self.authority && tls == self.tls;
+        (is_same && (rest.is_empty() || is_plain(rest))).then(|| rest.to_owned())
     }
 
     /// What denials and the Host header call it.

@@ -65,7 +65,8 @@ impl AdminService {
         let terms = config.egress(|asked| credentials.find(asked).filter(|_| asked == name));
         let providers = terms.providers.iter().map(|found| format!("provider {}", found.name));
         let git = terms.git.iter().map(|found| format!("git host {}", found.host));
-        providers.chain(git).collect()
+        let mcp = terms.mcp.iter().map(|found| format!("MCP server {}", found.name));
+        providers.chain(git).chain(mcp).collect()
     }
 }
 

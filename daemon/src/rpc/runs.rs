@@ -261,6 +261,7 @@ impl wire::runs_server::Runs for RunsService {
             isolation,
             tools: settings.tools.path().iter().map(|path| path.as_bytes().to_vec()).collect(),
             network: settings.config.network.access.name().to_owned(),
+            mcp_urls: self.registry.reachable_mcp(request.into_inner().mcp_urls),
         }))
     }
 }

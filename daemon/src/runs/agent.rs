@@ -12,6 +12,7 @@ use crate::{
     },
     config::NetworkAccess,
     credentials::Credentials,
+    egress,
 };
 
 impl Registry {
@@ -37,6 +38,17 @@ impl Registry {
             return Ok(());
         }
         Err(AgentError::NoCredential { agent: agent.clone(), provider: provider.to_owned() })
+    }
+
+    /// Those of the URLs at which there is an MCP server that the daemon has a credential for.
+    #[must_use]
+    pub fn reachable_mcp(&self, mut urls: Vec<String>) -> Vec<String> {
+        let settings = self.settings();
+        let credentials = Credentials::new(&settings.state);
+        let is_fenced = settings.config.network.access == NetworkAccess::Fenced;
+        let servers = settings.config.egress(|name| credentials.find(name)).mcp;
+        urls.retain(|url| is_fenced && egress::mcp_door(&servers, url).is_some());
+        urls
     }
 
     /// Refuses a session that the agent here is too old for. One whose version nobody can tell is let

@@ -1,11 +1,13 @@
 //! The directory of a run's agent: what travelled of its session, and of what its user has set up.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use handoff_proto::manifest::{Entry, Session, Timestamp};
 use handoff_proto::path::TreePath;
-use handoff_proto::tree::Writer;
+use handoff_proto::tree::{Writer, write_chunks};
 
 use super::content::Source;
 use super::error::WorkspaceError;
@@ -17,7 +19,8 @@ use crate::store::{BlobStore, UserName};
 /// The mode of directories that the paths of files name.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// Makes the directory of a run's agent, with the files of its session. Blocks.
+/// Makes the directory of a run's agent, with the files of its session; `settle` says what the
+/// content of the file of that name becomes, if that is something else. Blocks.
 ///
 /// # Errors
 ///
@@ -28,6 +31,8 @@ pub fn make_agent_directory(
     session: Option<&Session>,
     layout: &Layout,
     owner: Owner,
+    settled: &str,
+    settle: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Result<(), WorkspaceError> {
     let agent = layout.agent();
     private_directory(&agent, owner).map_err(WorkspaceError::make(&agent))?;
@@ -39,8 +44,18 @@ pub fn make_agent_directory(
         writer.directory(&directory, DIRECTORY_MODE, mtime)?;
     }
     let files = session.files.iter().map(|file| Entry { mtime, ..file.clone() });
-    let files: Vec<Entry> = files.collect();
-    Source::new(blobs, user).write(&files.iter().collect::<Vec<_>>(), &writer)?;
+    let (own, files): (Vec<Entry>, Vec<Entry>) =
+        files.partition(|file| file.path.as_bytes() == settled.as_bytes());
+    let source = Source::new(blobs, user);
+    for Entry { path, mode, mtime, .. } in &own {
+        let _size = writer.file_filled(path, *mode, *mtime, |to| {
+            let parts = own.iter().flat_map(Entry::chunks).map(|chunk| source.read(chunk));
+            let whole: io::Result<Vec<Bytes>> = parts.collect();
+            let whole = whole.map(|parts| parts.concat());
+            write_chunks([whole.map(|text| settle(&text).unwrap_or(text))], to, path)
+        })?;
+    }
+    source.write(&files.iter().collect::<Vec<_>>(), &writer)?;
     Ok(writer.finish()?)
 }
 

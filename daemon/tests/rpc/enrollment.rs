@@ -137,11 +137,11 @@ async fn a_revoked_device_is_out_at_once() {
         let server = Server::start().await;
         let device = server.pair().await;
         let mut client = RunsClient::new(server.channel(Some(&device)).await);
-        let status = client.info(InfoRequest {}).await.expect_err("no such service");
+        let status = client.info(InfoRequest::default()).await.expect_err("no such service");
         assert_eq!(status.code(), tonic::Code::Unimplemented, "let in");
         server.revoke("ada").await;
         // The connection that is open already ends, and a new one is of no use.
-        while client.info(InfoRequest {}).await.expect_err("revoked").source().is_none() {}
+        while client.info(InfoRequest::default()).await.expect_err("revoked").source().is_none() {}
         let status = server.call(Some(&device)).await;
         assert_eq!(status.code(), tonic::Code::Unauthenticated);
         assert_eq!(status.message(), "this device was revoked");
@@ -157,7 +157,7 @@ async fn a_server_ends_with_its_connections() {
         let mut idle =
             server.tls(server.authority.certificate(), Some(&device)).await.expect("tls");
         let mut client = RunsClient::new(server.channel(Some(&device)).await);
-        client.info(InfoRequest {}).await.expect_err("no such service");
+        client.info(InfoRequest::default()).await.expect_err("no such service");
         server.stop.send(()).expect("it runs");
         server.running.join_next().await.expect("one task").expect("no panic");
         let mut rest = Vec::new();

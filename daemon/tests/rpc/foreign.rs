@@ -175,7 +175,7 @@ async fn attempt(method: &str, bob: &Runs, ada: &Ada) {
             assert_eq!((usage.bytes, usage.files), (0, 0));
         }
         "Info" => {
-            let info = bob().info(InfoRequest {}).await.expect("info").into_inner();
+            let info = bob().info(InfoRequest::default()).await.expect("info").into_inner();
             assert_eq!(info.user, "bob");
         }
         _ => panic!("nobody has tried {method} yet"),

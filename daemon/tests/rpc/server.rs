@@ -174,7 +174,7 @@ impl Server {
     /// of one that was let in is `Unimplemented`.
     pub(crate) async fn call(&self, device: Option<&Device>) -> Status {
         let mut client = RunsClient::new(self.channel(device).await);
-        client.info(InfoRequest {}).await.expect_err("there is no such service")
+        client.info(InfoRequest::default()).await.expect_err("there is no such service")
     }
 
     pub(crate) async fn revoke(&self, user: &str) {

@@ -55,8 +55,8 @@ pub(super) fn export(
         for place in [Some(&Value::Object(state.clone())), of_project].into_iter().flatten() {
             let definitions = place.get("mcpServers").and_then(Value::as_object);
             for (name, definition) in definitions.into_iter().flatten() {
-                if mcp::take(name, definition, setup) {
-                    servers.insert(name.clone(), definition.clone());
+                if let Some(definition) = mcp::take(name, definition, setup) {
+                    servers.insert(name.clone(), definition);
                 }
             }
         }

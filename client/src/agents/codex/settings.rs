@@ -69,12 +69,14 @@ fn kept(settings: Table, setup: &mut Setup<'_>, directory: &AbsolutePath) -> Tab
             (name, value) if TAKEN.contains(&name) => {
                 kept.insert(name.to_owned(), value);
             }
-            ("mcp_servers", Value::Table(mut servers)) => {
-                servers.retain(|name, definition| {
+            ("mcp_servers", Value::Table(servers)) => {
+                let taken = servers.into_iter().filter_map(|(name, definition)| {
                     let definition = serde_json::to_value(definition).unwrap_or_default();
-                    mcp::take(name, &definition, setup)
+                    let definition = mcp::take(&name, &definition, setup)?;
+                    Some((name, Value::try_from(definition).ok()?))
                 });
-                kept.insert(name, Value::Table(servers));
+                let taken = taken.collect();
+                kept.insert(name, Value::Table(taken));
             }
             ("projects", Value::Table(projects)) => {
                 // The nearest directory above that there is a word about.
@@ -115,6 +117,9 @@ mod tests {
             [mcp_servers.b]
             command = "npx"
             env = { API_KEY = "x" }
+            [mcp_servers.c]
+            url = "https://c.test"
+            http_headers = { X-Api-Key = "x" }
         "#;
         let mut setup = Setup::new(Path::new("/nowhere"));
         let kept = kept(toml::from_str(text).unwrap(), &mut setup, &"/w/sub".parse().unwrap());
@@ -124,6 +129,9 @@ mod tests {
             trust_level = "trusted"
             [mcp_servers.a]
             command = "npx"
+            [mcp_servers.c]
+            url = "https://c.test"
+            http_headers = { X-Api-Key = "${HANDOFF_CREDENTIAL}" }
         "#;
         assert_eq!(kept, toml::from_str::<Table>(expected).unwrap());
         let names: Vec<&str> = setup.stays.iter().map(|stays| stays.what.as_str()).collect();

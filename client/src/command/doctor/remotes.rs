@@ -58,7 +58,7 @@ async fn ask(
     settings: &RemoteSettings,
 ) -> Result<(InfoReply, Option<UsageReply>), Error> {
     let remote = remote::connect(name, settings).await?;
-    let reply = remote.runs().info(InfoRequest {}).await;
+    let reply = remote.runs().info(InfoRequest::default()).await;
     let info = reply.map_err(|status| remote.error(status))?.into_inner();
     let usage = match remote.runs().usage(UsageRequest {}).await {
         Ok(reply) => Some(reply.into_inner()),

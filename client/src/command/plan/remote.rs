@@ -7,10 +7,11 @@ use handoff_proto::chunk::ChunkIdSet;
 use handoff_proto::problem::Problem;
 use handoff_proto::wire::{self, UsageReply, UsageRequest};
 
+use crate::agents::Needs;
 use crate::capture::Capture;
 use crate::context::Context;
 use crate::exit::chain_text;
-use crate::remote::{self, Remote};
+use crate::remote::{self, Lacks, Remote};
 
 /// Bytes of an idempotency key; that of a plan is never used.
 const KEY_BYTES: usize = 32;
@@ -37,6 +38,8 @@ pub(super) struct Known {
     pub(super) command: Verdict,
     /// Programs of those asked about that it does not have.
     pub(super) lacks_programs: Vec<String>,
+    /// MCP servers that it has no credential for.
+    pub(super) lacks_mcp: Vec<Lacks>,
     /// None from an older daemon.
     pub(super) usage: Option<UsageReply>,
 }
@@ -64,7 +67,7 @@ pub(super) async fn ask(
     context: &Context,
     contract: &wire::Contract,
     capture: &Capture,
-    programs: &BTreeSet<String>,
+    needs: &Needs,
 ) -> anyhow::Result<Answer> {
     if context.settings.remotes().next().is_none() {
         return Ok(Answer::NoRemote);
@@ -75,7 +78,8 @@ pub(super) async fn ask(
             remote: remote.name().to_owned(),
             lacking: remote.lacking(capture.manifest.chunks().map(|chunk| chunk.id)).await?,
             command: command(&remote, contract, capture).await?,
-            lacks_programs: lacking_programs(&remote, contract, capture, programs).await?,
+            lacks_programs: lacking_programs(&remote, contract, capture, &needs.programs).await?,
+            lacks_mcp: remote.lacking_mcp(&needs.credentials).await?,
             usage: if_known(&remote, remote.runs().usage(UsageRequest {}).await)?,
         };
         anyhow::Ok(Answer::Known(Box::new(known)))

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::remote::Answer;
 use crate::agents::{Going, Stays};
 use crate::capture::Capture;
+use crate::remote::Lacks;
 
 /// What of an agent would go along.
 #[derive(Debug, Serialize)]
@@ -38,6 +39,15 @@ impl Session {
         let has = |name: &str| {
             contract.environment.iter().any(|variable| variable.name == name.as_bytes())
         };
+        let lacks_mcp = match answer {
+            Answer::Known(known) => known.lacks_mcp.clone(),
+            // Perhaps it has some: whoever wants to know has to reach it.
+            Answer::Unknown { .. } | Answer::NoRemote => {
+                Lacks::all(&going.export.needs.credentials)
+            }
+        };
+        let lacks_mcp =
+            lacks_mcp.iter().map(|lacks| Stays { what: lacks.what(), why: lacks.why() });
         let variables = going.export.needs.variables.iter();
         Self {
             agent: going.kind.name().to_owned(),
@@ -46,7 +56,7 @@ impl Session {
             forked_from: going.forked_from().map(str::to_owned),
             files: session.map_or(0, |session| session.files.len()),
             bytes: session.map_or(0, manifest::Session::size),
-            stays: going.export.stays.clone(),
+            stays: going.export.stays.iter().cloned().chain(lacks_mcp).collect(),
             lacks_variables: variables.filter(|name| !has(name)).cloned().collect(),
             lacks_programs: match answer {
                 Answer::Known(known) => known.lacks_programs.clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Known, Means, complain};
-use crate::egress::policy::{CredentialKind, GitHost, Policy, Provider};
+use crate::egress::policy::{CredentialKind, GitHost, McpServer, Policy, Provider};
 use crate::egress::secret::Secret;
 use crate::egress::sign_in::Held;
 
@@ -12,6 +12,7 @@ use crate::egress::sign_in::Held;
 pub(super) struct Secrets {
     pub(super) providers: Vec<Known<Provider, Means>>,
     pub(super) git: Vec<Known<GitHost>>,
+    pub(super) mcp: Vec<Known<McpServer>>,
 }
 
 impl Secrets {
@@ -38,7 +39,10 @@ impl Secrets {
             |provider: &Provider| Known { service: provider.clone(), credential: means(provider) };
         let git =
             |git: &GitHost| Known { service: git.clone(), credential: secret(&git.credential) };
+        let mcp =
+            |mcp: &McpServer| Known { service: mcp.clone(), credential: secret(&mcp.credential) };
         Self {
+            mcp: policy.mcp.iter().map(mcp).collect(),
             providers: policy.providers.iter().map(provider).collect(),
             git: policy.git.iter().map(git).collect(),
         }

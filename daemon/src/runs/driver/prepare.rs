@@ -7,9 +7,10 @@ use thiserror::Error;
 
 use super::{DriveError, Driver, agent::beginning};
 use crate::{
+    agents::{Kind, mcp},
     config::NetworkAccess,
     credentials::Credentials,
-    egress::{self, Policy, Wish},
+    egress::{self, McpServer, Policy, Wish},
     runs::{RoomError, RunSettings, host_uids::NoneFree, shared::Shared},
     store::UserName,
     supervisor::{
@@ -108,14 +109,15 @@ fn prepare(
     settings.host_uids.check(run.host_uid)?;
     shared.check_room(0)?;
     let terms = Terms::parse(&run.contract).map_err(WorkspaceError::from)?;
+    let egress = egress(shared, run, &terms);
     // Later jobs go on where the one before them has stopped.
     let is_first = run.job == 1;
     let view = if is_first {
-        fresh(shared, run, user, layout, &terms)?
+        let servers = egress.as_ref().map_or(&[][..], |policy| &policy.mcp);
+        fresh(shared, run, user, layout, &terms, servers)?
     } else {
         shared.view(run, user, layout)?
     };
-    let egress = egress(shared, run, &terms);
     let agent = agent_start(settings, run, egress.as_ref());
     let input = PolicyInput {
         config: &settings.config,
@@ -168,6 +170,7 @@ fn fresh(
     user: &UserName,
     layout: &Layout,
     terms: &Terms,
+    servers: &[McpServer],
 ) -> Result<View, PrepareError> {
     let owner = Owner::of(run);
     // What an earlier attempt left is removed by what follows.
@@ -177,11 +180,24 @@ fn fresh(
     layout.create(if starts_as_root { Bound::Quota } else { Bound::Watch })?;
     let view = shared.fresh_view(run, user, layout)?;
     workspace::make_home(terms, layout, owner)?;
-    if terms.agent_directory.is_some() {
+    if let (Some(_), Some(kind)) = (&terms.agent_directory, Kind::from_name(&run.contract.agent)) {
+        let door = |url: &str| {
+            let (url, header) = egress::mcp_door(servers, url)?;
+            Some(mcp::Door { url, header: header.to_owned() })
+        };
+        let settle = |content: &[u8]| mcp::settle(kind, content, door);
         let blobs = &*shared.store.blobs;
         let snapshot = shared.snapshots.read(blobs, user, run.snapshot)?;
         let session = snapshot.manifest.session.as_ref();
-        workspace::make_agent_directory(blobs, user, session, layout, owner)?;
+        workspace::make_agent_directory(
+            blobs,
+            user,
+            session,
+            layout,
+            owner,
+            kind.mcp_file(),
+            settle,
+        )?;
     }
     Ok(view)
 }

@@ -36,7 +36,7 @@ impl World {
 
     fn sh(&self, at: &Path, script: &str) -> String {
         let commit = "commit() { for n in \"$@\"; do seq ${n}00000 ${n}00999 > f$n; git add f$n; \
-                      git commit -qm $n; done; }";
+                      git commit --allow-empty -qm $n; done; }";
         let output = Command::new("sh")
             .current_dir(at)
             .args(["-ec", &format!("{commit}\n{script}")])
@@ -196,7 +196,7 @@ const ACTIONS: [&str; 9] = [
     "git -c pack.compression=$((r % 10)) gc -q --prune=now",
     "git repack -adq --cruft; git multi-pack-index write --bitmap || true",
     "commit $r; git reset -q --hard HEAD~1; git reflog expire --expire=now --all",
-    "commit $r; git tag t$r; git pack-refs --all; git repack -adbq",
+    "commit $r; git tag -f t$r; git pack-refs --all; git repack -adbq",
     "git repack -adkq; for p in $(ls .git/objects/pack/*.pack 2>/dev/null | head -n 1); do git unpack-objects -q < $p; done",
     "mv .git/objects/pack x; mkdir .git/objects/pack; for p in $(ls x/*.pack 2>/dev/null); do git unpack-objects -q < $p; done; rm -rf x",
 ];

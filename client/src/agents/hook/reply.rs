@@ -10,8 +10,8 @@ use super::EVENT;
 use super::standing::Standing;
 use crate::agents::Kind;
 use crate::agents::lease::LeaseHolder;
-use crate::json::rfc3339;
 use crate::outbox;
+use crate::wording::moment;
 
 /// The object that keeps a prompt from the model. Codex takes these two fields and no other, and
 /// sends the prompt if there is one more; Claude Code would show the prompt again.
@@ -58,10 +58,10 @@ pub(super) fn held(
         "`handoff say {name} TEXT` tells it something, `handoff watch {name}` follows it\n{back}"
     );
     let lines = match standing {
-        Standing::Open => format!("{goes_on} since {}\n{tell}", rfc3339(*since_unix_nanos)),
+        Standing::Open => format!("{goes_on} since {}\n{tell}", moment(*since_unix_nanos)),
         Standing::Unknown => format!(
             "{goes_on} since {}, and {remote} does not say right now how it stands\n{tell}",
-            rfc3339(*since_unix_nanos)
+            moment(*since_unix_nanos)
         ),
         Standing::Waits { what } => format!(
             "{goes_on}, which waits for you: {what}\n\

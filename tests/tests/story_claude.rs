@@ -91,6 +91,7 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     );
     handoff(&["watch", "asks"]).fails(4, &[]);
     handoff(&["answer", "asks", "yes"]).fails(2, &["asks for permission"]);
+    handoff(&["answer", "asks"]).fails(2, &["`handoff approve asks`"]);
 
     // The daemon goes away; the agent waits. Any command starts the daemon again.
     kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");

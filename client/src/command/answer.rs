@@ -67,14 +67,19 @@ fn unanswered(run: &wire::RunView) -> UsageError {
     let Some(need) = &run.needs else {
         return UsageError { message: format!("run {name} asks nothing now"), hint: None };
     };
-    let choices = (1..).zip(&need.choices).map(|(number, choice)| {
-        format!("`--option {number}` ({})", one_line(&choice.label, TEXT_MAX))
-    });
-    let ways: Vec<String> = choices.chain(["a text".to_owned()]).collect();
     let asked = one_line(&need.text, TEXT_MAX);
+    let hint = if need.kind == wire::PERMISSION {
+        format!("`handoff approve {name}`, or `handoff deny {name} --reason TEXT`")
+    } else {
+        let choices = (1..).zip(&need.choices).map(|(number, choice)| {
+            format!("`--option {number}` ({})", one_line(&choice.label, TEXT_MAX))
+        });
+        let ways: Vec<String> = choices.chain(["a text".to_owned()]).collect();
+        format!("`handoff answer {name}` takes {}", ways.join(", "))
+    };
     UsageError {
         message: format!("the answer is missing; run {name} asks: {asked}"),
-        hint: Some(format!("`handoff answer {name}` takes {}", ways.join(", "))),
+        hint: Some(hint),
     }
 }
 

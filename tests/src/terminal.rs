@@ -79,6 +79,9 @@ pub fn acts(shown: &[u8]) -> Vec<String> {
 /// How long something may take to be shown. Only a test that fails waits as long.
 const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 
+/// How often a key is typed.
+const TYPED_MAX: u32 = 10;
+
 /// Somebody at a terminal of their own, in which one command runs.
 #[derive(Debug)]
 pub struct Seat {
@@ -145,14 +148,36 @@ impl Seat {
     ///
     /// Where it never is.
     pub fn until(&mut self, text: &str) {
-        let until = Instant::now() + SHOWN_WITHIN;
+        assert!(self.shows(text, SHOWN_WITHIN), "no {text:?} in {:?}", self.shown());
+    }
+
+    /// Types this, and again until that is shown: a program that is told of its window's size in the
+    /// moment in which it reads may lose a key, as `less` does.
+    ///
+    /// # Panics
+    ///
+    /// Where it never is.
+    pub fn types_until(&mut self, keys: &str, text: &str) {
+        for _ in 0..TYPED_MAX {
+            self.types(keys);
+            if self.shows(text, SHOWN_WITHIN / TYPED_MAX) {
+                return;
+            }
+        }
+        panic!("no {text:?} in {:?}", self.shown());
+    }
+
+    fn shows(&mut self, text: &str, within: Duration) -> bool {
+        let until = Instant::now() + within;
         loop {
             let new = &self.shown[self.seen..];
             if let Some(at) = new.windows(text.len()).position(|part| part == text.as_bytes()) {
                 self.seen += at + text.len();
-                return;
+                return true;
             }
-            assert!(self.read(until), "no {text:?} in {:?}", self.shown());
+            if !self.read(until) {
+                return false;
+            }
         }
     }
 

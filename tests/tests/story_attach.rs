@@ -133,16 +133,14 @@ fn programs_that_draw_work_and_the_terminal_is_put_back() {
     let mut seat = attach(&world, &tree, &[&id]);
     // It asks with the file's name, or draws once more for the size of the window and asks then.
     seat.until("line 23.\r\n");
-    seat.types("G");
-    seat.until("line 500.");
+    seat.types_until("G", "line 500.");
     seat.types(DETACH);
     seat.until("\x1b[?1049l");
     seat.until("detached from drawn");
     assert_eq!(seat.ends(), 0);
     let mut seat = attach(&world, &tree, &[&id]);
     seat.until("line 500.");
-    seat.types("q");
-    seat.until("run drawn: succeeded");
+    seat.types_until("q", "run drawn: succeeded");
     assert_eq!(seat.ends(), 0);
 }
 

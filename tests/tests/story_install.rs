@@ -194,7 +194,7 @@ fn claude_code_knows_handoff_and_answers_for_a_session_that_a_run_holds() {
     let asked = user.model.turns();
     assert_eq!(asked.len(), 3, "nothing else reached the model");
     assert!(!asked[2].body.to_string().contains("while it is elsewhere"));
-    drop(screen);
+    screen.close();
 
     user.handoff(&["uninstall", "claude"]);
     assert_eq!(user.read("settings.json"), before);
@@ -259,7 +259,7 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     assert_eq!(pulled["conversation"]["mode"], "forked_while_open", "{pulled:#}");
     let fork = pulled["conversation"]["session_id"].as_str().expect("an id");
     assert_ne!(fork, run["session_id"]);
-    drop(screen);
+    screen.close();
     let pulled = user.world.handoff(&user.project, ["--json", "pull", name]).json();
     assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
     let there = fs::read_to_string(user.project.join("there"));
@@ -298,7 +298,7 @@ fn codex_trusts_the_hook_and_answers_for_a_session_that_a_run_holds() {
     user.model.wait_for_text("it is here again");
     let asked: String = user.model.asked().iter().map(|asked| asked.body.to_string()).collect();
     assert!(!asked.contains("while it is elsewhere"), "{asked}");
-    drop(screen);
+    screen.close();
 
     user.handoff(&["uninstall", "codex"]);
     // Codex may have noted something of its own meanwhile.

@@ -59,6 +59,8 @@ fn is_running(listed: &Listed) -> bool {
         other => other.to_string(),
     });
     match (std::fs::read_to_string(format!("/proc/{}/stat", listed.pid)), started) {
+        // One that has ended and waits for its parent to hear of that writes nothing any more.
+        (Ok(stat), _) if has_ended(&stat) => false,
         (Ok(stat), Some(started)) => start_of(&stat) == Some(started.as_str()),
         (Ok(_), None) => true,
         // A system without /proc; there the number alone has to do.
@@ -73,6 +75,12 @@ fn is_running(listed: &Listed) -> bool {
 /// Field 22 of `/proc/PID/stat`; the name in field 2 may hold anything, but for its end.
 fn start_of(stat: &str) -> Option<&str> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)
+}
+
+/// By field 3, the state.
+fn has_ended(stat: &str) -> bool {
+    let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().next());
+    matches!(state, Some("Z" | "X"))
 }
 
 /// Whether the conversation waits for the model or for a tool.
@@ -135,6 +143,18 @@ mod tests {
     fn own_start() -> String {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         start_of(&stat).unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_process_that_has_ended_holds_nothing_though_its_parent_has_not_heard() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), ended).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        assert!(has_ended(&stat), "{stat}");
+        assert!(!has_ended(&std::fs::read_to_string("/proc/self/stat").unwrap()));
+        child.wait().unwrap();
     }
 
     fn check(status: &str, start: &str, records: &[Value], expected: Live) {

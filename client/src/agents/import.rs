@@ -160,11 +160,8 @@ impl<'a> Import<'a> {
             let session_id = renames.id(&self.sorted.session.id).to_owned();
             let resume = self.kind.resume(&session_id);
             let left_out = few(left_out, LEFT_OUT_MAX);
-            let is_new = |(member, step): &(&Member<'_>, &Step)| {
-                member.role == Role::Kin && **step == Step::Make
-            };
-            let spawned = members.iter().zip(&steps).filter(is_new);
-            let spawned = spawned.map(|(member, _)| renames.id(&member.id).to_owned()).collect();
+            let kin = members.iter().filter(|member| member.role == Role::Kin);
+            let spawned = kin.map(|member| renames.id(&member.id).to_owned()).collect();
             return Ok(Imported { mode, session_id, resume, left_out, spawned, unknown: None });
         }
         Err(ImportError::Moving(self.sorted.session.id.clone()))

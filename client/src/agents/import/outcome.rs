@@ -16,7 +16,8 @@ pub struct Imported {
     pub resume: Vec<String>,
     /// What of it stays with the run.
     pub left_out: Vec<String>,
-    /// Sessions of sub-agents that are here for the first time.
+    /// Sessions of its sub-agents, which are here: also those that were, as nobody knows whether the
+    /// agent was ever told of them.
     #[serde(skip)]
     pub spawned: Vec<String>,
     /// Why the agent could not be told of these; it does not go on with them by itself then.
@@ -56,7 +57,7 @@ impl Imported {
     pub fn lines(&self) -> Vec<String> {
         let resume = self.resume.join(" ");
         let first = match self.mode {
-            ImportMode::UpToDate => return Vec::new(),
+            ImportMode::UpToDate => return self.unknown().into_iter().collect(),
             ImportMode::Nothing => "the conversation did not come back".to_owned(),
             ImportMode::Forwarded | ImportMode::New => {
                 format!("the conversation is back: `{resume}` goes on with it")
@@ -71,10 +72,38 @@ impl Imported {
         };
         let left_out =
             self.left_out.iter().map(|what| format!("of the conversation stays there: {what}"));
-        let unknown = self.unknown.iter().map(|why| {
-            let [program, ..] = &self.resume[..] else { return why.clone() };
-            format!("its sub-agents are here, but {program} could not be told of them: {why}")
-        });
-        std::iter::once(first).chain(left_out).chain(unknown).collect()
+        std::iter::once(first).chain(left_out).chain(self.unknown()).collect()
+    }
+
+    fn unknown(&self) -> Option<String> {
+        let why = self.unknown.as_ref()?;
+        let program = self.resume.first().map_or("the agent", String::as_str);
+        Some(format!(
+            "its sub-agents are here, but {program} could not be told of them: {why}; pulling again tells it again"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agent_could_not_be_told_is_said_also_where_all_was_here() {
+        let mut imported = Imported {
+            mode: ImportMode::UpToDate,
+            session_id: "s".into(),
+            resume: ["codex", "resume", "s"].map(str::to_owned).into(),
+            left_out: vec!["x".into()],
+            spawned: vec!["t".into()],
+            unknown: None,
+        };
+        assert_eq!(imported.lines(), [""; 0]);
+        imported.unknown = Some("timed out".into());
+        let unknown = "its sub-agents are here, but codex could not be told of them: timed out; pulling again tells it again";
+        assert_eq!(imported.lines(), [unknown]);
+        imported.mode = ImportMode::New;
+        let lines = imported.lines();
+        assert_eq!((lines.len(), lines[2].as_str()), (3, unknown));
     }
 }

@@ -65,13 +65,15 @@ fn sub_agents_go_forward_with_their_thread() {
     laptop.put(&rollout(SUB), &sent[1]);
     let imported = laptop.pull(&base, &session, false);
     assert_eq!((imported.mode, imported.left_out), (ImportMode::Forwarded, vec![]));
-    assert_eq!(imported.spawned, [SUB_SUB]);
+    assert_eq!(imported.spawned, [SUB, SUB_SUB]);
     for (id, policy) in [(ID, "untrusted"), (SUB, "untrusted"), (SUB_SUB, "on-request")] {
         let here = laptop.has(&rollout(id)).unwrap();
         assert!(here.contains("\"says\""), "{here}");
         assert_eq!(last_policy(&here), policy, "{id}");
     }
-    assert_eq!(laptop.pull(&base, &session, false).mode, ImportMode::UpToDate);
+    // Whether Codex was ever told of them, nobody knows.
+    let again = laptop.pull(&base, &session, false);
+    assert_eq!((again.mode, again.spawned), (ImportMode::UpToDate, imported.spawned));
     // One that is not here any more belongs to what is here.
     fs::remove_file(laptop.directory.path().join(rollout(SUB_SUB))).unwrap();
     assert_eq!(laptop.pull(&base, &session, false).mode, ImportMode::UpToDate);
@@ -113,6 +115,7 @@ fn where_one_of_them_went_on_here_or_is_open_all_are_a_fork() {
         }
         let again = laptop.import(Some(&base), &session, |id| held == Some(id)).unwrap();
         assert_eq!((again.mode, again.session_id), (ImportMode::UpToDate, imported.session_id));
+        assert_eq!((again.spawned.len(), again.spawned), (2, imported.spawned));
     }
 }
 

@@ -53,6 +53,12 @@ pub enum InstallError {
         /// The file.
         path: PathBuf,
     },
+    /// A hook goes only with what cannot go.
+    #[error("left the hook in {path} until that is mended")]
+    Waits {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something could not be taken away.
     #[error("not all of it could be taken away: {}", named(.0))]
     Stuck(Vec<Self>),
@@ -85,6 +91,7 @@ impl InstallError {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::Mixed { path }
+            | Self::Waits { path }
             | Self::Taken { path }
             | Self::Unfit { path, .. }
             | Self::NoDirectory { path, .. }
@@ -112,9 +119,8 @@ impl InstallError {
             Self::NoHome | Self::Program(_) | Self::Name { .. } => Exit::Failed,
             Self::Read { .. } | Self::Write { .. } => Exit::Failed,
             Self::NoDirectory { .. } => Exit::NotFound,
-            Self::Taken { .. } | Self::Unfit { .. } | Self::Mixed { .. } | Self::Stuck(_) => {
-                Exit::Conflict
-            }
+            Self::Taken { .. } | Self::Unfit { .. } => Exit::Conflict,
+            Self::Mixed { .. } | Self::Waits { .. } | Self::Stuck(_) => Exit::Conflict,
         }
     }
 
@@ -130,8 +136,8 @@ impl InstallError {
             )),
             Self::Name { .. } => Some("move it to a path of ordinary characters".to_owned()),
             Self::Taken { .. } => Some("move it away, then install again".to_owned()),
-            Self::Mixed { .. } | Self::Stuck(_) => Some(
-                "mend what is named, then uninstall again: the rest is gone, and of these it is known what is ours"
+            Self::Mixed { .. } | Self::Waits { .. } | Self::Stuck(_) => Some(
+                "mend what is in the way, then uninstall again: what is not named is gone, and of the rest it is known what is ours"
                     .to_owned(),
             ),
             Self::Unfit { .. } => Some("correct the file, then install again".to_owned()),

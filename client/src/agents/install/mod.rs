@@ -137,7 +137,7 @@ impl Installation {
         let _lock = self.lock()?;
         let record = self.recall()?;
         let mut texts = Texts::default();
-        let Kept { left, mut stuck, waits } = take_back(&record, &mut texts);
+        let Kept { left, mut stuck } = take_back(&record, &mut texts);
         let (mut done, failed) = texts.write_all();
         stuck.extend(failed);
         for path in left {
@@ -152,8 +152,7 @@ impl Installation {
             place::remove(&self.memory).map_err(write)?;
         } else {
             let is_stuck = |placed: &Placed| {
-                waits.contains(&placed.path)
-                    || stuck.iter().any(|error| error.path() == Some(placed.path.as_path()))
+                stuck.iter().any(|error| error.path() == Some(placed.path.as_path()))
             };
             let files = record.files.into_iter().filter(is_stuck).collect();
             self.remember(&Record { files, directories: record.directories })?;

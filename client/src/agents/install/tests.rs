@@ -204,6 +204,13 @@ fn what_cannot_be_taken_away_stays_on_record_and_the_next_time_takes_it_away() {
             let Uninstalled { stuck, .. } = installation.uninstall().unwrap();
             let error = InstallError::Stuck(stuck);
             assert!(error.to_string().contains(name), "{error}");
+            // A hook whose trust cannot go is there still, and works.
+            for other in ["settings.json", "hooks.json", "config.toml"] {
+                let path = home.agent().join(other);
+                let is_there = path.exists() && other != name;
+                let waits = format!("left the hook in {} until that is mended", path.display());
+                assert_eq!(error.to_string().contains(&waits), is_there, "{error}");
+            }
             assert_eq!(error.exit(), crate::exit::Exit::Conflict);
             assert_eq!(std::fs::read(&path).unwrap(), damaged);
         }

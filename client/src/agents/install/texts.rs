@@ -86,10 +86,8 @@ pub(super) fn placed(
 pub(super) struct Kept {
     /// Files that are their user's by now.
     pub(super) left: Vec<PathBuf>,
-    /// What must go and cannot, and why.
+    /// What must go and cannot, and why; behind that, what goes only with it.
     pub(super) stuck: Vec<InstallError>,
-    /// What goes only with that.
-    pub(super) waits: Vec<PathBuf>,
 }
 
 /// Takes everything of a record out of the texts, as far as that is possible.
@@ -98,7 +96,7 @@ pub(super) fn take_back(record: &Record, texts: &mut Texts) -> Kept {
     for placed in record.files.iter().rev() {
         // Hooks behind ours lose their trust unless it moves with them.
         if matches!(placed.part, Part::Hook { .. }) && !kept.stuck.is_empty() {
-            kept.waits.push(placed.path.clone());
+            kept.stuck.push(InstallError::Waits { path: placed.path.clone() });
             continue;
         }
         let text = match texts.value(&placed.path) {

@@ -153,11 +153,12 @@ impl Driver {
             let _gone = reply.send(known.iter().any(|earlier| earlier.id == said.id));
             return Ok(());
         };
-        if !known.iter().any(|earlier| earlier.id == said.id) {
-            self.journal.record(Event::Said(said.clone())).await?;
+        let is_new = !known.iter().any(|earlier| earlier.id == said.id);
+        let acts = dialogue.conversation.say(&said);
+        if is_new {
+            self.journal.record_all(spoken(self.run(), said, &acts)).await?;
         }
         let _gone = reply.send(true);
-        let acts = dialogue.conversation.say(&said);
         self.act(dialogue, Some(attached), acts).await
     }
 
@@ -197,10 +198,7 @@ impl Driver {
                     Act::Ask(question) => dialogue.questions.push_back(question),
                     Act::Void(id) => {
                         dialogue.questions.retain(|question| question.id != id);
-                        if matches!(&self.run().state, State::NeedsInput(need) if need.id == id) {
-                            let by = String::new();
-                            news.push(Event::InputAnswered { id, answer: None, by });
-                        }
+                        news.extend(voided(self.run(), &id));
                     }
                     Act::End => dialogue.is_over = true,
                 }
@@ -252,6 +250,23 @@ pub(super) fn beginning<'a>(run: &'a Run, name: &'a str) -> Option<(Kind, Beginn
     Some((kind, Beginning { name, terms, account, interrupted }))
 }
 
+/// What is recorded of something that was said, all at once: a conversation that is held again hears
+/// it before it could ask what it made void, and nobody would ever close that question.
+fn spoken(run: &Run, said: wire::Said, acts: &[Act]) -> Vec<Event> {
+    let voided = acts.iter().filter_map(|act| match act {
+        Act::Void(id) => voided(run, id),
+        Act::Tell(_) | Act::Send { .. } | Act::Ask(_) | Act::End => None,
+    });
+    std::iter::once(Event::Said(said)).chain(voided).collect()
+}
+
+/// Nobody has to answer that any more, if it is what the run asks.
+fn voided(run: &Run, id: &str) -> Option<Event> {
+    let State::NeedsInput(need) = &run.state else { return None };
+    let event = || Event::InputAnswered { id: id.to_owned(), answer: None, by: String::new() };
+    (need.id == id).then(event)
+}
+
 /// What is recorded of the event of this number.
 fn recorded(number: usize, what: What) -> Option<What> {
     match what {
@@ -272,3 +287,6 @@ pub(super) struct Given {
     pub(super) by: String,
     pub(super) reply: oneshot::Sender<Result<(), AnswerError>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ use crate::pull::pairs::outside_git;
 use crate::pull::plan::{Decision, Plan, check_result, decide, tree_changes};
 use crate::pull::prepare::Source;
 use crate::pull::report::{Report, plan_lines, tree_lines};
+use crate::pull::restorable::restorable;
 use crate::pull::returned::{Returned, returned};
 use crate::pull::review::review;
 use crate::pull::root::Root;
@@ -95,7 +96,10 @@ async fn pull(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let pull = Pull::open(context, remote, returned, args.yes)?;
     let report = pull.to(destination).await?;
     let directory = pull.directory();
-    let brought = conversation::bring_back(context, &pull.remote, &pull.returned, &directory).await;
+    let Pull { remote, returned, .. } = &pull;
+    let files = restorable(&report, &returned.base, &returned.result, &directory);
+    let place = (&directory, &files);
+    let brought = conversation::bring_back(context, remote, returned, place).await;
     let (conversation, failed) = match brought {
         Ok(conversation) => (conversation, None),
         Err(error) => (None, Some(error)),
@@ -270,7 +274,8 @@ impl<'a> Pull<'a> {
     }
 
     fn up_to_date(&self, path: &Path) -> Report {
-        Report { path: path.to_string_lossy().into_owned(), ..self.report() }
+        let is_in_tree = path == self.root.path();
+        Report { path: path.to_string_lossy().into_owned(), is_in_tree, ..self.report() }
     }
 
     fn tell(&self, heading: &str, lines: &[String]) {

@@ -34,6 +34,7 @@ pub mod elsewhere;
 pub mod undo;
 
 pub mod report;
+pub mod restorable;
 pub mod returned;
 pub mod verdict;
 

@@ -26,6 +26,9 @@ pub struct Report {
     pub mode: Mode,
     /// Where the result is now.
     pub path: String,
+    /// Whether that is the tree that was handed off.
+    #[serde(skip)]
+    pub is_in_tree: bool,
     /// The branch that was made for it; null unless the mode is `worktree`.
     pub branch: Option<String>,
     /// How many files and links were written.
@@ -79,6 +82,7 @@ impl Report {
         Self {
             mode: Mode::InPlace,
             path: shown(root),
+            is_in_tree: true,
             written,
             deleted,
             refs: refs.map(|change| change.name.to_string()).collect(),

@@ -4,7 +4,7 @@
 
 mod names;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use handoff_proto::manifest::{Entry, Kind, ResultManifest, SnapshotManifest, index_digest};
@@ -13,6 +13,9 @@ use handoff_proto::path::{TreePath, is_git_spelling};
 use self::names::by_name;
 use super::pairs::{Pair, outside_git, pairs};
 use super::unchanged::find;
+
+/// By what git knows a repository.
+const BARE: [&str; 3] = ["head", "objects", "refs"];
 
 /// One change that deserves a look before it is here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,16 +109,32 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether a file of this name takes the user's consent.
-#[must_use]
-pub fn takes_consent(entry: &Entry) -> bool {
-    by_name(&entry.path, entry).is_some_and(Reason::needs_consent)
+/// The files that are here without the user's consent: none whose name takes it, and nothing of what
+/// git would take for a repository in either tree, or in both together.
+pub fn without_consent<'a>(
+    base: &'a SnapshotManifest,
+    result: &'a ResultManifest,
+) -> impl Iterator<Item = &'a Entry> {
+    let all = || base.entries.iter().chain(&result.entries);
+    let bare = bare_repositories(all());
+    all().filter(move |entry| {
+        let directories = || std::iter::successors(entry.path.parent(), TreePath::parent);
+        let is_embedded = || {
+            let places = directories().map(Some).chain(std::iter::once(None));
+            !bare.is_empty() && { places }.any(|place| bare.contains(&place))
+        };
+        matches!(entry.kind, Kind::File { .. })
+            && !entry.path.has_git_component()
+            && !by_name(&entry.path, entry).is_some_and(Reason::needs_consent)
+            && !is_embedded()
+    })
 }
 
 /// Lists what deserves a look, sorted by path, each path once for each reason.
 #[must_use]
 pub fn review(base: &SnapshotManifest, result: &ResultManifest) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
+    let bare = bare_repositories(&result.entries);
     for pair in pairs(outside_git(&base.entries), result.entries.iter()) {
         if let Some(after) = pair.after() {
             let reasons = [by_name(&after.path, after), by_kind(&pair, after)];
@@ -123,7 +142,7 @@ pub fn review(base: &SnapshotManifest, result: &ResultManifest) -> Vec<Finding> 
             findings.extend(
                 reasons.into_iter().flatten().map(|reason| Finding { path: path(), reason }),
             );
-            findings.extend(embedded_repository(&after.path, result));
+            findings.extend(embedded_repository(&after.path, &bare));
         }
     }
     findings.extend(gitlinks(base, result));
@@ -164,7 +183,7 @@ fn leads_out(link: &TreePath, target: &[u8]) -> bool {
 }
 
 /// The directory that holds `path`, if git would take it for a bare repository.
-fn embedded_repository(path: &TreePath, result: &ResultManifest) -> Option<Finding> {
+fn embedded_repository(path: &TreePath, bare: &HashSet<Option<TreePath>>) -> Option<Finding> {
     let lower = path.file_name().to_ascii_lowercase();
     let parent = path.parent();
     let in_hooks = parent
@@ -175,29 +194,28 @@ fn embedded_repository(path: &TreePath, result: &ResultManifest) -> Option<Findi
         b"head" | b"objects" | b"refs" | b"config" | b"hooks" => parent,
         _ => in_hooks?,
     };
-    let found = is_bare(directory.as_ref(), result);
     // The root has no path of its own; what makes it a repository stands for it.
-    found.then(|| Finding {
+    bare.contains(&directory).then(|| Finding {
         path: directory.unwrap_or_else(|| path.clone()),
         reason: Reason::EmbeddedRepository,
     })
 }
 
-/// git's own test: a HEAD, and directories `objects` and `refs`; letter case may not matter.
-fn is_bare(directory: Option<&TreePath>, result: &ResultManifest) -> bool {
-    let start = directory
-        .map_or(0, |directory| result.entries.partition_point(|entry| entry.path <= *directory));
-    let beneath = result.entries[start..]
-        .iter()
-        .take_while(|entry| directory.is_none_or(|directory| entry.path.starts_with(directory)));
-    let mut missing = BTreeSet::from(["head", "objects", "refs"]);
-    for entry in beneath {
-        if entry.path.parent().as_ref() == directory {
-            let name = String::from_utf8_lossy(entry.path.file_name()).to_lowercase();
-            missing.remove(name.as_str());
+/// The directories that pass git's own test: a HEAD, and directories `objects` and `refs`; letter
+/// case may not matter.
+fn bare_repositories<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> HashSet<Option<TreePath>> {
+    let mut found: BTreeMap<Option<TreePath>, BTreeSet<&str>> = BTreeMap::new();
+    for entry in entries {
+        let name = entry.path.file_name();
+        let is_it = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+        if let Some(known) = BARE.into_iter().find(is_it) {
+            found.entry(entry.path.parent()).or_default().insert(known);
         }
     }
-    missing.is_empty()
+    let whole = found.into_iter().filter(|(_, names)| names.len() == BARE.len());
+    whole.map(|(directory, _)| directory).collect()
 }
 
 /// Submodules in indexes that changed, where no repository was handed off.

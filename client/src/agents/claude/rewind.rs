@@ -8,8 +8,8 @@
 //! ```
 //!
 //! To rewind is to write over files and to remove them. So what a run says counts only for files
-//! that travelled or came back, and that could be replaced without consent; of others it says
-//! nothing here. A record has to name the directory in which the file is: Claude Code then restores
+//! that travelled or came back, that could be replaced without consent, and whose places are the
+//! tree's: where the result went elsewhere, for none. Of others it says nothing here. A record has to name the directory in which the file is: Claude Code then restores
 //! nothing through a link, and without it does.
 
 use std::borrow::Cow;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
-use handoff_proto::manifest::{Entry, Kind as EntryKind};
 use handoff_proto::path::{AbsolutePath, TreePath};
 use handoff_proto::run::RunId;
 use rustix::fs::{Mode, OFlags, open};
@@ -21,11 +20,11 @@ use crate::exit::Exit;
 use crate::pull::chunks::Chunks;
 use crate::pull::fetch;
 use crate::pull::returned::Returned;
-use crate::pull::review::takes_consent;
 use crate::remote::Remote;
 use crate::settings::create_private_directory;
 
-/// Brings a run's conversation back, if an agent had one there.
+/// Brings a run's conversation back to a directory, if an agent had one there; `files` beneath it are
+/// those that it may restore.
 ///
 /// # Errors
 ///
@@ -35,7 +34,7 @@ pub(super) async fn bring_back(
     context: &Context,
     remote: &Remote,
     returned: &Returned,
-    directory: &AbsolutePath,
+    (directory, files): (&AbsolutePath, &HashSet<TreePath>),
 ) -> anyhow::Result<Option<Imported>> {
     let Some(session) = &returned.result.session else { return Ok(None) };
     let Some(kind) = Kind::from_name(&session.agent) else { return Ok(None) };
@@ -44,8 +43,7 @@ pub(super) async fn bring_back(
         // Where the agent keeps its sessions here is not for the run to say.
         let agent = kind.directory(&home()?)?;
         let base = returned.base.session.as_ref();
-        let files = restorable(returned, directory);
-        let place = ImportPlace { agent: &agent, directory, files: &files };
+        let place = ImportPlace { agent: &agent, directory, files };
         let import = Import::new(kind, run, place, base, session)?;
         let wanted = import.wanted();
         let state = &context.settings.places.state;
@@ -82,25 +80,6 @@ pub(super) async fn bring_back(
         format!("the tree is back, the conversation is not; `handoff pull {name}` tries again")
     })?;
     Ok(Some(imported))
-}
-
-/// The files beneath a directory that a conversation may be about to restore: those that travelled or
-/// came back, but for what takes consent.
-fn restorable(returned: &Returned, directory: &AbsolutePath) -> HashSet<TreePath> {
-    let Returned { base, result, .. } = returned;
-    let root = base.root.as_os_path();
-    let beneath = |entry: &Entry| {
-        let path = root.join(entry.path.as_os_path());
-        let path = path.strip_prefix(directory.as_os_path()).ok()?;
-        TreePath::parse(path.as_os_str().as_encoded_bytes()).ok()
-    };
-    let is_plain = |entry: &&Entry| {
-        matches!(entry.kind, EntryKind::File { .. })
-            && !entry.path.has_git_component()
-            && !takes_consent(entry)
-    };
-    let files = base.entries.iter().chain(&result.entries).filter(is_plain);
-    files.filter_map(beneath).collect()
 }
 
 /// The session is this machine's again.

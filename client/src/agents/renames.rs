@@ -75,9 +75,10 @@ impl Renames {
     }
 }
 
-/// Whether this is how agents name sessions.
+/// Whether this is how agents name sessions: in one spelling alone, since they take others for the
+/// same name.
 pub(super) fn is_id(id: &str) -> bool {
-    id.len() == ID_LEN && Uuid::parse_str(id).is_ok()
+    Uuid::parse_str(id).is_ok_and(|uuid| uuid.to_string() == id)
 }
 
 /// Reads with ids replaced.
@@ -143,6 +144,16 @@ mod tests {
             into[..len].copy_from_slice(&self.0[..len]);
             self.0 = &self.0[len..];
             Ok(len)
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        assert!(is_id(ONE));
+        let others =
+            [ONE.to_uppercase(), ONE.replace('-', ""), format!("{{{ONE}}}"), String::new()];
+        for other in others {
+            assert!(!is_id(&other), "{other}");
         }
     }
 

@@ -19,14 +19,13 @@ use std::path::Path;
 use handoff_proto::path::{AbsolutePath, TreePath};
 use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::settings;
 use crate::agents::export::{
     AgentError, Export, ExportContent, ExportFile, Found, Setup, session_files,
 };
 use crate::agents::live::tail;
-use crate::agents::renames::Renames;
+use crate::agents::renames::{Renames, is_id};
 
 /// Directories and files that hold what is set up for every session. The command that hands a
 /// session off from within means nothing there.
@@ -106,11 +105,6 @@ fn sessions(agent: &AbsolutePath) -> Result<Vec<Found>, AgentError> {
         }
     }
     Ok(found)
-}
-
-/// Whether this is how Claude Code names sessions.
-fn is_id(id: &str) -> bool {
-    id.len() == 36 && Uuid::parse_str(id).is_ok()
 }
 
 /// The directory that a transcript is about, if it says so.

@@ -19,7 +19,7 @@ use super::settings;
 use crate::agents::export::{AgentError, Export, ExportContent, ExportFile, Found, Setup};
 use crate::agents::import::Spawned;
 use crate::agents::live::tail;
-use crate::agents::renames::Renames;
+use crate::agents::renames::{Renames, is_id};
 
 /// Where threads are, and those that the user put away.
 const SESSIONS: &str = "sessions";
@@ -146,7 +146,7 @@ fn rollouts(top: &Path, place: &str) -> Vec<Rollout> {
 pub(super) fn thread_of(name: &str) -> Option<&str> {
     let rest = name.strip_prefix("rollout-")?.strip_suffix(".jsonl")?;
     let id = rest.get(TIME_LEN..)?.strip_prefix('-')?.get(..ID_LEN)?;
-    id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-').then_some(id)
+    is_id(id).then_some(id)
 }
 
 fn first_record(agent: &AbsolutePath, path: &TreePath) -> Result<Option<Payload>, AgentError> {

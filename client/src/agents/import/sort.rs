@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use handoff_proto::manifest::{Entry, Session};
 use handoff_proto::path::{AbsolutePath, TreePath};
-use uuid::Uuid;
 
 use super::{ImportError, Part, TRANSCRIPT_BYTES_MAX, few};
 use crate::agents::Kind;
+use crate::agents::renames::is_id;
 
 /// What is brought back beside the transcript, in bytes and files: far more than sessions hold.
 const PARTS_BYTES_MAX: u64 = 1 << 30;
@@ -41,7 +41,7 @@ impl<'a> Sorted<'a> {
         session: &'a Session,
     ) -> Result<Self, ImportError> {
         // It becomes a part of names and of a command.
-        if session.id.len() != 36 || Uuid::parse_str(&session.id).is_err() {
+        if !is_id(&session.id) {
             return Err(ImportError::Name);
         }
         let base = base.filter(|base| base.agent == session.agent);

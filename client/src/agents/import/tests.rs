@@ -202,6 +202,9 @@ fn a_result_that_is_no_continuation_brings_nothing() {
         let session = Session { id: name.to_owned(), ..session };
         assert!(matches!(refused(&laptop, Some(&base), &session), ImportError::Name));
     }
+    let id = ID.to_uppercase();
+    let session = laptop.session(&[(&transcript(&id), ADDED)]);
+    assert!(matches!(refused(&laptop, None, &Session { id, ..session }), ImportError::Name));
     assert_eq!(laptop.has(&path), None);
 }
 

@@ -129,6 +129,8 @@ fn what_is_no_sub_agent_of_the_thread_stays_there() {
         (rollout(OTHER), meta(OTHER, ID)),
         (at_another_time.clone(), meta(OTHER, ID)),
         (at_another_time.clone(), mine.clone()),
+        // Agents take it for the same name.
+        (rollout(&OTHER.to_uppercase()), meta(&OTHER.to_uppercase(), ID)),
         // What it says of itself is something else, or its parent no part of it.
         (rollout(SUB), meta(SUB_SUB, ID)),
         (rollout(SUB), meta(SUB, OTHER)),

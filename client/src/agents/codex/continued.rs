@@ -26,7 +26,7 @@ pub(in crate::agents) fn continued(
     }
     Standing::by_what_was_said(here, returned, renames, |line| match record(line) {
         None => Some(line.to_vec()),
-        Some(record) => is_said(&record).then(|| unnumbered(record).into_bytes()),
+        Some(mut record) => is_said(&record).then(|| unnumbered(&mut record).into_bytes()),
     })
 }
 
@@ -49,9 +49,9 @@ pub(in crate::agents) fn append(
     let mut lines = Lines::new(BufReader::new(renames.reader(added)));
     while let Some(line) = lines.next()? {
         let Line::Whole(line) = line else { continue };
-        let Some(record) = record(line) else { continue };
+        let Some(mut record) = record(line) else { continue };
         // The end of a turn that is here already.
-        if is_said(&record) || !around.contains(&said_by(&record)) {
+        if is_said(&record) || !around.contains(&said_by(&mut record)) {
             write(record)?;
         }
     }
@@ -77,10 +77,10 @@ impl Known {
         let mut lines = Lines::new(BufReader::new(From::new(&here.file, 0)));
         while let Some(line) = lines.next()? {
             let Line::Whole(line) = line else { continue };
-            let Some(record) = record(line) else { continue };
+            let Some(mut record) = record(line) else { continue };
             last = last.max(record["ordinal"].as_u64().unwrap_or_default());
             if !is_said(&record) {
-                around.insert(said_by(&record));
+                around.insert(said_by(&mut record));
             }
             if is_settings(&record) {
                 settings = Some(record);
@@ -90,12 +90,12 @@ impl Known {
     }
 }
 
-/// What a record says; its ordinal is no part of that.
-fn said_by(record: &Value) -> ChunkId {
-    ChunkId::of(unnumbered(record.clone()).as_bytes())
+/// What a record says; its ordinal is no part of that, and is taken off.
+fn said_by(record: &mut Value) -> ChunkId {
+    ChunkId::of(unnumbered(record).as_bytes())
 }
 
-fn unnumbered(mut record: Value) -> String {
+fn unnumbered(record: &mut Value) -> String {
     if let Some(fields) = record.as_object_mut() {
         fields.remove("ordinal");
     }

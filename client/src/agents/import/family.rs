@@ -4,7 +4,7 @@
 //! Which these are is what their first records say, and those come out of a sandbox: a spawned agent
 //! is one whose chain of parents leads to the session, and whose name no other session here has.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
@@ -118,41 +118,54 @@ fn kin<'a>(
     left_out: &mut Vec<String>,
 ) -> Result<Vec<(&'a Entry, String)>, ImportError> {
     let sorted = &import.sorted;
-    let mut waiting: BTreeMap<usize, (&Entry, Spawned, ChunkId)> = BTreeMap::new();
-    for (number, (entry, id)) in sorted.threads.iter().enumerate() {
+    let mut of_parent: HashMap<String, Vec<(&Entry, &str, ChunkId)>> = HashMap::new();
+    for (entry, id) in &sorted.threads {
         let first = first_record(chunks.reader(entry.chunks())).map_err(ImportError::Content)?;
         let spawned = import.kind.spawned(&first);
-        let is_named = |spawned: &Spawned| spawned.id == *id && spawned.root == sorted.session.id;
-        match spawned.filter(|spawned| is_id(id) && is_named(spawned)) {
-            Some(spawned) => {
-                waiting.insert(number, (*entry, spawned, ChunkId::of(&first)));
+        // What is no id is as long as the run likes, and nobody's parent.
+        let is_named = |spawned: &Spawned| {
+            let Spawned { id: own, parent, root } = spawned;
+            is_id(id) && own == id && *root == sorted.session.id && is_id(parent)
+        };
+        match spawned.filter(is_named) {
+            Some(Spawned { parent, .. }) => {
+                of_parent.entry(parent).or_default().push((
+                    *entry,
+                    id.as_str(),
+                    ChunkId::of(&first),
+                ));
             }
             // One of those that were sent to be read; it is here.
             None if sorted.is_as_sent(entry) => {}
             None => left_out.push(entry.path.to_string()),
         }
     }
-    let others = import.kind.sessions_here(import.place.agent);
+    let mut others: HashMap<String, Vec<TreePath>> = HashMap::new();
+    for (id, path) in import.kind.sessions_here(import.place.agent) {
+        others.entry(id).or_default().push(path);
+    }
     let is_anothers = |entry: &Entry, id: &str, first: ChunkId| {
-        let same = others.iter().filter(|(other, _)| other == id).map(|(_, path)| path);
+        let mut same = others.get(id).into_iter().flatten();
         let is_it = |path: &TreePath| *path == entry.path && begins_with(import, path, first);
-        sorted.sent(&entry.path).is_none() && !{ same }.all(is_it)
+        sorted.sent(&entry.path).is_none() && !same.all(is_it)
     };
-    let (mut known, mut kin) = (HashSet::from([sorted.session.id.clone()]), Vec::new());
-    loop {
-        let found = waiting.iter().find(|(_, (_, spawned, _))| known.contains(&spawned.parent));
-        let Some(number) = found.map(|(number, _)| *number) else { break };
-        let Some((entry, spawned, first)) = waiting.remove(&number) else { break };
-        if is_anothers(entry, &spawned.id, first) {
-            left_out.push(format!("{}: another session here has its name", entry.path));
-        } else if kin.len() == KIN_MAX {
-            left_out.push(format!("{}: there are too many", entry.path));
-        } else {
-            known.insert(spawned.id.clone());
-            kin.push((entry, spawned.id));
+    let (mut parents, mut kin) = (VecDeque::from([sorted.session.id.as_str()]), Vec::new());
+    while let Some(parent) = parents.pop_front() {
+        for (entry, id, first) in of_parent.remove(parent).unwrap_or_default() {
+            if is_anothers(entry, id, first) {
+                left_out.push(format!("{}: another session here has its name", entry.path));
+            } else if kin.len() == KIN_MAX {
+                left_out.push(format!("{}: there are too many", entry.path));
+            } else {
+                parents.push_back(id);
+                kin.push((entry, id.to_owned()));
+            }
         }
     }
-    left_out.extend(waiting.into_values().map(|(entry, ..)| entry.path.to_string()));
+    let others = of_parent.into_values().flatten().map(|(entry, ..)| entry.path.to_string());
+    let mut others: Vec<String> = others.collect();
+    others.sort_unstable();
+    left_out.append(&mut others);
     Ok(kin)
 }
 

@@ -7,6 +7,9 @@ use std::os::unix::fs::FileExt as _;
 /// The longest record that is looked at, in bytes: agents put whole files into one.
 pub(super) const LINE_LEN_MAX: usize = 64 << 20;
 
+/// How many values a record holds at most: each takes memory beside its text.
+const VALUES_MAX: usize = 1 << 19;
+
 /// Reads a file from a place of its own on.
 #[derive(Debug)]
 pub(in crate::agents) struct From<'a> {
@@ -34,7 +37,7 @@ impl Read for From<'_> {
 pub(in crate::agents) enum Line<'a> {
     /// With its end, if it has one.
     Whole(&'a [u8]),
-    /// Longer than any record.
+    /// Longer than any record, or of more values.
     TooLong,
 }
 
@@ -66,13 +69,33 @@ impl<R: BufRead> Lines<R> {
             return Ok(None);
         }
         if self.line.len() < LINE_LEN_MAX || self.line.ends_with(b"\n") {
-            return Ok(Some(Line::Whole(&self.line)));
+            let is_record = values(&self.line) <= VALUES_MAX;
+            return Ok(Some(if is_record { Line::Whole(&self.line) } else { Line::TooLong }));
         }
         // It is as large as the largest ones: nothing keeps that.
         self.line = Vec::new();
         self.read += self.inner.skip_until(b'\n')? as u64;
         Ok(Some(Line::TooLong))
     }
+}
+
+/// About how many values a line of JSON holds, at least as many as there are.
+fn values(line: &[u8]) -> usize {
+    // Each has a byte of its own.
+    if line.len() <= VALUES_MAX {
+        return line.len();
+    }
+    let (mut values, mut in_text, mut is_escaped) = (1, false, false);
+    for byte in line {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' | b',' | b':' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// How many bytes two contents have in common at their beginning.
@@ -125,6 +148,22 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"two\n")));
         assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"rest")));
         assert_eq!(lines.next().unwrap(), None);
+    }
+
+    #[test]
+    fn a_record_of_more_values_than_any_is_passed_over_and_a_long_text_is_not() {
+        let many = ",0".repeat(VALUES_MAX);
+        for (line, is_record) in [
+            (format!("[0{many}]\n"), false),
+            (format!("[\"\\\"{many}\"]\n"), true),
+            (format!("[\"\\\\\"{many}]\n"), false),
+            (format!("{}\n", "{\"a\":".repeat(VALUES_MAX)), false),
+        ] {
+            let mut lines = Lines::new(line.as_bytes());
+            let read = lines.next().unwrap().unwrap();
+            assert_eq!(read != Line::TooLong, is_record, "{}", &line[..10]);
+            assert_eq!((lines.read(), lines.next().unwrap()), (line.len() as u64, None));
+        }
     }
 
     #[test]

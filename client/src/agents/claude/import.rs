@@ -113,8 +113,8 @@ pub(in crate::agents) fn continued(
     returned: &Returned,
     renames: &Renames,
 ) -> io::Result<Standing> {
-    let (by_bytes, own) = (Standing::by_bytes(common, here, returned), returned.own);
-    if by_bytes != Standing::WentOn || own == 0 || common < own {
+    let by_bytes = Standing::by_bytes(common, here, returned);
+    if by_bytes != Standing::WentOn || common < returned.own {
         return Ok(by_bytes);
     }
     Standing::by_what_was_said(here, returned, renames, |line| is_said(line).then(|| line.to_vec()))
@@ -195,14 +195,14 @@ mod tests {
             (line(r#"{"type":"user"}"#), line(r#"{"type":"system","subtype":"informational"}"#));
         let (cost, answer) = (line(r#"{"type":"cost-state"}"#), line(r#"{"type":"assistant"}"#));
         let more = line(r#"{"type":"user","n":2}"#);
-        let of = |here: &[&str], content: &[&str]| {
+        let of_own = |own: usize, here: &[&str], content: &[&str]| {
             let (here, content) = (here.concat(), content.concat());
             let same = here.bytes().zip(content.bytes()).take_while(|(a, b)| a == b).count();
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("here");
             std::fs::write(&path, &here).unwrap();
             let opened = Here::open(&path).unwrap().unwrap();
-            let returned = Returned::of(&content, sent.len());
+            let returned = Returned::of(&content, own);
             match continued(same as u64, &opened, &returned, &Renames::default()).unwrap() {
                 Standing::Begins(Join { keep, from }) => {
                     let [keep, from] = [keep, from].map(|at| usize::try_from(at).unwrap());
@@ -211,6 +211,7 @@ mod tests {
                 other => Err(other),
             }
         };
+        let of = |here: &[&str], content: &[&str]| of_own(sent.len(), here, content);
         let whole = of(&[&sent, &shown], &[&sent, &answer, &cost]);
         assert_eq!(whole.unwrap(), [sent.as_str(), &shown, &answer, &cost].concat());
         let all = [&sent[..], &shown, &answer];
@@ -220,6 +221,14 @@ mod tests {
         assert_eq!(of(&[&sent, &shown, &more], &[&sent, &answer]), Err(Standing::WentOn));
         assert_eq!(of(&[&shown, &sent], &[&sent, &answer]), Err(Standing::WentOn));
         assert_eq!(of(&[&sent, &answer], &[&sent, &answer]), Err(Standing::HasIt));
+
+        // One that began there, of which this or that about files may be here.
+        let file = line(r#"{"type":"file-history-delta"}"#);
+        let (more_of_files, fewer) = ([&sent[..], &file, &answer], [&sent[..], &answer]);
+        assert_eq!(of_own(0, &fewer, &more_of_files), Err(Standing::HasIt));
+        let next = of_own(0, &more_of_files, &[&fewer.concat(), &more]).unwrap();
+        assert_eq!(next, [&more_of_files.concat(), more.as_str()].concat());
+        assert_eq!(of_own(0, &[&sent, &more], &more_of_files), Err(Standing::WentOn));
     }
 
     #[test]

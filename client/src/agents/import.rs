@@ -141,10 +141,12 @@ impl<'a> Import<'a> {
         for _ in 0..ATTEMPTS {
             let Decided { mode, renames, steps } = self.decide(&members, &is_held)?;
             let mut others = Vec::new();
-            if mode != ImportMode::UpToDate {
-                parts::write(&self, chunks, &renames, &mut others)?;
-            }
+            let brings_parts = mode != ImportMode::UpToDate;
             let mut waiting = Vec::new();
+            if brings_parts {
+                waiting = parts::write_beside(&self, chunks, &renames, &mut others)?;
+            }
+            let parts = waiting.len();
             for (member, step) in members.iter().zip(&steps) {
                 waiting.extend(self.write_beside(member, *step, &renames)?);
             }
@@ -155,7 +157,12 @@ impl<'a> Import<'a> {
             if !waiting.iter().all(Waiting::is_due) || members.iter().zip(&steps).any(opened) {
                 continue;
             }
+            let transcripts = waiting.split_off(parts);
             waiting.into_iter().try_for_each(Waiting::put)?;
+            if brings_parts {
+                parts::remove_gone(&self, &renames)?;
+            }
+            transcripts.into_iter().try_for_each(Waiting::put)?;
             left_out.extend(others);
             let session_id = renames.id(&self.sorted.session.id).to_owned();
             let resume = self.kind.resume(&session_id);

@@ -13,14 +13,15 @@ use super::{Import, ImportError, Part};
 use crate::agents::renames::Renames;
 use crate::pull::chunks::Chunks;
 
-/// Writes everything but transcripts. What is here is only ever added to, but for the todo list,
-/// which is what the session says it is, and a plan that is here as it left.
-pub(super) fn write(
+/// Writes everything but transcripts beside its place. What is here is only ever added to, but for
+/// the todo list, which is what the session says it is, and a plan that is here as it left.
+pub(super) fn write_beside(
     import: &Import<'_>,
     chunks: &Chunks,
     renames: &Renames,
     left_out: &mut Vec<String>,
-) -> Result<(), ImportError> {
+) -> Result<Vec<Waiting>, ImportError> {
+    let mut waiting = Vec::new();
     for (file, part) in &import.sorted.parts {
         let path = import.path(&file.path, renames);
         let content = || chunks.reader(file.chunks());
@@ -44,13 +45,16 @@ pub(super) fn write(
                 continue;
             }
         }
-        let waiting = Waiting::write(&path, here.map(|here| here.mark), |into| {
+        waiting.push(Waiting::write(&path, here.map(|here| here.mark), |into| {
             io::copy(&mut content(), into).map_err(ImportError::Content)?;
             Ok(())
-        })?;
-        waiting.put()?;
+        })?);
     }
-    // What the run took off its todo list does not come back by staying here.
+    Ok(waiting)
+}
+
+/// What the run took off its todo list does not come back by staying here.
+pub(super) fn remove_gone(import: &Import<'_>, renames: &Renames) -> Result<(), ImportError> {
     for gone in import.sorted.gone() {
         let path = import.path(&gone.path, renames);
         if is_content(&path, gone)? {

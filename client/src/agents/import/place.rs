@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::ImportError;
 use crate::settings::create_private_directory;
@@ -54,10 +54,10 @@ impl Here {
     }
 }
 
-/// A file that waits beside its place.
+/// A file that waits beside its place; it is not open, since many may wait.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    file: NamedTempFile,
+    file: TempPath,
     path: PathBuf,
     /// What it is to replace; none where there is nothing yet.
     over: Option<Mark>,
@@ -80,7 +80,7 @@ impl Waiting {
         writer.flush().map_err(failed)?;
         drop(writer);
         file.as_file().sync_all().map_err(failed)?;
-        Ok(Self { file, path: place, over })
+        Ok(Self { file: file.into_temp_path(), path: place, over })
     }
 
     /// Whether its place is as it was looked at.
@@ -100,7 +100,7 @@ impl Waiting {
         };
         let directory = path.parent().unwrap_or(Path::new("/"));
         let synced =
-            persisted.map_err(|error| error.error).and_then(|_| File::open(directory)?.sync_all());
+            persisted.map_err(|error| error.error).and_then(|()| File::open(directory)?.sync_all());
         synced.map_err(|source| ImportError::Write { path: path.clone(), source })
     }
 }

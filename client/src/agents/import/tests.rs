@@ -270,6 +270,37 @@ fn what_went_on_while_it_was_brought_back_is_looked_at_again() {
 }
 
 #[test]
+fn where_it_went_on_meanwhile_its_list_and_plan_stay_as_well() {
+    let mut laptop = Laptop::new();
+    let (path, plan) = (transcript(ID), "plans/p.md");
+    let task = |id: &str, number: u8| format!("tasks/{id}/{number}.json");
+    let (one, two, three) = (task(ID, 1), task(ID, 2), task(ID, 3));
+    let sent = [(path.as_str(), SENT), (plan, "sent"), (&one, "one"), (&two, "two")];
+    let base = laptop.session(&sent);
+    let all = format!("{SENT}{ADDED}");
+    let session =
+        laptop.session(&[(&path, &all), (plan, "theirs"), (&two, "done"), (&three, "three")]);
+    sent.iter().for_each(|(path, content)| laptop.put(path, content));
+    let here = format!("{SENT}{{\"type\":\"user\",\"here\":1}}\n");
+    let imported = laptop.import(Some(&base), &session, |_| {
+        laptop.put(&path, &here);
+        false
+    });
+    let fork = imported.unwrap().session_id;
+    for (path, expected) in
+        [(path.as_str(), here.as_str()), (plan, "sent"), (&one, "one"), (&two, "two")]
+    {
+        assert_eq!(laptop.has(path).as_deref(), Some(expected), "{path}");
+    }
+    let of_list = |id: &str| {
+        let list = fs::read_dir(laptop.directory.path().join("tasks").join(id)).unwrap();
+        list.count()
+    };
+    assert_eq!((of_list(ID), of_list(&fork)), (2, 2));
+    assert_eq!(laptop.has(&task(&fork, 2)).as_deref(), Some("done"));
+}
+
+#[test]
 fn copies_of_files_come_back_with_what_says_of_which() {
     let mut laptop = Laptop::new();
     let path = transcript(ID);

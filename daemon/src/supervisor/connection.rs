@@ -33,6 +33,12 @@ pub enum AttachError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Too much waited to be typed; now there is room.
+    #[error("keys for job {path} were not taken, as others waited to be typed")]
+    KeysRefused {
+        /// The job's directory.
+        path: PathBuf,
+    },
     /// The job's files cannot be read.
     #[error("read job {path}: {source}")]
     Io {

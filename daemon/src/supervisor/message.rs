@@ -83,6 +83,9 @@ pub(super) enum FromSupervisor {
     OutputLimited,
     /// This typist's keys are typed up to there; only they are told.
     Typed { typist: Typist },
+    /// This typist's keys from there on were not taken, as too much waited; now there is room. Only
+    /// they are told.
+    Untaken { typist: Typist },
     /// Output that is not kept, in base64, behind all that is, and how much before it was left out.
     /// Only who looks is told.
     Unkept { after: Position, base64: String, skipped: u64 },
@@ -249,6 +252,10 @@ mod tests {
         check(
             &FromSupervisor::Typed { typist: Typist { name: "a".into(), at: 4 } },
             r#"{"type":"typed","typist":{"name":"a","at":4}}"#,
+        );
+        check(
+            &FromSupervisor::Untaken { typist: Typist { name: "a".into(), at: 4 } },
+            r#"{"type":"untaken","typist":{"name":"a","at":4}}"#,
         );
         check(
             &FromSupervisor::Unkept { after: Position::new(9), base64: "Aw==".into(), skipped: 2 },

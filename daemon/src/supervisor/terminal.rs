@@ -89,7 +89,7 @@ impl Terminal {
         for piece in keys.chunks(PIECE_LEN) {
             let by = Some(Typist { name: self.name.clone(), at });
             self.tell(&ToSupervisor::Type { base64: BASE64.encode(piece), by }).await?;
-            at += piece.len() as u64;
+            at = at.saturating_add(piece.len() as u64);
             self.told = self.told.max(at);
         }
         Ok(())
@@ -109,7 +109,8 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// Fails if the supervisor has gone.
+    /// Fails if the supervisor has gone, or did not take what was told: finding the terminal again
+    /// tells from where on.
     pub async fn more_typed(&mut self) -> Result<u64, AttachError> {
         loop {
             if !self.is_answered && self.typed < self.told {
@@ -124,6 +125,9 @@ impl Terminal {
                     // What the supervisor had taken when it was found, it types in any case.
                     self.typed = self.typed.max(typist.at);
                     return Ok(self.typed);
+                }
+                Ok(FromSupervisor::Untaken { typist }) if typist.name == self.name => {
+                    return Err(AttachError::KeysRefused { path: self.path.clone() });
                 }
                 Ok(_) => {}
                 Err(source) => return Err(self.lost(source)),

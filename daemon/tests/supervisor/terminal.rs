@@ -1,6 +1,6 @@
 //! Commands on a terminal: typed at, resized and read by whoever is attached.
 
-use handoff_daemon::supervisor::{Ended, Found, Job, Terminal};
+use handoff_daemon::supervisor::{AttachError, Ended, Found, Job, Terminal};
 use handoff_sandbox::{ExitStatus, TerminalSize};
 
 use crate::scene::{Scene, last, text, within};
@@ -131,6 +131,49 @@ async fn a_long_paste_arrives_whole_over_connections_that_break() {
         .expect("sha256sum");
     let shown = text(&scene.output().await.stdout);
     assert!(shown.contains(text(&sum.stdout).trim_end()), "{shown} {sum:?}");
+    assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 0 });
+}
+
+#[tokio::test]
+async fn keys_for_which_there_was_no_room_are_asked_for_again() {
+    let scene = Scene::new();
+    let (before, keys) = (1 << 20, [vec![b'y'; 1 << 18], b"end".to_vec()].concat());
+    let script = format!(
+        "stty raw -echo; echo up; until [ \"$(stty size)\" = '30 100' ]; do :; done; \
+         head -c {} >/dev/null; head -c 3",
+        before + keys.len() - 3
+    );
+    let mut attached = scene.begin(&on_terminal(&scene, &script)).await;
+    scene.wait_for(&mut attached, "up").await;
+    let mut former = terminal(&scene).await;
+    // A little of it is the terminal's: there is no room for more than that.
+    within(former.type_keys(0, &vec![b'x'; before])).await.expect("type");
+    while find(&scene, "ada").await.terminal.typed() < before as u64 {}
+    let mut other = find(&scene, "bob").await.terminal;
+    within(other.type_keys(5, &keys)).await.expect("type");
+    within(other.resize(30, 100)).await.expect("resize");
+    let refused = loop {
+        if let Err(refused) = within(other.more_typed()).await {
+            break refused;
+        }
+    };
+    assert!(matches!(refused, AttachError::KeysRefused { .. }), "{refused}");
+    let mut again = find(&scene, "bob").await.terminal;
+    let taken = usize::try_from(again.typed() - 5).expect("index");
+    within(again.type_keys(again.typed(), &keys[taken..])).await.expect("type");
+    assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 0 });
+    assert!(text(&scene.output().await.stdout).ends_with("end"));
+}
+
+#[tokio::test]
+async fn no_number_of_keys_is_too_large() {
+    let scene = Scene::new();
+    let mut attached = scene.begin(&on_terminal(&scene, "echo up; read line")).await;
+    scene.wait_for(&mut attached, "up").await;
+    let mut strange = find(&scene, "strange").await.terminal;
+    within(strange.type_keys(u64::MAX, b"lost")).await.expect("type");
+    assert_eq!(strange.told(), u64::MAX);
+    terminal(&scene).await.type_keys(0, b"\n").await.expect("type");
     assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 0 });
 }
 

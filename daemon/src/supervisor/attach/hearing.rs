@@ -18,7 +18,9 @@ impl Attached {
             FromSupervisor::Egress { summary } => self.hear_egress(summary),
             FromSupervisor::Exited { exit } => self.hear_exit(exit),
             // Told to others only.
-            FromSupervisor::Typed { .. } | FromSupervisor::Unkept { .. } => {}
+            FromSupervisor::Typed { .. }
+            | FromSupervisor::Untaken { .. }
+            | FromSupervisor::Unkept { .. } => {}
             FromSupervisor::Unknown => {}
         }
     }

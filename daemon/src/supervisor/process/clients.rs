@@ -82,9 +82,17 @@ impl Clients {
 
     /// Tells typists how far they have come.
     pub(super) fn tell_typed(&mut self, typist: &Typist) {
-        let news = FromSupervisor::Typed { typist: typist.clone() };
+        self.tell_typist(typist, &FromSupervisor::Typed { typist: typist.clone() });
+    }
+
+    /// Tells typists what to type again.
+    pub(super) fn tell_untaken(&mut self, typist: &Typist) {
+        self.tell_typist(typist, &FromSupervisor::Untaken { typist: typist.clone() });
+    }
+
+    fn tell_typist(&mut self, typist: &Typist, news: &FromSupervisor) {
         self.clients.retain_mut(|client| match &client.types_as {
-            Some(name) if *name == typist.name => client.say(&news).is_ok(),
+            Some(name) if *name == typist.name => client.say(news).is_ok(),
             Some(_) | None => true,
         });
     }

@@ -75,6 +75,11 @@ impl Front {
         self.clients.tell_typed(typist);
     }
 
+    /// Tells a typist what to type again.
+    pub(super) fn tell_untaken(&mut self, typist: &Typist) {
+        self.clients.tell_untaken(typist);
+    }
+
     /// Keeps output, as far as there is room; the rest is shown to those who look.
     pub(super) fn keep(&mut self, stream: Stream, bytes: &[u8]) {
         let before = self.output.totals().dropped_bytes;

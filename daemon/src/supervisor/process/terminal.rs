@@ -10,9 +10,13 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::complain;
 use crate::supervisor::message::Typist;
 
-/// How much may wait for a command that reads slowly. Daemons let less be on its way; what comes on
-/// top is not taken, and told again by whoever finds that out.
+/// How much may wait for a command that reads slowly. Daemons let less of each typist be on its way;
+/// what comes on top is not taken, and wanted again once there is room.
 const WAITING_LEN_MAX: usize = 1 << 20;
+
+/// How little waits where there is room for those whose keys were not taken: whatever one daemon lets
+/// be on its way.
+const ROOM_BELOW: usize = WAITING_LEN_MAX / 2;
 
 /// How many typists are remembered: those who may come back to go on where they were.
 const TYPISTS_MAX: usize = 64;
@@ -45,6 +49,8 @@ struct Progress {
     taken: u64,
     typed: u64,
     told: u64,
+    /// Whether what comes next was not taken.
+    refused: bool,
 }
 
 impl Terminal {
@@ -55,10 +61,12 @@ impl Terminal {
 
     /// Types what is new of it. Without a terminal there is nobody who reads it.
     pub(super) fn type_keys(&mut self, by: Option<Typist>, mut keys: Vec<u8>) {
-        if self.outer.is_none() || self.waiting_len + keys.len() > WAITING_LEN_MAX {
+        if self.outer.is_none() {
             return;
         }
+        let room = WAITING_LEN_MAX - self.waiting_len;
         let end = match by {
+            None if keys.len() > room => return,
             None => None,
             Some(Typist { name, at }) => {
                 let end = at.saturating_add(keys.len() as u64);
@@ -69,6 +77,10 @@ impl Terminal {
                 }
                 let known = usize::try_from(progress.taken - at).unwrap_or(keys.len());
                 keys.drain(..known);
+                progress.refused = keys.len() > room;
+                if progress.refused {
+                    return;
+                }
                 progress.taken = end;
                 Some(Typist { name, at: end })
             }
@@ -84,7 +96,8 @@ impl Terminal {
         if self.typists.len() == TYPISTS_MAX {
             self.typists.pop_front();
         }
-        let new = || Progress { name: name.to_owned(), taken: at, typed: at, told: at };
+        let name = name.to_owned();
+        let new = || Progress { name, taken: at, typed: at, told: at, refused: false };
         let last = self.typists.len();
         self.typists.push_back(progress.unwrap_or_else(new));
         &mut self.typists[last]
@@ -105,6 +118,20 @@ impl Terminal {
             Typist { name: progress.name.clone(), at: progress.typed }
         })
         .collect()
+    }
+
+    /// Whose keys were not taken, and from where on, once there is room for them.
+    pub(super) fn wanted_again(&mut self) -> Vec<Typist> {
+        if self.waiting_len > ROOM_BELOW {
+            return Vec::new();
+        }
+        let refused = self.typists.iter_mut().filter(|progress| progress.refused);
+        refused
+            .map(|progress| {
+                progress.refused = false;
+                Typist { name: progress.name.clone(), at: progress.taken }
+            })
+            .collect()
     }
 
     /// Gives it another size, of which the kernel tells the program in front.
@@ -219,6 +246,33 @@ mod tests {
         assert!(read == keys, "nothing is lost or reordered");
         let told: Vec<Typist> = terminal.news();
         assert_eq!(told, [Typist { name: "a".into(), at: keys.len() as u64 }]);
+    }
+
+    #[test]
+    fn whose_keys_were_not_taken_is_told_once_there_is_room() {
+        let (mut theirs, mut terminal) = pipe();
+        terminal.type_keys(by("a", 0), vec![b'a'; WAITING_LEN_MAX]);
+        let waiting = terminal.waiting_len;
+        terminal.type_keys(by("a", WAITING_LEN_MAX as u64), vec![b'a'; WAITING_LEN_MAX - waiting]);
+        assert_eq!(terminal.waiting_len, WAITING_LEN_MAX);
+        terminal.type_keys(by("b", 7), b"one".to_vec());
+        terminal.type_keys(by("b", 10), b" two".to_vec());
+        assert_eq!(terminal.wanted_again(), []);
+        let mut buffer = vec![0; 1 << 16];
+        let mut wanted = Vec::new();
+        while wanted.is_empty() {
+            assert!(theirs.read(&mut buffer).expect("read") > 0);
+            terminal.write();
+            // What comes behind what was not taken is not typed before it.
+            terminal.type_keys(by("b", 10), b" two".to_vec());
+            wanted = terminal.wanted_again();
+        }
+        assert_eq!(wanted, [by("b", 7)].map(Option::unwrap));
+        assert_eq!(terminal.wanted_again(), []);
+        terminal.type_keys(by("b", 7), b"one".to_vec());
+        terminal.type_keys(by("b", 10), b" two".to_vec());
+        assert_eq!(terminal.wanted_again(), []);
+        assert_eq!(terminal.typists().last(), by("b", 14).as_ref());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A terminal on a run, where something gets in the way: ends, limits, signals, long pastes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use handoff_tests::{terminal::Seat, world::World};
@@ -53,6 +54,35 @@ fn who_was_away_when_the_run_ended_is_shown_its_end() {
     seat.until("run ended: cancelled");
     assert!(seat.is_cooked());
     assert_eq!(seat.ends(), 3);
+}
+
+#[test]
+fn what_is_typed_while_the_connection_is_away_reaches_no_run() {
+    let world = World::new();
+    let tree = hand_off(&world, "away", &["bash", "--norc", "-i"]);
+    let mut seat = attach(&world, &tree, "away");
+    seat.until("attached to away");
+    seat.types("echo be''fore\r");
+    seat.until("before");
+    // Whoever has this starts the daemon again.
+    let start = File::create(world.local_daemon().join("start.lock")).expect("create");
+    start.lock().expect("lock");
+    kill_process(world.local_daemon_pid(), Signal::KILL).expect("kill");
+    seat.until("trying again");
+    assert!(seat.is_cooked());
+    seat.types("echo mean''while\recho half a line");
+    // It is shown once the terminal has it.
+    seat.until("half a line");
+    drop(start);
+    seat.until("what was typed meanwhile is lost");
+    seat.until("attached to away");
+    seat.types("echo aft''erwards\r");
+    seat.until("afterwards");
+    seat.types("exit\r");
+    seat.until("run away: succeeded");
+    assert_eq!(seat.ends(), 0);
+    let logs = world.handoff(&tree, ["logs", "away"]).ok();
+    assert!(logs.contains("afterwards") && !logs.contains("while"), "{logs:?}");
 }
 
 #[test]

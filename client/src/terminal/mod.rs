@@ -7,7 +7,7 @@ mod raw;
 use std::io::{self, IsTerminal as _};
 
 use handoff_proto::wire::TerminalSize;
-use rustix::termios::tcgetwinsize;
+use rustix::termios::{QueueSelector, tcflush, tcgetwinsize};
 
 pub use detach::{DetachKeys, Typed};
 pub use keyboard::Keyboard;
@@ -20,6 +20,15 @@ const USUAL: TerminalSize = TerminalSize { rows: 24, columns: 80 };
 #[must_use]
 pub fn is_ours() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Lets nobody read what was typed until now.
+///
+/// # Errors
+///
+/// Where standard input is no terminal, or not ours.
+pub fn discard_typed() -> io::Result<()> {
+    Ok(tcflush(io::stdin(), QueueSelector::IFlush)?)
 }
 
 /// How large our terminal is.

@@ -258,6 +258,10 @@ impl<'a> Session<'a> {
         attached: &AttachedTo,
         connection: &mut Connection<'_>,
     ) -> anyhow::Result<()> {
+        if self.start.again {
+            // It was typed at what looked like a shell.
+            terminal::discard_typed().context("cannot take this terminal")?;
+        }
         self.greet(attached.writes);
         if attached.output_limited && !self.unkept.is_there() {
             self.context

@@ -50,7 +50,7 @@ pub(super) async fn serve(
     let after = start.after.max(logs::position(sitting.job, sitting.tail));
     let kept = logs::read(registry, &live, after, true);
     let (looking, job) = (sitting.looking.take(), sitting.job);
-    let shown = shown::of(registry, kept, after, looking, job);
+    let shown = shown::of(registry, kept, after, (looking, sitting.replaced()), job);
     let attached = live.with(|run| wire::AttachedTo {
         run: Some(wire::RunView::from(run)),
         writes: sitting.hold.is_some(),

@@ -294,6 +294,7 @@ impl Classify for SitError {
                 Code::Conflict,
                 "`handoff attach --watch RUN` looks on, `handoff attach --take-over RUN` takes the keyboard",
             ),
+            Self::Replaced(_) => (Code::Conflict, ""),
             Self::Full { .. } => (Code::Conflict, "try again when some have left"),
             Self::Supervisor { .. } => (Code::Unreachable, "try again; see the daemon's log"),
             Self::NotDriven(_) => (Code::Unreachable, ""),

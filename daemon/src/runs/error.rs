@@ -186,6 +186,9 @@ pub enum SitError {
     /// Somebody else types.
     #[error("somebody else sits at the terminal of run {0}")]
     Taken(RunName),
+    /// They are there by a newer connection.
+    #[error("this attachment to run {0} has come by another connection since")]
+    Replaced(RunName),
     /// Too many are there.
     #[error("{present} others are at the terminal of run {run}, or were a moment ago")]
     Full {

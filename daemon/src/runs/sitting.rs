@@ -7,6 +7,7 @@ use handoff_proto::{
     run::{Run, RunName, State},
     wire,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Live, Registry, Request,
@@ -66,30 +67,65 @@ impl Registry {
         if matches!(run.state, State::Verifying(_) | State::Finished(_)) {
             return Err(SitError::Over(name));
         }
+        // Before anything is opened at the supervisor, which takes so many connections.
+        let full = SitError::Full { run: name, present: PRESENT_MAX };
+        let place = live.presence().come(&wish.id).ok_or(full)?;
+        let detached = wire::Detached { by: wish.by.as_str().to_owned(), id: wish.id.clone() };
+        let (Found { terminal, tail, looking }, hold) =
+            match self.sit_down(live, &run, &wish, &place).await {
+                Ok(found) => found,
+                Err(error) => {
+                    if place.comes_back() {
+                        self.away(Arc::clone(live), detached, place);
+                    }
+                    return Err(error);
+                }
+            };
+        let wire::Detached { by, id } = detached.clone();
+        let attached = wire::Attached { by, id, writes: hold.is_some() };
+        // A run that has just ended records no more of it.
+        let _ended = live.ask(Request::Attached(attached)).await;
+        let (looking, registry, live) = (Some(looking), self.clone(), Arc::clone(live));
+        let job = run.job;
+        Ok(Sitting { terminal, hold, job, tail, looking, place, registry, live, detached })
+    }
+
+    /// Finds the terminal, and takes its keyboard for those who want it.
+    async fn sit_down(
+        &self,
+        live: &Live,
+        run: &Run,
+        wish: &Wish,
+        place: &Place,
+    ) -> Result<(Found, Option<Hold>), SitError> {
+        let name = run.name.clone();
         let job_dir = self.layout(&run.id).job(run.job, JobKind::Command);
-        let Found { terminal, tail, looking } = match Terminal::find(&job_dir, &wish.id).await {
+        let found = tokio::select! {
+            () = place.replaced().cancelled() => return Err(SitError::Replaced(name)),
+            found = Terminal::find(&job_dir, &wish.id) => found,
+        };
+        let found = match found {
             Ok(found) => found,
             Err(AttachError::NotRunning(_)) => return Err(SitError::Over(name)),
             Err(source) => return Err(SitError::Supervisor { run: name, source }),
         };
-        let full = SitError::Full { run: run.name.clone(), present: PRESENT_MAX };
-        let place = live.presence().come(&wish.id).ok_or(full)?;
-        let hold = match wish.keyboard {
-            Some(manners) => {
-                let hold = live.keyboard().take(&wish.id, manners);
-                Some(hold.ok_or(SitError::Taken(name))?)
+        let Some(manners) = wish.keyboard else { return Ok((found, None)) };
+        match live.keyboard().take(&wish.id, manners) {
+            None => Err(SitError::Taken(name)),
+            hold => Ok((found, hold)),
+        }
+    }
+
+    /// A moment later whoever is away may be back, and has never left.
+    fn away(&self, live: Arc<Live>, detached: wire::Detached, place: Place) {
+        let stopping = self.stopping().clone();
+        self.tracker().spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = place.replaced().cancelled() => {}
+                () = tokio::time::sleep(AWAY_MAX) => leave(&live, detached, &place).await,
             }
-            None => None,
-        };
-        let by = wish.by.as_str().to_owned();
-        let (id, writes) = (wish.id, hold.is_some());
-        let attached = wire::Attached { by: by.clone(), id: id.clone(), writes };
-        // A run that has just ended records no more of it.
-        let _ended = live.ask(Request::Attached(attached)).await;
-        let (live, detached) = (Arc::clone(live), wire::Detached { by, id });
-        let (looking, registry) = (Some(looking), self.clone());
-        let job = run.job;
-        Ok(Sitting { terminal, hold, job, tail, looking, place, registry, live, detached })
+        });
     }
 
     /// Waits until the command runs, or never will; none where the daemon stops first.
@@ -115,17 +151,15 @@ impl Sitting {
         leave(&self.live, self.detached, &self.place).await;
     }
 
-    /// Lets go of the terminal for somebody whose connection broke: a moment later they may be back,
-    /// and have never left.
+    /// Lets go of the terminal for somebody whose connection broke.
     pub(crate) fn lose(self) {
         let Self { place, registry, live, detached, .. } = self;
-        let stopping = registry.stopping().clone();
-        registry.tracker().spawn(async move {
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                () = tokio::time::sleep(AWAY_MAX) => leave(&live, detached, &place).await,
-            }
-        });
+        registry.away(live, detached, place);
+    }
+
+    /// Is cancelled once they have come back by another connection: this one is to end.
+    pub(crate) fn replaced(&self) -> CancellationToken {
+        self.place.replaced().clone()
     }
 }
 

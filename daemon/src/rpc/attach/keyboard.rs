@@ -33,6 +33,8 @@ pub(super) struct AtKeyboard {
 enum End {
     /// They left.
     Left,
+    /// They came back by another connection.
+    Replaced,
     /// There is nothing to stay for.
     Over,
     /// Their connection broke, or is told to.
@@ -70,7 +72,10 @@ impl AtKeyboard {
         size: Option<wire::TerminalSize>,
         mut requests: Streaming<wire::AttachRequest>,
     ) {
-        let end = match self.stay(size, &mut requests).await {
+        let replaced = self.sitting.replaced();
+        // Not even one that is not read waits any longer then.
+        let stay = replaced.run_until_cancelled(self.stay(size, &mut requests)).await;
+        let end = match stay.unwrap_or(Ok(End::Replaced)) {
             Ok(end) => end,
             Err(NotDone::Senseless(what)) => {
                 let _gone = self.tell.send(Err(Status::invalid_argument(what))).await;
@@ -89,6 +94,11 @@ impl AtKeyboard {
             End::Left => {
                 self.sitting.leave().await;
                 let _gone = self.tell.send(Ok(Reply::Left(wire::Empty {}))).await;
+            }
+            End::Replaced => {
+                let run = self.sitting.run_name();
+                self.sitting.leave().await;
+                let _gone = self.tell.send(Err(failed(SitError::Replaced(run)))).await;
             }
             End::Over => self.sitting.leave().await,
             End::Lost => self.sitting.lose(),

@@ -6,6 +6,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::super::{logs, runs::Replies};
@@ -20,17 +21,23 @@ const READ_AHEAD: usize = 8;
 /// How long to wait for what is not kept once the command has ended: its supervisor ends with it.
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a terminal shows from a position on, until its command has ended.
+/// What a terminal shows from a position on, until its command has ended. Who looks by another
+/// connection since is shown no more by this one, and that is no end.
 pub(super) fn of(
     registry: &Registry,
     kept: Replies<wire::OutputRecord>,
     after: u64,
-    looking: Option<Looking>,
+    (looking, replaced): (Option<Looking>, CancellationToken),
     job: u32,
 ) -> impl Stream<Item = Result<Reply, Status>> + Send + use<> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    let open = sender.clone();
     let shown = Shown { kept, position: after, looking, job, held: None, sender };
-    registry.tracker().spawn(shown.serve());
+    registry.tracker().spawn(async move {
+        if replaced.run_until_cancelled(shown.serve()).await.is_none() {
+            open.closed().await;
+        }
+    });
     ReceiverStream::new(receiver)
 }
 

@@ -108,6 +108,37 @@ fn who_waits_for_a_run_to_begin_is_ended_by_every_signal() {
 }
 
 #[test]
+fn who_finds_their_keyboard_taken_looks_on_and_types_nothing_late() {
+    let world = World::new();
+    let script = "stty raw -echo; echo up; sleep 1000";
+    let tree = hand_off(&world, "shared", &["sh", "-c", script]);
+    let mut former = attach(&world, &tree, "shared");
+    former.until("up");
+    former.types(&"old ".repeat(200_000));
+    send(&former, Signal::STOP);
+    kill_process(world.local_daemon_pid(), Signal::KILL).expect("kill");
+    let mut other = attach(&world, &tree, "shared");
+    other.until("attached to shared");
+    send(&former, Signal::CONT);
+    former.until("trying again");
+    former.until("looking at shared");
+    former.until("bytes were not sent");
+    former.until("somebody else has taken the keyboard");
+    former.until("--take-over shared");
+    send(&other, Signal::TERM);
+    other.until("detached from shared");
+    assert_eq!(other.ends(), 130);
+    // Nor does a connection that is made once more take it back.
+    kill_process(world.local_daemon_pid(), Signal::KILL).expect("kill");
+    former.until("trying again");
+    former.until("looking at shared");
+    world.handoff(&tree, ["stop", "shared"]).ok();
+    former.until("run shared: cancelled");
+    assert_eq!(former.ends(), 3);
+    assert_eq!(former.shown().matches("were not sent").count(), 1);
+}
+
+#[test]
 fn a_full_log_leaves_nobody_in_the_dark() {
     let world = world_with("[runs]\noutput = \"64KiB\"\n");
     let tree = hand_off(&world, "full", &["bash", "--norc", "-i"]);

@@ -34,7 +34,11 @@ pub(super) async fn serve(
     if !(1..=ID_MAX).contains(&start.id.len()) {
         return Err(Status::invalid_argument("attachment has no id"));
     }
-    let manners = if start.take_over { Manners::TakeOver } else { Manners::Polite };
+    let manners = match (start.take_over, start.again) {
+        (true, _) => Manners::TakeOver,
+        (false, true) => Manners::Yielding,
+        (false, false) => Manners::Polite,
+    };
     let keyboard = (!start.watch).then_some(manners);
     let wish = Wish { id: start.id, by: caller.user, keyboard };
     let mut sitting = match registry.sit(&live, wish).await {

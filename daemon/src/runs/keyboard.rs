@@ -35,6 +35,8 @@ pub(crate) struct Hold {
 pub(crate) enum Manners {
     /// Leave it to them.
     Polite,
+    /// Leave it to them, and look on: whoever had it before and comes back.
+    Yielding,
     /// Take it.
     TakeOver,
 }
@@ -45,7 +47,7 @@ impl Keyboard {
     pub(super) fn take(&self, id: &str, manners: Manners) -> Option<Hold> {
         let mut state = self.state();
         let held = state.holder.as_ref().is_some_and(|holder| holder.id != id);
-        if held && manners == Manners::Polite {
+        if held && manners != Manners::TakeOver {
             return None;
         }
         if let Some(former) = state.holder.take() {
@@ -87,6 +89,7 @@ mod tests {
         let keyboard = Keyboard::default();
         let first = keyboard.take("a", Manners::Polite).expect("nobody has it");
         assert!(keyboard.take("b", Manners::Polite).is_none());
+        assert!(keyboard.take("b", Manners::Yielding).is_none());
         let second = keyboard.take("b", Manners::TakeOver).expect("taken");
         assert!(first.taken.is_cancelled() && !second.taken.is_cancelled());
         drop(first);

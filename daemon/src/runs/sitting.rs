@@ -111,7 +111,7 @@ impl Registry {
         };
         let Some(manners) = wish.keyboard else { return Ok((found, None)) };
         match live.keyboard().take(&wish.id, manners) {
-            None => Err(SitError::Taken(name)),
+            None if manners != Manners::Yielding => Err(SitError::Taken(name)),
             hold => Ok((found, hold)),
         }
     }

@@ -229,15 +229,12 @@ impl<'a> Session<'a> {
             Some(Reply::KeyboardTaken(_)) => {
                 // A connection that is made again must not take it back.
                 self.start.watch = true;
-                self.typing.clear();
                 if !leaves {
                     connection.taken = None;
-                    self.context.output.note(format_args!(
-                        "somebody else has taken the keyboard; `handoff attach --take-over {}` takes it back",
-                        self.name
-                    ));
+                    self.tell_taken();
                     connection.taken = Some(Taken::whole(&self.context.output, false)?);
                 }
+                self.typing.clear();
             }
             Some(Reply::Ended(_)) => {
                 connection.taken = None;
@@ -272,6 +269,14 @@ impl<'a> Session<'a> {
         self.start.take_over = false;
         self.start.again = true;
         self.typing.begin(attached.typed);
+        if !attached.writes {
+            if !self.start.watch {
+                self.tell_taken();
+            }
+            // What was meant for then is not typed later, nor is the keyboard taken back.
+            self.typing.clear();
+            self.start.watch = true;
+        }
         connection.taken = Some(Taken::whole(&self.context.output, attached.writes)?);
         connection.size_is_due = true;
         Ok(())
@@ -296,14 +301,26 @@ impl<'a> Session<'a> {
         });
     }
 
+    fn tell_taken(&self) {
+        self.tell_unsent();
+        self.context.output.note(format_args!(
+            "somebody else has taken the keyboard; `handoff attach --take-over {}` takes it back",
+            self.name
+        ));
+    }
+
     fn has_left(&self) -> End {
+        self.tell_unsent();
+        End::Left(self.left(Exit::Done))
+    }
+
+    fn tell_unsent(&self) {
         let unsent = self.typing.unsent();
         if unsent > 0 {
             self.context.output.note(format_args!(
                 "the command did not take what was typed last: {unsent} bytes were not sent"
             ));
         }
-        End::Left(self.left(Exit::Done))
     }
 
     fn finished(&self, run: &RunView) -> End {

@@ -7,13 +7,13 @@ use handoff_proto::{
 use handoff_sandbox::Isolation;
 use tokio::{
     select,
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use super::{
     DriveError, Driver,
     agent::{Dialogue, Given},
+    renewal::Renewing,
 };
 use crate::{
     agents::Kind,
@@ -50,7 +50,7 @@ impl Driver {
         }
         let mut used_told = Instant::now();
         let mut dialogue = self.dialogue();
-        let (renewed, mut renewals) = mpsc::channel(1);
+        let mut renewing = Renewing::new();
         loop {
             select! {
                 event = attached.next_event() => match event? {
@@ -71,7 +71,7 @@ impl Driver {
                     JobEvent::OutputLimited => self.limited().await?,
                     JobEvent::Egress(summary) => {
                         self.denied(&summary).await?;
-                        self.renew(&summary, &renewed);
+                        self.renew(&summary, &mut renewing);
                         if used_told.elapsed() >= USED_EVERY {
                             self.used(&summary).await?;
                             used_told = Instant::now();
@@ -80,7 +80,7 @@ impl Driver {
                     JobEvent::Exited(exit) => return self.exited(exit).await,
                     JobEvent::Vanished => return self.record_remains(Remains::Vanished).await,
                 },
-                Some((provider, failure)) = renewals.recv() => {
+                (provider, failure) = renewing.next() => {
                     attached.renewed(&provider, failure).await?;
                 }
                 request = self.requests.recv() => {

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::egress::Secret;
 
 /// A service that answers each request with what it is told, and counts them.
 struct Service {
@@ -107,17 +109,42 @@ async fn what_is_refused_for_good_is_asked_once_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
-    let (_state, renewals) = renewals();
+async fn what_may_pass_is_tried_again_but_not_at_once() {
+    thread_local! {
+        static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let (_state, mut renewals) = renewals();
+    let start = Instant::now();
+    renewals.clock = || NOW.get().expect("a time");
     let service = Service::answering(|_| (503, json!({}))).await;
-    for count in 1..=2 {
+    for (count, after) in [(1, Duration::ZERO), (1, PAUSE / 2), (2, PAUSE), (2, PAUSE * 3 / 2)] {
+        NOW.set(Some(start + after));
         let failed = renewals.renew(&service.place, &seen(1)).await.expect_err("away");
         assert!(!failed.is_final && failed.reason.contains("503"), "{failed:?}");
-        assert_eq!(service.asked(), count);
+        assert_eq!(service.asked(), count, "after {after:?}");
     }
+    NOW.set(Some(start + 2 * PAUSE));
     let gone = Place { token_url: "http://127.0.0.1:1/x".parse().expect("a URL"), ..service.place };
     let failed = renewals.renew(&gone, &seen(1)).await.expect_err("nobody there");
     assert!(!failed.is_final && failed.reason.contains("127.0.0.1:1"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_credential_is_changed_while_a_service_thinks_and_not_written_over() {
+    let (_state, renewals) = renewals();
+    let renewals = Arc::new(renewals);
+    let service = {
+        let renewals = renewals.clone();
+        Service::answering(move |_| {
+            let held = renewals.files.try_lock().expect("nobody has the files");
+            renewals.credentials.add("openai", &kept(7)).expect("add");
+            drop(held);
+            (200, json!({ "access_token": "access-2", "refresh_token": "refresh-2" }))
+        })
+        .await
+    };
+    renewals.renew(&service.place, &seen(1)).await.expect("there is another one");
+    assert_eq!(file(&renewals), kept(7).reveal());
 }
 
 #[tokio::test]
@@ -126,15 +153,13 @@ async fn tokens_that_could_not_be_written_are_not_lost() {
     let path = renewals.credentials.find("openai").expect("kept").path;
     let in_the_way = path.clone();
     let service = Service::answering(move |_| {
-        // No file can be put in the place of a directory.
-        fs::remove_file(&in_the_way).expect("remove");
-        fs::create_dir(&in_the_way).expect("a directory");
+        // What cannot be read may be anybody's, and is not written over.
+        fs::write(&in_the_way, [0xff]).expect("write");
         (200, json!({ "access_token": "access-2", "refresh_token": "refresh-2" }))
     })
     .await;
-    let failed = renewals.renew(&service.place, &seen(1)).await.expect_err("no room");
-    assert!(!failed.is_final && failed.reason.contains("cannot be kept"), "{failed:?}");
-    fs::remove_dir(&path).expect("remove");
+    let failed = renewals.renew(&service.place, &seen(1)).await.expect_err("not kept");
+    assert!(!failed.is_final && failed.reason.contains("cannot read"), "{failed:?}");
     fs::write(&path, kept(1).reveal()).expect("write");
     renewals.renew(&service.place, &seen(1)).await.expect("renewed");
     assert_eq!(service.asked(), 1);

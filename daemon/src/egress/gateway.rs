@@ -183,8 +183,8 @@ impl Fence {
 /// The gateway. Standard input is the socket to the supervisor.
 pub(super) fn run() -> ExitCode {
     let started = || -> io::Result<()> {
-        let (supervisor, Told { policy, rights, doors }) = handover::receive()?;
-        let secrets = rights.exercise(|| Ok(Secrets::read(&policy)))?;
+        let (supervisor, Told { policy, sign_ins, rights, doors }) = handover::receive()?;
+        let secrets = rights.exercise(|| Ok(Secrets::read(&policy, sign_ins)))?;
         privileges::give_up()?;
         let connections = allow_connections()?;
         drop(rustls::crypto::ring::default_provider().install_default());

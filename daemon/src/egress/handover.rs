@@ -1,5 +1,5 @@
 //! How a gateway learns what it serves and tells what happens: one socket, which is its standard
-//! input. First the policy and the doors in, then notices out and renewed sign-ins in, one JSON object
+//! input. First the policy, its sign-ins and the doors in, then notices out and renewed sign-ins in, one JSON object
 //! a line.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
@@ -34,6 +34,8 @@ const RENEWED_MAX: usize = 64 * 1024;
 pub(super) struct Told {
     /// What the run may reach.
     pub(super) policy: Policy,
+    /// Its sign-ins.
+    pub(super) sign_ins: Vec<Renewed>,
     /// With whose rights its credentials are read.
     pub(super) rights: Rights,
     /// What it serves.
@@ -42,8 +44,9 @@ pub(super) struct Told {
 
 /// The same, as it is written; the doors travel beside it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written<P> {
+struct Written<P, S> {
     policy: P,
+    sign_ins: S,
     rights: Rights,
 }
 
@@ -55,10 +58,11 @@ struct Written<P> {
 pub(super) fn send(
     socket: &UnixStream,
     policy: &Policy,
+    sign_ins: &[Renewed],
     rights: Rights,
     doors: &Doors,
 ) -> io::Result<()> {
-    let text = serde_json::to_vec(&Written { policy, rights })?;
+    let text = Zeroizing::new(serde_json::to_vec(&Written { policy, sign_ins, rights })?);
     let length = u32::try_from(text.len()).map_err(io::Error::other)?.to_be_bytes();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Door::ALL.len()))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -95,10 +99,10 @@ pub(super) fn receive() -> io::Result<(UnixStream, Told)> {
     if length > POLICY_MAX {
         return Err(io::Error::other("the policy is longer than any policy can be"));
     }
-    let mut text = Vec::new();
+    let mut text = Zeroizing::new(Vec::new());
     (&mut socket).take(length).read_to_end(&mut text)?;
-    let Written { policy, rights } = serde_json::from_slice(&text)?;
-    Ok((socket, Told { policy, rights, doors }))
+    let Written { policy, sign_ins, rights } = serde_json::from_slice(&text)?;
+    Ok((socket, Told { policy, sign_ins, rights, doors }))
 }
 
 /// Writes notices until the supervisor says that there is nothing more to serve; then, once

@@ -1,7 +1,7 @@
 //! The supervisor's hold on a gateway: started at the first knock, started again if it dies, ended
 //! with its step. Waits for nobody but at the end.
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use handoff_sandbox::Doors;
 use rustix::event::{PollFd, PollFlags};
+use zeroize::Zeroizing;
 
 use super::notice::{Denial, Notice, Unrenewed};
 use super::policy::{CredentialKind, Policy, Provider};
@@ -105,24 +106,37 @@ impl Gateway {
 
     /// Hands a sign-in over as its file holds it, or why it was not renewed.
     pub(crate) fn renewed(&mut self, provider: &str, failure: Option<Unrenewed>) {
-        // One that is started later reads the file itself.
+        // One that is started later is handed what the file holds then.
         let Some(serving) = &self.serving else { return };
         let is_it =
             |known: &&Provider| known.name == provider && known.kind == CredentialKind::SignIn;
         let Some(known) = self.policy.providers.iter().find(is_it) else { return };
-        let read = || std::fs::read_to_string(&known.credential).map(|text| Secret::new(&text));
-        let text = match failure {
-            Some(failure) => Err(failure),
-            None => self.rights.exercise(read).map_err(|error| {
-                let path = known.credential.display();
-                Unrenewed::for_now(&format!("cannot read {path}: {error}"))
-            }),
+        let renewed = match failure {
+            Some(failure) => Renewed::of(provider, Err(failure)),
+            None => self.read(known),
         };
-        let renewed = Renewed::of(provider, text.as_ref().map_err(Clone::clone));
         if handover::renew(&serving.socket, &renewed).is_err() {
-            // It does not hear: one that is started anew reads the file.
+            // It does not hear: one that is started anew is handed it.
             self.serving = None;
         }
+    }
+
+    /// What a sign-in's file holds, without what it is renewed with: that no gateway sees.
+    fn read(&self, provider: &Provider) -> Renewed {
+        let path = &provider.credential;
+        let text = self.rights.exercise(|| std::fs::read_to_string(path).map(Zeroizing::new));
+        let text = text.map(|text| Secret::new(&text)).map_err(|error| {
+            // Standard error is the supervisor's log; where it is full, nobody hears of it.
+            drop(writeln!(io::stderr(), "read sign-in {}: {error}", path.display()));
+            Unrenewed::for_now("the sign-in cannot be read")
+        });
+        Renewed::of(&provider.name, text.as_ref().map_err(Clone::clone))
+    }
+
+    /// The policy's sign-ins, as their files hold them.
+    fn sign_ins(&self) -> Vec<Renewed> {
+        let is_one = |known: &&Provider| known.kind == CredentialKind::SignIn;
+        self.policy.providers.iter().filter(is_one).map(|known| self.read(known)).collect()
     }
 
     fn knocked(&self) -> io::Result<bool> {
@@ -150,7 +164,7 @@ impl Gateway {
         // Killed with this, should anything fail.
         let serving = Serving { child, socket: ours, received: Vec::new() };
         serving.socket.set_write_timeout(Some(HANDOVER_MAX))?;
-        handover::send(&serving.socket, &self.policy, self.rights, doors)?;
+        handover::send(&serving.socket, &self.policy, &self.sign_ins(), self.rights, doors)?;
         serving.socket.set_nonblocking(true)?;
         self.serving = Some(serving);
         Ok(())

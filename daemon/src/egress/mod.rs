@@ -69,6 +69,7 @@ pub(crate) use self::outside::post;
 pub use self::policy::{Api, CredentialKind, GitHost, McpServer, Policy, Provider};
 pub use self::rule::{Rule, RuleError};
 pub use self::secret::Secret;
+pub(crate) use self::secret::written;
 pub use self::upstream::{Upstream, UpstreamError};
 
 /// The hidden subcommand that is a gateway.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::gateway::Fence;
 use super::notice::{Stale, Unrenewed};
-use super::secret::Secret;
+use super::secret::{Secret, written};
 use crate::sign_in::{Access, SignIn};
 
 /// How long calls wait for a new token: the daemon asks for it, and may be restarted meanwhile.
@@ -30,16 +30,20 @@ struct State {
 }
 
 /// What a supervisor hands over.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Renewed {
     pub(super) provider: String,
     outcome: Outcome,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    Access { token: String, account: String },
+    Access {
+        #[serde(with = "written")]
+        token: Secret,
+        account: String,
+    },
     Failure(Unrenewed),
 }
 
@@ -51,7 +55,7 @@ impl Renewed {
         });
         let outcome = match read {
             Ok(SignIn { access: Access { token, account }, .. }) => {
-                Outcome::Access { token: token.reveal().to_owned(), account }
+                Outcome::Access { token, account }
             }
             Err(failure) => Outcome::Failure(failure),
         };
@@ -60,17 +64,25 @@ impl Renewed {
 }
 
 impl Held {
-    /// Holds what a file says; nothing if that is no sign-in.
-    pub(super) fn read(text: &Secret) -> Option<Self> {
-        let SignIn { access, .. } = SignIn::parse(text.reveal()).ok()?;
-        Some(Self(watch::Sender::new(State { access: Arc::new(access), failure: None })))
+    /// Holds what is handed over at the beginning.
+    ///
+    /// # Errors
+    /// Why that is nothing.
+    pub(super) fn new(Renewed { outcome, .. }: Renewed) -> Result<Self, Unrenewed> {
+        match outcome {
+            Outcome::Access { token, account } => {
+                let access = Arc::new(Access { token, account });
+                Ok(Self(watch::Sender::new(State { access, failure: None })))
+            }
+            Outcome::Failure(failure) => Err(failure),
+        }
     }
 
     /// Takes in what became of a renewal.
     pub(super) fn take(&self, Renewed { outcome, .. }: Renewed) {
         self.0.send_modify(|state| match outcome {
             Outcome::Access { token, account } => {
-                let access = Arc::new(Access { token: Secret::new(&token), account });
+                let access = Arc::new(Access { token, account });
                 *state = State { access, failure: None };
             }
             Outcome::Failure(failure) => state.failure = Some(failure),
@@ -147,12 +159,17 @@ mod tests {
         Secret::new(&json!({ "tokens": tokens }).to_string())
     }
 
+    /// One in a gateway's hands.
+    fn held(name: &str, ends_at: u64) -> Held {
+        Held::new(Renewed::of("p", Ok(&file(name, ends_at)))).expect("a sign-in")
+    }
+
     const LATER: u64 = 32_000_000_000;
 
     #[tokio::test]
     async fn a_token_that_is_over_is_renewed_before_anybody_calls_with_it() {
         let (fence, mut notices) = Fence::of(Policy::default());
-        let held = Held::read(&file("first", 1)).expect("a sign-in");
+        let held = held("first", 1);
         let old = held.0.borrow().access.fingerprint();
         let renew = async {
             let Some(Notice::Stale(stale)) = notices.recv().await else { panic!("no notice") };
@@ -179,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn why_it_was_not_renewed_is_told_to_everybody_who_waits() {
         let (fence, mut notices) = Fence::of(Policy::default());
-        let held = Held::read(&file("first", 1)).expect("a sign-in");
+        let held = held("first", 1);
         let fail = async {
             for _ in 0..2 {
                 let _notice = notices.recv().await;
@@ -192,6 +209,6 @@ mod tests {
         for failed in [one, other] {
             assert_eq!(failed.expect_err("refused"), Unrenewed::for_good("revoked"));
         }
-        assert!(Held::read(&Secret::new("sk-key")).is_none());
+        Held::new(Renewed::of("p", Ok(&Secret::new("sk-key")))).expect_err("no sign-in");
     }
 }

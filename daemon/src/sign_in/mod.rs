@@ -2,8 +2,8 @@
 //! days, and one that buys the next of both, once.
 //!
 //! Only the daemon renews, one sign-in after the other, and what it gets is on disk before anybody
-//! uses it: who loses the newest token to renew with is signed out. Gateways never see that token;
-//! one that has an old token for calls says so, and is handed the new one. Who asks often does not
+//! uses it: who loses the newest token to renew with is signed out. Gateways never see that token:
+//! supervisors read the file and hand on the one for calls. A gateway that has an old token for calls says so, and is handed the new one. Who asks often does not
 //! have a service asked more often than every few seconds.
 
 mod tokens;

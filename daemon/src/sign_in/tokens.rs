@@ -2,9 +2,10 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+use zeroize::Zeroizing;
 
-use crate::egress::Secret;
+use crate::egress::{Secret, written};
 
 /// Longest token or id: what a header takes.
 const TOKEN_MAX: usize = 8 * 1024;
@@ -48,20 +49,21 @@ pub(crate) struct SignIn {
 }
 
 /// `auth.json`, as far as it matters.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Written {
     tokens: Option<Tokens>,
-    #[serde(rename = "OPENAI_API_KEY")]
+    #[serde(rename = "OPENAI_API_KEY", skip_serializing)]
     key: Option<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Tokens {
-    access_token: String,
-    #[serde(default)]
-    refresh_token: String,
+    #[serde(with = "written")]
+    access_token: Secret,
     #[serde(default)]
     account_id: Option<String>,
+    #[serde(default, with = "written")]
+    refresh_token: Secret,
     #[serde(default, skip_serializing)]
     id_token: Option<Value>,
 }
@@ -98,30 +100,31 @@ impl SignIn {
         let said =
             |token: &str| claims(token)?[CLAIM]["chatgpt_account_id"].as_str().map(str::to_owned);
         let account = account_id
-            .or_else(|| said(&access_token))
+            .or_else(|| said(access_token.reveal()))
             .or_else(|| said(id_token?.as_str()?))
             .filter(|account| !account.is_empty())
             .ok_or(SignInError::NoAccount)?;
-        if refresh_token.is_empty() {
+        if refresh_token.reveal().is_empty() {
             return Err(SignInError::NoRefresh);
         }
-        if ![&access_token, &refresh_token, &account].into_iter().all(|text| is_plain(text)) {
+        if ![access_token.reveal(), refresh_token.reveal(), &account].into_iter().all(is_plain) {
             return Err(SignInError::Other);
         }
-        let access = Access { token: Secret::new(&access_token), account };
-        Ok(Self { access, refresh: Secret::new(&refresh_token) })
+        let access = Access { token: access_token, account };
+        Ok(Self { access, refresh: refresh_token })
     }
 
     /// Writes what [`SignIn::parse`] reads, with nothing that is not needed.
     pub(crate) fn to_text(&self) -> Secret {
         let Self { access: Access { token, account }, refresh } = self;
         let tokens = Tokens {
-            access_token: token.reveal().to_owned(),
-            refresh_token: refresh.reveal().to_owned(),
+            access_token: token.clone(),
+            refresh_token: refresh.clone(),
             account_id: Some(account.clone()),
             id_token: None,
         };
-        Secret::new(&json!({ "tokens": tokens }).to_string())
+        let text = serde_json::to_string(&Written { tokens: Some(tokens), key: None });
+        Secret::new(&Zeroizing::new(text.unwrap_or_default()))
     }
 
     /// The one that follows. What is not handed out anew stays.
@@ -154,6 +157,8 @@ fn claims(token: &str) -> Option<Value> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// A token that says this of itself.

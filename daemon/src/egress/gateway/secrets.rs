@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::{Known, Means, complain};
 use crate::egress::policy::{CredentialKind, GitHost, McpServer, Policy, Provider};
 use crate::egress::secret::Secret;
-use crate::egress::sign_in::Held;
+use crate::egress::sign_in::{Held, Renewed};
+use crate::sign_in::SignIn;
 
 /// The credentials, read while the files can be.
 #[derive(Debug, Default)]
@@ -16,24 +19,32 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    pub(super) fn read(policy: &Policy) -> Self {
-        let secret = |path: &Path| match std::fs::read_to_string(path) {
+    /// Reads all but the sign-ins, which are handed over without what they are renewed with.
+    pub(super) fn read(policy: &Policy, mut sign_ins: Vec<Renewed>) -> Self {
+        let secret = |path: &Path| match std::fs::read_to_string(path).map(Zeroizing::new) {
+            // Put there after the run was prepared for something else.
+            Ok(text) if SignIn::is_meant(&text) => {
+                complain(&format!(
+                    "{} holds a sign-in, which is not sent as it is",
+                    path.display()
+                ));
+                None
+            }
             Ok(text) => Some(Secret::new(&text)),
             Err(error) => {
                 complain(&format!("read credential {}: {error}", path.display()));
                 None
             }
         };
-        let means = |provider: &Provider| {
-            let secret = secret(&provider.credential)?;
+        let mut means = |provider: &Provider| {
             if provider.kind != CredentialKind::SignIn {
-                return Some(Means::Secret(secret));
+                return secret(&provider.credential).map(Means::Secret);
             }
-            let held = Held::read(&secret);
-            if held.is_none() {
-                complain(&format!("{} holds no sign-in", provider.credential.display()));
-            }
-            held.map(Means::SignIn)
+            let its = sign_ins.iter().position(|sign_in| sign_in.provider == provider.name)?;
+            let held = Held::new(sign_ins.swap_remove(its)).map_err(|why| {
+                complain(&format!("the sign-in for {}: {}", provider.name, why.reason));
+            });
+            held.ok().map(Means::SignIn)
         };
         let provider =
             |provider: &Provider| Known { service: provider.clone(), credential: means(provider) };

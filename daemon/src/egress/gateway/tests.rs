@@ -114,7 +114,7 @@ async fn a_credential_that_is_gone_is_missed_by_its_own_service_only() {
     };
     let providers = vec![provider("kept"), provider("removed")];
     let policy = Policy { providers, ..Policy::default() };
-    let secrets = Secrets::read(&policy);
+    let secrets = Secrets::read(&policy, Vec::new());
     let (fence, _notices) = Fence::new(policy, secrets);
     fence.spawn(async move {
         let (mut call, _) = api.accept().await.expect("accept");
@@ -134,4 +134,46 @@ async fn a_credential_that_is_gone_is_missed_by_its_own_service_only() {
     let (_client, answer) = answered(services, "/never/v1/models").await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(answer.contains("the daemon has no credential for never"), "{answer}");
+}
+
+#[test]
+fn a_sign_in_is_what_is_handed_over_and_is_sent_as_nothing_else() {
+    let directory = tempfile::tempdir().expect("directory");
+    let tokens = r#"{"tokens":{"access_token":"a","refresh_token":"r","account_id":"x"}}"#;
+    std::fs::write(directory.path().join("sign-in"), tokens).expect("write");
+    let credential = |name: &str| directory.path().join(name);
+    let url = || "https://a.test".parse::<upstream::Upstream>().expect("a URL");
+    let provider = |name: &str, kind, file: &str| Provider {
+        name: name.to_owned(),
+        api: Api::OpenAi,
+        base_url: url(),
+        credential: credential(file),
+        kind,
+    };
+    let mcp = McpServer {
+        name: "m".to_owned(),
+        url: url(),
+        header: "authorization".to_owned(),
+        scheme: String::new(),
+        credential: credential("sign-in"),
+    };
+    let git = GitHost {
+        host: "a.test".to_owned(),
+        base_url: url(),
+        username: "u".to_owned(),
+        credential: credential("sign-in"),
+        repositories: Vec::new(),
+    };
+    let providers = vec![
+        provider("handed", CredentialKind::SignIn, "not-here"),
+        provider("not-handed", CredentialKind::SignIn, "sign-in"),
+        provider("changed", CredentialKind::Key, "sign-in"),
+    ];
+    let (mcp, git) = (vec![mcp], vec![git]);
+    let policy = Policy { providers, mcp, git, ..Policy::default() };
+    let handed = vec![Renewed::of("handed", Ok(&Secret::new(tokens)))];
+    let Secrets { providers, git, mcp } = Secrets::read(&policy, handed);
+    assert!(matches!(providers[0].credential, Some(Means::SignIn(_))));
+    assert!(providers[1].credential.is_none() && providers[2].credential.is_none());
+    assert!(git[0].credential.is_none() && mcp[0].credential.is_none());
 }

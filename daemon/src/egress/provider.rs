@@ -1,5 +1,7 @@
 //! Model APIs: which calls are passed on, with whose credential, and what they used.
 
+use std::time::Instant;
+
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -133,6 +135,7 @@ pub(super) async fn respond(
     };
     if let Some((held, seen)) = signed
         && response.status() == StatusCode::UNAUTHORIZED
+        && !held.is_fresh(&seen, Instant::now())
     {
         // The call cannot be made again, as what was sent has gone; who made it can.
         return match held.renew(&fence, &name, &seen).await {

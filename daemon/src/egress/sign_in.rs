@@ -2,7 +2,7 @@
 //! over, calls wait until the daemon has renewed it and the supervisor has handed the new one over.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -18,6 +18,9 @@ const RENEWAL_MAX: Duration = Duration::from_secs(60);
 /// A token is not used any more so long before its end: a call takes time to get there.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// How long a token that was just handed out is not to blame for a refusal.
+const FRESH: Duration = Duration::from_secs(5 * 60);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Held(watch::Sender<State>);
@@ -25,6 +28,8 @@ pub(super) struct Held(watch::Sender<State>);
 #[derive(Clone, Debug)]
 struct State {
     access: Arc<Access>,
+    /// When it came in place of another.
+    since: Option<Instant>,
     /// Why there is none that is newer, as it was told last.
     failure: Option<Unrenewed>,
 }
@@ -72,7 +77,7 @@ impl Held {
         match outcome {
             Outcome::Access { token, account } => {
                 let access = Arc::new(Access { token, account });
-                Ok(Self(watch::Sender::new(State { access, failure: None })))
+                Ok(Self(watch::Sender::new(State { access, since: None, failure: None })))
             }
             Outcome::Failure(failure) => Err(failure),
         }
@@ -83,10 +88,18 @@ impl Held {
         self.0.send_modify(|state| match outcome {
             Outcome::Access { token, account } => {
                 let access = Arc::new(Access { token, account });
-                *state = State { access, failure: None };
+                let since = Some(Instant::now());
+                *state = State { access, since, failure: None };
             }
             Outcome::Failure(failure) => state.failure = Some(failure),
         });
+    }
+
+    /// Whether this token has just been handed out: if it is refused, another would be, too.
+    pub(super) fn is_fresh(&self, seen: &Access, now: Instant) -> bool {
+        let State { access, since, .. } = &*self.0.borrow();
+        let is_recent = since.is_some_and(|since| now.saturating_duration_since(since) < FRESH);
+        is_recent && access.fingerprint() == seen.fingerprint()
     }
 
     /// A token that is not over, as far as it says itself.
@@ -128,7 +141,7 @@ impl Held {
             let why = format!("the daemon has not renewed it within {seconds} seconds");
             return Err(Unrenewed::for_now(&why));
         }
-        let State { access, failure } = news.borrow().clone();
+        let State { access, failure, .. } = news.borrow().clone();
         match failure {
             None if access.fingerprint() != seen => Ok(access),
             None => Err(Unrenewed::for_now("it was renewed to what it was")),
@@ -210,5 +223,18 @@ mod tests {
             assert_eq!(failed.expect_err("refused"), Unrenewed::for_good("revoked"));
         }
         Held::new(Renewed::of("p", Ok(&Secret::new("sk-key")))).expect_err("no sign-in");
+    }
+
+    #[test]
+    fn a_token_that_was_just_handed_out_is_not_to_blame_for_a_refusal() {
+        let held = held("first", LATER);
+        let now = Instant::now;
+        let first = held.0.borrow().access.clone();
+        assert!(!held.is_fresh(&first, now()), "it may be old");
+        held.take(Renewed::of("p", Ok(&file("second", LATER))));
+        let second = held.0.borrow().access.clone();
+        assert!(held.is_fresh(&second, now()));
+        assert!(!held.is_fresh(&first, now()), "there is a newer one to try");
+        assert!(!held.is_fresh(&second, now() + FRESH), "it may be over");
     }
 }

@@ -1,6 +1,7 @@
 //! Renews sign-ins, one after the other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -121,9 +122,9 @@ impl Renewals {
             return Err(why.clone());
         }
         // A disk that is full loses what is handed out: see that there is room first.
-        self.credentials.add(name, &sign_in.to_text()).map_err(|error| {
-            Unrenewed::for_now(&format!("a renewed sign-in could not be kept: {error}"))
-        })?;
+        self.credentials
+            .add(name, &sign_in.to_text())
+            .map_err(|error| for_now(name, "a renewed sign-in could not be kept", &error))?;
         Ok(Some(sign_in))
     }
 
@@ -134,9 +135,9 @@ impl Renewals {
             tracing::info!(credential = %name, "another sign-in was added meanwhile");
             return Ok(());
         }
-        self.credentials.add(name, &next.to_text()).map_err(|error| {
-            Unrenewed::for_now(&format!("the renewed sign-in cannot be kept: {error}"))
-        })?;
+        self.credentials
+            .add(name, &next.to_text())
+            .map_err(|error| for_now(name, "the renewed sign-in cannot be kept", &error))?;
         tracing::info!(credential = %name, "sign-in renewed");
         Ok(())
     }
@@ -151,12 +152,15 @@ impl Renewals {
         let asked = endpoint::request(sign_in);
         let answered = egress::post(&place.addresses, &place.token_url, &asked).await;
         let answered = answered.map_err(|error| {
-            let url = &place.token_url;
-            Unrenewed::for_now(&format!("the sign-in service at {url} cannot be reached: {error}"))
+            let detail = format!("{}: {error}", place.token_url);
+            for_now(name, "the sign-in service cannot be reached", &detail)
         });
-        let next = answered.and_then(|(status, body)| endpoint::answer(sign_in, status, &body));
+        let next = answered.and_then(|(status, body)| {
+            endpoint::answer(sign_in, status, &body).inspect_err(|failed| {
+                tracing::warn!(credential = %name, "sign-in not renewed: {}", failed.reason);
+            })
+        });
         next.map_err(|failed| {
-            tracing::warn!(credential = %name, "sign-in not renewed: {}", failed.reason);
             let (why, until) = if failed.is_final {
                 let reason = format!(
                     "{}: sign in again with `codex login`, and hand its auth.json to \
@@ -177,12 +181,19 @@ impl Renewals {
         let found = self.credentials.find(name);
         let file = found.ok_or_else(|| Unrenewed::for_good("the credential is gone"))?;
         let text = fs::read_to_string(&file.path).map(Zeroizing::new).map_err(|error| {
-            Unrenewed::for_now(&format!("cannot read {}: {error}", file.path.display()))
+            let detail = format!("{}: {error}", file.path.display());
+            for_now(name, "the sign-in cannot be read", &detail)
         })?;
         let sign_in =
             SignIn::parse(&text).map_err(|error| Unrenewed::for_good(&error.to_string()))?;
         Ok((sign_in, file.keeper))
     }
+}
+
+/// What may pass, and what the run is told of it: the operator's log has the rest.
+fn for_now(credential: &str, reason: &str, detail: &dyn fmt::Display) -> Unrenewed {
+    tracing::warn!(%credential, "{reason}: {detail}");
+    Unrenewed::for_now(reason)
 }
 
 #[cfg(test)]

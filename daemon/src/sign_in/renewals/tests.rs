@@ -126,7 +126,7 @@ async fn what_may_pass_is_tried_again_but_not_at_once() {
     NOW.set(Some(start + 2 * PAUSE));
     let gone = Place { token_url: "http://127.0.0.1:1/x".parse().expect("a URL"), ..service.place };
     let failed = renewals.renew(&gone, &seen(1)).await.expect_err("nobody there");
-    assert!(!failed.is_final && failed.reason.contains("127.0.0.1:1"), "{failed:?}");
+    assert!(!failed.is_final && failed.reason.ends_with("service cannot be reached"), "{failed:?}");
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn tokens_that_could_not_be_written_are_not_lost() {
     })
     .await;
     let failed = renewals.renew(&service.place, &seen(1)).await.expect_err("not kept");
-    assert!(!failed.is_final && failed.reason.contains("cannot read"), "{failed:?}");
+    assert!(!failed.is_final && failed.reason.contains("cannot be read"), "{failed:?}");
     fs::write(&path, kept(1).reveal()).expect("write");
     renewals.renew(&service.place, &seen(1)).await.expect("renewed");
     assert_eq!(service.asked(), 1);

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use handoff_proto::manifest::{Entry, Session, Timestamp};
 use handoff_proto::path::TreePath;
-use handoff_proto::tree::{Writer, write_chunks};
+use handoff_proto::tree::{FileError, Writer, write_chunks};
 
 use super::content::Source;
 use super::error::WorkspaceError;
@@ -19,12 +19,16 @@ use crate::store::{BlobStore, UserName};
 /// The mode of directories that the paths of files name.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// Longest file that is settled, which is read whole: more than clients send of all that is set up.
+const SETTLED_MAX: u64 = 32 << 20;
+
 /// Makes the directory of a run's agent, with the files of its session; `settle` says what the
 /// content of the file of that name becomes, if that is something else. Blocks.
 ///
 /// # Errors
 ///
-/// When it cannot be made, a chunk is missing or damaged, or the disk is full.
+/// When it cannot be made, a chunk is missing or damaged, the disk is full, or a file that is to be
+/// settled is longer than any such file.
 pub fn make_agent_directory(
     blobs: &dyn BlobStore,
     user: &UserName,
@@ -46,6 +50,7 @@ pub fn make_agent_directory(
     let files = session.files.iter().map(|file| Entry { mtime, ..file.clone() });
     let (own, files): (Vec<Entry>, Vec<Entry>) =
         files.partition(|file| file.path.as_bytes() == settled.as_bytes());
+    check_settled(&own)?;
     let source = Source::new(blobs, user);
     for Entry { path, mode, mtime, .. } in &own {
         let _size = writer.file_filled(path, *mode, *mtime, |to| {
@@ -57,6 +62,16 @@ pub fn make_agent_directory(
     }
     source.write(&files.iter().collect::<Vec<_>>(), &writer)?;
     Ok(writer.finish()?)
+}
+
+/// Refuses what would be too much for memory.
+fn check_settled(own: &[Entry]) -> Result<(), WorkspaceError> {
+    match own.iter().find(|file| file.size() > SETTLED_MAX) {
+        None => Ok(()),
+        Some(Entry { path, .. }) => {
+            Err(FileError::TooLarge { path: path.to_string(), max: SETTLED_MAX }.into())
+        }
+    }
 }
 
 /// All directories that hold one of these files, each before what is in it.
@@ -77,5 +92,33 @@ fn now() -> Timestamp {
     Timestamp {
         secs: i64::try_from(since.as_secs()).unwrap_or_default(),
         nanos: since.subsec_nanos(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff_proto::chunk::{ChunkId, ChunkRef};
+    use handoff_proto::manifest::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_read_whole_has_a_limit_however_little_was_sent_for_it() {
+        let bytes = vec![0; 1 << 20];
+        let chunk = ChunkRef { id: ChunkId::of(&bytes), size: 1 << 20 };
+        let file = |chunks: u32| Entry {
+            path: TreePath::parse(b".claude.json").expect("a path"),
+            mode: 0o600,
+            mtime: now(),
+            kind: Kind::File {
+                size: u64::from(chunks) << 20,
+                chunks: vec![chunk; chunks as usize],
+            },
+        };
+        check_settled(&[file(32)]).expect("as long as can be");
+        let refused = check_settled(&[file(33)]).expect_err("too long");
+        assert_eq!(refused.to_string(), "cannot write the workspace");
+        let why = std::error::Error::source(&refused).expect("a reason");
+        assert_eq!(why.to_string(), "`.claude.json` is larger than 33554432 bytes");
     }
 }

@@ -45,7 +45,9 @@ pub(super) async fn respond(
     let answered = if rest.is_empty() {
         service.url.call_itself(&fence, request).await
     } else {
-        let Ok(target) = rest.parse() else {
+        let query = request.uri().query();
+        let target = query.map_or_else(|| rest.to_owned(), |query| format!("{rest}?{query}"));
+        let Ok(target) = target.parse() else {
             return message::answer(StatusCode::BAD_REQUEST, "handoff: not a path\n");
         };
         *request.uri_mut() = target;

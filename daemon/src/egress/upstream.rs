@@ -26,6 +26,8 @@ pub struct Upstream {
     tls: bool,
     /// What comes before every path; without a slash at its end.
     prefix: String,
+    /// Whether the URL itself has one there: to some servers that is another URL.
+    ends_in_slash: bool,
 }
 
 /// Text that is no URL of a service.
@@ -66,7 +68,9 @@ impl FromStr for Upstream {
             if url.query().is_some() {
                 return None;
             }
-            Some(Self { authority, tls, prefix: url.path().trim_end_matches('/').to_owned() })
+            let prefix = url.path().trim_end_matches('/').to_owned();
+            let ends_in_slash = !prefix.is_empty() && url.path().ends_with('/');
+            Some(Self { authority, tls, prefix, ends_in_slash })
         };
         parsed().ok_or_else(|| UpstreamError(text.to_owned()))
     }
@@ -78,12 +82,13 @@ fn usual_port(tls: bool) -> u16 {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { authority: Authority { host, port }, tls, prefix } = self;
+        let Self { authority: Authority { host, port }, tls, prefix, ends_in_slash } = self;
         write!(f, "{}://{host}", if *tls { "https" } else { "http" })?;
         if *port != usual_port(*tls) {
             write!(f, ":{port}")?;
         }
-        f.write_str(prefix)
+        f.write_str(prefix)?;
+        f.write_str(if *ends_in_slash { "/" } else { "" })
     }
 }
 
@@ -106,12 +111,12 @@ impl Upstream {
     #[must_use]
     pub fn of(host: Host) -> Self {
         let authority = Authority { host, port: TLS_PORT };
-        Self { authority, tls: true, prefix: String::new() }
+        Self { authority, tls: true, prefix: String::new(), ends_in_slash: false }
     }
 
     /// What a URL says behind this one, if it leads here: nothing, or a path.
     pub(super) fn covers(&self, url: &str) -> Option<String> {
-        let Self { authority, tls, prefix } = url.parse().ok()?;
+        let Self { authority, tls, prefix, ends_in_slash: _ } = url.parse().ok()?;
         let rest = prefix.strip_prefix(&self.prefix)?;
         let is_same = authority == self.authority && tls == self.tls;
         (is_same && (rest.is_empty() || is_plain(rest))).then(|| rest.to_owned())
@@ -138,7 +143,7 @@ impl Upstream {
         self.send(fence, format!("{}{path}", self.prefix), request).await
     }
 
-    /// Sends a request to the URL itself.
+    /// Sends a request to the URL itself, with the query that the request has.
     pub(super) async fn call_itself<B>(
         &self,
         fence: &Fence,
@@ -150,8 +155,14 @@ impl Upstream {
             + Unpin
             + 'static,
     {
-        let path = if self.prefix.is_empty() { "/" } else { &self.prefix };
-        self.send(fence, path.to_owned(), request).await
+        let path = self.path_itself(request.uri().query());
+        self.send(fence, path, request).await
+    }
+
+    fn path_itself(&self, query: Option<&str>) -> String {
+        let slash = if self.prefix.is_empty() || self.ends_in_slash { "/" } else { "" };
+        let query = query.map_or_else(String::new, |query| format!("?{query}"));
+        format!("{}{slash}{query}", self.prefix)
     }
 
     async fn send<B>(
@@ -225,7 +236,9 @@ mod tests {
         assert_eq!(found.prefix, "/v1");
         let found = of("http://127.0.0.1:8080").expect("a URL");
         assert_eq!((found.authority.port, found.tls, found.prefix.as_str()), (8080, false, ""));
-        for text in ["https://api.test/v1", "https://api.test:80", "http://[::1]:443/a/b"] {
+        for text in
+            ["https://api.test/v1", "https://a.test/x/", "https://a.test:80", "http://[::1]:443/a"]
+        {
             assert_eq!(of(text).expect("a URL").to_string(), text);
         }
         assert_eq!(
@@ -236,6 +249,18 @@ mod tests {
             ["", "api.test", "ftp://api.test", "https://", "https://u@api.test", "https://a/?x"]
         {
             assert!(of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_url_itself_is_asked_for_as_it_was_written_with_what_is_asked() {
+        for (url, query, path) in [
+            ("https://a.test", None, "/"),
+            ("https://a.test/", Some("x=y"), "/?x=y"),
+            ("https://a.test/mcp", Some("x=y&z"), "/mcp?x=y&z"),
+            ("https://a.test/mcp/", None, "/mcp/"),
+        ] {
+            assert_eq!(url.parse::<Upstream>().expect("a URL").path_itself(query), path);
         }
     }
 }

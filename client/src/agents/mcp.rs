@@ -31,13 +31,17 @@ pub(super) fn take(name: &str, definition: &Value, setup: &mut Setup<'_>) -> Opt
         note_needs(definition, &mut setup.needs);
         return Some(definition.clone());
     };
-    if let Some((referring, url)) = referring(definition) {
+    let is_sse = definition.get("type").is_some_and(|kind| kind == "sse");
+    if let Some((referring, url)) = referring(definition).filter(|_| !is_sse) {
+        note_needs(&referring, &mut setup.needs);
         setup.needs.credentials.insert(name.to_owned(), url);
         return Some(referring);
     }
+    let hint =
+        if is_sse { "; the daemon can add one to \"http\" servers, not to \"sse\"" } else { "" };
     setup.stays.push(Stays {
         what: format!("MCP server {name}"),
-        why: format!("{secret} looks like a secret, which would be in the run"),
+        why: format!("{secret} looks like a secret, which would be in the run{hint}"),
     });
     None
 }
@@ -64,6 +68,9 @@ fn note_needs(definition: &Value, needs: &mut Needs) {
     needs.programs.extend(program.filter(|program| !program.contains('$')).map(str::to_owned));
     for after in definition.to_string().split("${").skip(1) {
         let name = after.split('}').next().unwrap_or_default();
+        if format!("${{{name}}}") == REFERENCE {
+            continue;
+        }
         if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             needs.variables.insert(name.to_owned());
@@ -138,11 +145,22 @@ mod tests {
             json!({ "command": "x", "headers": secret }),
             json!({ "url": "https://a.test/mcp?key=s3cret", "headers": secret }),
             json!({ "url": "https://u:s3cret@a.test/mcp" }),
+            json!({ "type": "sse", "url": url, "headers": secret }),
             json!({ "url": url, "headers": { "X-Proxy": "https://u:s3cret@p.test" } }),
         ] {
             assert_eq!(taken(stays.clone(), &mut setup), None, "{stays}");
         }
-        assert_eq!(setup.stays.len(), 5);
+        assert_eq!(setup.stays.len(), 6);
+        assert!(setup.stays.iter().filter(|stays| stays.why.contains("\"sse\"")).count() == 1);
+    }
+
+    #[test]
+    fn what_a_definition_needs_beside_the_daemons_secret_is_needed() {
+        let mut setup = Setup::new(std::path::Path::new("/nowhere"));
+        let headers = json!({ "Authorization": "Bearer s3cret", "X-Team": "${TEAM}" });
+        let definition = json!({ "url": "https://a.test/mcp", "headers": headers });
+        assert!(take("a", &definition, &mut setup).is_some());
+        assert!(setup.needs.variables.iter().eq(["TEAM"]));
     }
 
     #[test]

@@ -56,8 +56,9 @@ impl Lacks {
     pub fn why(&self) -> String {
         let Self { name, url } = self;
         format!(
-            "its secret does not leave this machine; the daemon's operator can add one: \
-             `[mcp.{name}] url = {url:?}` in handoffd.toml, and `handoffd credential add {name}`"
+            "its secret does not leave this machine; the daemon's operator can add one, where \
+             [network] default is \"fenced\": `[mcp.{name}] url = {url:?}` in handoffd.toml, and \
+             `handoffd credential add {name}`"
         )
     }
 }

@@ -56,7 +56,8 @@ pub(crate) struct Door {
 fn settle_all(servers: &mut Map<String, Value>, door: impl Fn(&str) -> Option<Door>) -> bool {
     let mut has_changed = false;
     servers.retain(|_, server| {
-        let found = server.get("url").and_then(Value::as_str).and_then(&door);
+        let url = server.get("url").and_then(Value::as_str).filter(|_| !is_sse(server));
+        let found = url.and_then(&door);
         has_changed |= found.is_some() || refers(server);
         match (found, server) {
             (Some(door), Value::Object(server)) => {
@@ -67,6 +68,12 @@ fn settle_all(servers: &mut Map<String, Value>, door: impl Fn(&str) -> Option<Do
         }
     });
     has_changed
+}
+
+/// Whether it speaks the older kind of MCP over HTTP, which says itself at which path it goes on:
+/// not behind a door.
+fn is_sse(server: &Value) -> bool {
+    server.get("type").is_some_and(|kind| kind == "sse")
 }
 
 fn refers(server: &Value) -> bool {
@@ -105,12 +112,15 @@ mod tests {
             "a": { "type": "http", "url": "https://a.test/mcp", "headers": headers },
             "b": { "type": "http", "url": "https://b.test/mcp", "headers": headers },
             "c": { "command": "npx" },
+            "d": { "type": "sse", "url": "https://a.test/mcp" },
+            "e": { "type": "sse", "url": "https://a.test/mcp", "headers": headers },
         } });
         let settled = settle(Kind::Claude, file.to_string().as_bytes(), door).expect("changed");
         let settled: Value = serde_json::from_slice(&settled).expect("JSON");
         let expected = json!({ "other": 1, "mcpServers": {
             "a": { "type": "http", "url": "http://door/mcp/a", "headers": { "X-Team": "x" } },
             "c": { "command": "npx" },
+            "d": { "type": "sse", "url": "https://a.test/mcp" },
         } });
         assert_eq!(settled, expected);
     }

@@ -14,6 +14,9 @@ use crate::world::{World, said};
 /// How long a test waits for something to appear.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How often a line is sent.
+const SENT_MAX: u32 = 6;
+
 /// A screen; it ends with its program when dropped.
 #[derive(Debug)]
 pub struct Screen<'a> {
@@ -110,6 +113,24 @@ impl<'a> Screen<'a> {
         self.key("Enter");
     }
 
+    /// Types a line and sends it, again where it was left in the input, until this is shown: an
+    /// interface that is drawing may miss the key which sends it.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not appear.
+    #[track_caller]
+    pub fn enter_until(&self, line: &str, text: &str) {
+        self.enter(line);
+        for _ in 1..SENT_MAX {
+            if self.comes(|screen| screen.text().contains(text), PATIENCE / SENT_MAX) {
+                return;
+            }
+            self.key("Enter");
+        }
+        self.shows(&[text]);
+    }
+
     /// Presses a key.
     pub fn key(&self, key: &str) {
         self.tmux(&["send-keys", key]);
@@ -142,16 +163,22 @@ impl<'a> Screen<'a> {
 
     #[track_caller]
     fn wait(&self, is_there: impl Fn(&Self) -> bool, what: &str) {
-        let until = Instant::now() + PATIENCE;
+        assert!(self.comes(is_there, PATIENCE), "no {what} on:\n{}", self.text());
+    }
+
+    fn comes(&self, is_there: impl Fn(&Self) -> bool, within: Duration) -> bool {
+        let until = Instant::now() + within;
         loop {
             if is_there(self) {
-                return;
+                return true;
             }
             let left = until.saturating_duration_since(Instant::now());
             let timeout = Timespec::try_from(left).expect("a time");
             let mut news = [PollFd::new(&self.news, PollFlags::IN)];
             let count = poll(&mut news, Some(&timeout)).expect("poll");
-            assert!(count > 0 && !left.is_zero(), "no {what} on:\n{}", self.text());
+            if count == 0 || left.is_zero() {
+                return false;
+            }
             let mut bytes = [0; 65536];
             assert!((&self.news).read(&mut bytes).expect("news") > 0);
         }

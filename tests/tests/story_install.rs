@@ -176,8 +176,7 @@ fn claude_code_knows_handoff_and_answers_for_a_session_that_a_run_holds() {
     // In the middle of a turn.
     screen.enter("another ordinary prompt");
     drop(user.model.wait_for_turn(2));
-    screen.enter("& do it there");
-    screen.shows(&["Claude Code is at work"]);
+    screen.enter_until("& do it there", "Claude Code is at work");
     screen.key("C-u");
     hold.release();
     screen.shows(&["the late reply"]);

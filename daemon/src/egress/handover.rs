@@ -1,6 +1,6 @@
 //! How a gateway learns what it serves and tells what happens: one socket, which is its standard
-//! input. First the policy, its sign-ins and the doors in, then notices out and renewed sign-ins in, one JSON object
-//! a line.
+//! input. First the policy, its sign-ins and the doors in, then notices out and renewed sign-ins in,
+//! one JSON object a line.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::mem::MaybeUninit;

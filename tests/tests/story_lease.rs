@@ -125,4 +125,6 @@ fn a_handoff_that_waits_for_its_remote_holds_its_session() {
     assert!(told.contains(&format!("goes on in run {name} on box")), "{told}");
     hand_off("three").fails(5, &[&format!("run {name} on box goes on with session")]);
     assert_eq!(remote.runs(), 1);
+    // Nothing of it outlives the test.
+    assert_eq!(driven.finished(name)["outcome"], "succeeded");
 }

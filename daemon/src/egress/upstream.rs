@@ -128,33 +128,21 @@ impl Upstream {
     }
 
     /// Sends a request there, whose URI is the path behind the prefix.
-    pub(super) async fn call<B>(
+    pub(super) async fn call<B: Content>(
         &self,
         fence: &Fence,
         request: Request<B>,
-    ) -> Result<Response<Incoming>, CallError>
-    where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-            + Send
-            + Unpin
-            + 'static,
-    {
+    ) -> Result<Response<Incoming>, CallError> {
         let path = request.uri().path_and_query().map_or("/", uri::PathAndQuery::as_str);
         self.send(fence, format!("{}{path}", self.prefix), request).await
     }
 
     /// Sends a request to the URL itself, with the query that the request has.
-    pub(super) async fn call_itself<B>(
+    pub(super) async fn call_itself<B: Content>(
         &self,
         fence: &Fence,
         request: Request<B>,
-    ) -> Result<Response<Incoming>, CallError>
-    where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-            + Send
-            + Unpin
-            + 'static,
-    {
+    ) -> Result<Response<Incoming>, CallError> {
         let path = self.path_itself(request.uri().query());
         self.send(fence, path, request).await
     }
@@ -165,18 +153,12 @@ impl Upstream {
         format!("{}{slash}{query}", self.prefix)
     }
 
-    async fn send<B>(
+    async fn send<B: Content>(
         &self,
         fence: &Fence,
         path: String,
         mut request: Request<B>,
-    ) -> Result<Response<Incoming>, CallError>
-    where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-            + Send
-            + Unpin
-            + 'static,
-    {
+    ) -> Result<Response<Incoming>, CallError> {
         *request.uri_mut() = path.parse().map_err(|_| CallError::Path(path))?;
         let host = self.authority.in_header(usual_port(self.tls));
         drop(request.headers_mut().insert(header::HOST, host));
@@ -197,18 +179,26 @@ impl Upstream {
     }
 }
 
-/// One request over one connection, which ends with the response's body.
-pub(super) async fn exchange<B>(
-    fence: &Fence,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<B>,
-) -> Result<Response<Incoming>, hyper::Error>
-where
+/// The body of a request, however it comes.
+pub(super) trait Content:
+    Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+impl<B> Content for B where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + Unpin
-        + 'static,
+        + 'static
 {
+}
+
+/// One request over one connection, which ends with the response's body.
+pub(super) async fn exchange<B: Content>(
+    fence: &Fence,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<B>,
+) -> Result<Response<Incoming>, hyper::Error> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     fence.spawn(async { drop(connection.await) });

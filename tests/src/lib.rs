@@ -8,6 +8,7 @@ pub mod desktop;
 pub mod disk;
 pub mod escape;
 pub mod fenced;
+mod http;
 pub mod interface;
 pub mod launched;
 pub mod mcp;

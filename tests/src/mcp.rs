@@ -2,9 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::{Ipv4Addr, TcpListener},
     sync::{Arc, Mutex},
-    thread,
 };
 
 use http_body_util::{BodyExt, Full};
@@ -12,11 +10,10 @@ use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{AUTHORIZATION, CONTENT_TYPE},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+
+use crate::http;
 
 /// Its tool.
 pub const TOOL: &str = "lookup";
@@ -52,16 +49,9 @@ impl Mcp {
     /// Serves whoever has this secret, on a free port of 127.0.0.1.
     #[must_use]
     pub fn serve(secret: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        listener.set_nonblocking(true).expect("non-blocking");
-        let port = listener.local_addr().expect("address").port();
         let shared = Arc::new(Shared { secret: secret.to_owned(), asked: Mutex::default() });
         let serving = shared.clone();
-        let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("runtime").block_on(accept(listener, serving));
-        };
-        drop(thread::Builder::new().name("mcp".to_owned()).spawn(run).expect("thread"));
+        let port = http::serve("mcp", move |request| respond(serving.clone(), request));
         Self { port, shared }
     }
 
@@ -75,20 +65,6 @@ impl Mcp {
     #[must_use]
     pub fn asked(&self) -> Vec<Called> {
         self.shared.asked.lock().expect("requests").clone()
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("listener");
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.expect("accept");
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let service = service_fn(move |request| respond(shared.clone(), request));
-            // A client that goes away is no concern of the server's.
-            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-        });
     }
 }
 

@@ -11,9 +11,7 @@ mod script;
 
 use std::{
     convert::Infallible,
-    net::{Ipv4Addr, TcpListener},
     sync::{Arc, Condvar, Mutex},
-    thread,
     time::Duration,
 };
 
@@ -22,11 +20,10 @@ use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Frame, Incoming},
     header::{CONTENT_TYPE, HeaderMap, UPGRADE},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+
+use crate::http;
 
 pub use account::{Account, TOKEN_CANARY};
 pub use script::{Hold, Turn};
@@ -94,16 +91,9 @@ impl Model {
     /// Serves this script on a free port of 127.0.0.1.
     #[must_use]
     pub fn serve(script: Vec<Turn>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        listener.set_nonblocking(true).expect("non-blocking");
-        let port = listener.local_addr().expect("address").port();
         let shared = Arc::new(Shared { script: Mutex::new(script), ..Shared::default() });
         let serving = shared.clone();
-        let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("runtime").block_on(accept(listener, serving));
-        };
-        drop(thread::Builder::new().name("model".to_owned()).spawn(run).expect("thread"));
+        let port = http::serve("model", move |request| respond(serving.clone(), request));
         Self { port, shared }
     }
 
@@ -195,20 +185,6 @@ impl Shared {
         let (asked, timeout) = waited.expect("requests");
         assert!(!timeout.timed_out(), "no {what}: {asked:#?}");
         asked.clone()
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("listener");
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.expect("accept");
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let service = service_fn(move |request| respond(shared.clone(), request));
-            // An agent that goes away in the middle is no concern of the server's.
-            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-        });
     }
 }
 

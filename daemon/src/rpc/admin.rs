@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, Kept},
     doctor,
     egress::Secret,
     pki::{Fingerprint, INVITATION_VALID, Pairing},
@@ -58,11 +58,10 @@ impl AdminService {
         Credentials::new(self.store.directory())
     }
 
-    /// What the settings use a credential for.
-    fn users_of(&self, name: &str) -> Vec<String> {
+    /// What the settings use a credential for, which was found if it is there.
+    fn users_of(&self, name: &str, kept: Option<&Kept>) -> Vec<String> {
         let config = &self.registry.settings().config;
-        let credentials = self.credentials();
-        let terms = config.egress(|asked| credentials.find(asked).filter(|_| asked == name));
+        let terms = config.egress(|asked| kept.filter(|_| asked == name).cloned());
         let providers = terms.providers.iter().map(|found| format!("provider {}", found.name));
         let git = terms.git.iter().map(|found| format!("git host {}", found.host));
         let mcp = terms.mcp.iter().map(|found| format!("MCP server {}", found.name));
@@ -152,20 +151,26 @@ impl Admin for AdminService {
         let wire::AddCredentialRequest { name, secret } = request.into_inner();
         let secret = Secret::new(&secret);
         let _none_is_renewed = self.registry.renewals().hold().await;
-        self.credentials().add(&name, &secret).map_err(status::failed)?;
-        Ok(Response::new(wire::AddCredentialReply { used_by: self.users_of(&name) }))
+        let credentials = self.credentials();
+        credentials.add(&name, &secret).map_err(status::failed)?;
+        let used_by = self.users_of(&name, credentials.find(&name).as_ref());
+        Ok(Response::new(wire::AddCredentialReply { used_by }))
     }
 
     async fn credentials(
         &self,
         _request: Request<wire::CredentialsRequest>,
     ) -> Result<Response<wire::CredentialsReply>, Status> {
-        let known = self.credentials().list().map_err(status::failed)?;
-        let credentials = known.into_iter().map(|(name, keeper)| wire::Credential {
-            used_by: self.users_of(&name),
-            kind: self.credentials().find(&name).map_or("", |kept| kept.kind.as_str()).to_owned(),
-            name,
-            keeper: keeper.as_str().to_owned(),
+        let all = self.credentials();
+        let known = all.list().map_err(status::failed)?;
+        let credentials = known.into_iter().map(|(name, keeper)| {
+            let kept = all.find(&name);
+            wire::Credential {
+                used_by: self.users_of(&name, kept.as_ref()),
+                kind: kept.map_or("", |kept| kept.kind.as_str()).to_owned(),
+                name,
+                keeper: keeper.as_str().to_owned(),
+            }
         });
         Ok(Response::new(wire::CredentialsReply { credentials: credentials.collect() }))
     }

@@ -5,7 +5,7 @@
 mod keyboard;
 mod shown;
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use handoff_proto::wire::{self, attach_reply::Part as Reply};
 use tokio::sync::mpsc;
@@ -19,9 +19,6 @@ use crate::runs::{Live, Manners, Registry, SitError, Wish};
 
 /// Longest id of an attachment: room for a uuid.
 const ID_MAX: usize = 64;
-
-/// Parts of an answer.
-type Parts = Pin<Box<dyn Stream<Item = Result<Reply, Status>> + Send>>;
 
 /// Attaches to a run's terminal and stays there until the run has finished or the caller leaves.
 pub(super) async fn serve(
@@ -85,7 +82,7 @@ fn to_the_end(
     registry: &Registry,
     live: Arc<Live>,
     shown: impl Stream<Item = Result<Reply, Status>> + Send + 'static,
-) -> Parts {
+) -> Replies<Reply> {
     let stopping = registry.stopping().clone();
     let end = tokio_stream::once(Ok(Reply::Ended(wire::Empty {})));
     let finished =
@@ -93,7 +90,7 @@ fn to_the_end(
     Box::pin(shown.chain(end).chain(finished))
 }
 
-fn whole(parts: Parts) -> Replies<wire::AttachReply> {
+fn whole(parts: Replies<Reply>) -> Replies<wire::AttachReply> {
     Box::pin(parts.map(|part| part.map(|part| wire::AttachReply { part: Some(part) })))
 }
 

@@ -58,9 +58,9 @@ impl Typing {
     /// What to send next.
     pub(super) fn next(&mut self) -> KeysAt {
         let until = self.keys.len().min(UNTYPED_MAX).min(self.sent + PIECE_LEN);
-        let keys = self.keys.range(self.sent..until.max(self.sent)).copied().collect();
+        let keys = self.keys.range(self.sent..until).copied().collect();
         let at = self.start + self.sent as u64;
-        self.sent = until.max(self.sent);
+        self.sent = until;
         self.sent_ever = self.sent_ever.max(self.sent);
         KeysAt { at, keys }
     }

@@ -147,6 +147,7 @@ impl Supervision {
             self.terminal.write();
             let demanded = self.demanded(ending);
             for (provider, failure) in self.renewed.drain(..) {
+                self.front.renewed(&provider);
                 live.renewed(&provider, failure);
             }
             match demanded {

@@ -54,7 +54,6 @@ impl Supervision {
         }
         terminal.news().iter().for_each(|typist| front.tell_typed(typist));
         terminal.wanted_again().iter().for_each(|typist| front.tell_untaken(typist));
-        renewed.iter().for_each(|(provider, _)| front.renewed(provider));
         if let Some(clock) = clock {
             ending.move_deadline(clock.deadline(front.is_followed()));
         }

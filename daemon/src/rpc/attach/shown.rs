@@ -93,6 +93,10 @@ impl Shown {
     /// Shows what came last.
     async fn rest(mut self) {
         let mut due = self.held.take();
+        if due.is_none() {
+            // What has come already, and was not looked at.
+            due = timeout(Duration::ZERO, next_of(&mut self.looking)).await.ok().flatten();
+        }
         while due.is_some() && self.show(due).await {
             let last = timeout(REST_WITHIN, next_of(&mut self.looking));
             due = last.await.ok().flatten();

@@ -11,6 +11,12 @@ use crate::{
     world::{Said, World},
 };
 
+/// Shell function `at_once FORMAT`: what `printf FORMAT` prints, in one write.
+///
+/// A shell writes line by line. When the peer hangs up at the first line of a request, the second
+/// would end the shell with SIGPIPE.
+pub const AT_ONCE: &str = "at_once() { printf \"$1\" | dd bs=64k iflag=fullblock status=none; }\n";
+
 /// See the module.
 #[derive(Debug)]
 pub struct Fenced {

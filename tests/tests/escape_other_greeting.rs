@@ -1,7 +1,7 @@
 //! Attempt: open a connection for an allowed host, then greet another one over it.
 
 use handoff_tests::{
-    fenced::Fenced,
+    fenced::{AT_ONCE, Fenced},
     web::{Port, Web},
 };
 
@@ -11,14 +11,14 @@ fn a_greeting_for_another_host_is_cut_off_and_told() {
     let fenced = Fenced::with(&[("allowed.test", &web), ("evil.test", &web)], "");
     let through = "openssl s_client -brief -proxy 127.1.0.1:3128 -connect allowed.test:443";
     let script = format!(
-        "greet() {{ name=$1; shift; \"$@\" </dev/null >/dev/null 2>&1 && echo $name ok || echo $name cut; }}
+        "{AT_ONCE}greet() {{ name=$1; shift; \"$@\" </dev/null >/dev/null 2>&1 && echo $name ok || echo $name cut; }}
         greet same {through} -servername allowed.test
         greet other {through} -servername evil.test
         greet none {through} -noservername
         greet direct openssl s_client -brief -connect 127.1.0.1:443 -servername allowed.test
         greet direct-other openssl s_client -brief -connect 127.1.0.1:443 -servername evil.test
         greet direct-none openssl s_client -brief -connect 127.1.0.1:443 -noservername
-        exec 3<>/dev/tcp/127.1.0.1/3128; printf 'CONNECT allowed.test:443 HTTP/1.1\\r\\n\\r\\nGET / HTTP/1.1\\r\\n\\r\\n' >&3
+        exec 3<>/dev/tcp/127.1.0.1/3128; at_once 'CONNECT allowed.test:443 HTTP/1.1\\r\\n\\r\\nGET / HTTP/1.1\\r\\n\\r\\n' >&3
         while read -r -t 10 line <&3 && [ \"$line\" != $'\\r' ]; do :; done
         read -r -t 10 line <&3 && echo plain $line || echo plain cut"
     );

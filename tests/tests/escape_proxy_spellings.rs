@@ -2,16 +2,16 @@
 //! list and the connection read differently.
 
 use handoff_tests::{
-    fenced::Fenced,
+    fenced::{AT_ONCE, Fenced},
     web::{Port, Web},
 };
 
 /// Sends bytes to the proxy and writes the status line that comes back.
-const SEND: &str = r#"send() { exec 3<>/dev/tcp/127.1.0.1/3128; printf "$2" >&3
+const SEND: &str = r#"send() { exec 3<>/dev/tcp/127.1.0.1/3128; at_once "$2" >&3
     read -r -t 10 line <&3; exec 3<&- 3>&-; echo "$1 ${line%$'\r'}"; }
-tunnelled() { exec 3<>/dev/tcp/127.1.0.1/3128; printf 'CONNECT allowed.test:80 HTTP/1.1\r\n\r\n' >&3
+tunnelled() { exec 3<>/dev/tcp/127.1.0.1/3128; at_once 'CONNECT allowed.test:80 HTTP/1.1\r\n\r\n' >&3
     while read -r -t 10 line <&3 && [ "$line" != $'\r' ]; do :; done
-    printf "$2" >&3; read -r -t 10 line <&3; exec 3<&- 3>&-; echo "$1 ${line%$'\r'}"; }
+    at_once "$2" >&3; read -r -t 10 line <&3; exec 3<&- 3>&-; echo "$1 ${line%$'\r'}"; }
 "#;
 
 #[test]
@@ -54,7 +54,7 @@ fn only_spellings_of_the_allowed_host_pass() {
         ("no-port", "allowed.test", "400|403"),
         ("big-port", "allowed.test:65979", "400|403"),
     ];
-    let mut script = SEND.to_owned();
+    let mut script = format!("{AT_ONCE}{SEND}");
     for (name, target, _) in connects {
         script += &format!(
             "send {name} 'CONNECT {target} HTTP/1.1\\r\\nHost: allowed.test:443\\r\\n\\r\\n'\n"

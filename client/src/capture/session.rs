@@ -127,17 +127,17 @@ impl Opened {
     ) -> Result<Option<(Arc<Directory>, TreePath)>, SessionError> {
         let whole = || (Arc::clone(&self.top), path.clone());
         let Some((first, rest)) = split(path) else { return Ok(Some(whole())) };
+        if let Some(directory) = self.linked.get(first) {
+            return Ok(Some((Arc::clone(directory), rest)));
+        }
         let link = self.top.path().join(Path::new(OsStr::from_bytes(first)));
         if !link.is_symlink() {
             return Ok(Some(whole()));
         }
-        let directory = match self.linked.get(first) {
-            Some(directory) => Arc::clone(directory),
-            None => match Directory::open(&link) {
-                Ok(directory) => Arc::new(directory),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(source) => return Err(SessionError::Directory { path: link, source }),
-            },
+        let directory = match Directory::open(&link) {
+            Ok(directory) => Arc::new(directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SessionError::Directory { path: link, source }),
         };
         self.linked.insert(first.to_vec(), Arc::clone(&directory));
         Ok(Some((directory, rest)))

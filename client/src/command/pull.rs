@@ -28,7 +28,6 @@ use crate::pull::pairs::outside_git;
 use crate::pull::plan::{Decision, Plan, check_result, decide, tree_changes};
 use crate::pull::prepare::Source;
 use crate::pull::report::{Report, plan_lines, tree_lines};
-use crate::pull::restorable::restorable;
 use crate::pull::returned::{Returned, returned};
 use crate::pull::review::review;
 use crate::pull::root::Root;
@@ -97,9 +96,7 @@ async fn pull(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let report = pull.to(destination).await?;
     let directory = pull.directory();
     let Pull { remote, returned, .. } = &pull;
-    let files = restorable(&report, &returned.base, &returned.result, &directory);
-    let place = (&directory, &files);
-    let brought = conversation::bring_back(context, remote, returned, place).await;
+    let brought = conversation::bring_back(context, remote, returned, &directory, &report).await;
     let (conversation, failed) = match brought {
         Ok(conversation) => (conversation, None),
         Err(error) => (None, Some(error)),

@@ -129,23 +129,34 @@ fn directory_of(path: &Path) -> Result<Option<Vec<u8>>, AgentError> {
 /// Looks for the last word on model, permissions and version.
 fn described(agent: &AbsolutePath, mut found: Found) -> Result<Found, AgentError> {
     let path = agent.as_os_path().join(found.transcript.as_os_path());
-    let last = |word: fn(&Value) -> Option<&str>| -> Result<String, AgentError> {
-        let found = tail::find(&path, |records| {
-            // What a sub-agent does says nothing of the session.
-            let mut own = records.filter(|record| record["isSidechain"] != true);
-            own.find_map(|record| word(&record).map(str::to_owned))
-        });
-        Ok(found.map_err(AgentError::read(&path))?.unwrap_or_default())
-    };
-    found.model =
-        last(|record| record["message"]["model"].as_str().filter(|model| *model != NO_MODEL))?;
-    found.permissions = last(|record| match record["attachment"]["type"].as_str() {
+    let model =
+        |record: &Value| text(&record["message"]["model"]).filter(|model| model != NO_MODEL);
+    let permissions = |record: &Value| match record["attachment"]["type"].as_str() {
         // Which mode comes then is told by the next prompt, or when the interface is left.
-        Some("plan_mode_exit") => Some(ASKS),
-        _ => record["permissionMode"].as_str(),
-    })?;
-    found.version = last(|record| record["version"].as_str())?;
+        Some("plan_mode_exit") => Some(ASKS.to_owned()),
+        _ => text(&record["permissionMode"]),
+    };
+    let mut last = [None, None, None];
+    tail::find(&path, |records| {
+        // What a sub-agent does says nothing of the session.
+        for record in records.filter(|record| record["isSidechain"] != true) {
+            let words = [model(&record), permissions(&record), text(&record["version"])];
+            for (last, word) in last.iter_mut().zip(words) {
+                *last = last.take().or(word);
+            }
+            if last.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        None::<()>
+    })
+    .map_err(AgentError::read(&path))?;
+    [found.model, found.permissions, found.version] = last.map(Option::unwrap_or_default);
     Ok(found)
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
 /// What travels: a session as `id`, if one goes on, and what is set up for every one.

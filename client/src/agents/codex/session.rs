@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::settings;
 use crate::agents::export::{AgentError, Export, ExportContent, ExportFile, Found, Setup};
-use crate::agents::import::Spawned;
+use crate::agents::import::{FIRST_RECORD_MAX, Spawned, first_line};
 use crate::agents::live::tail;
 use crate::agents::renames::{Renames, is_id};
 
@@ -40,9 +40,6 @@ const TIME_LEN: usize = "2026-11-22T07-16-43".len();
 
 /// Where an id tells its version.
 const VERSION_AT: usize = 14;
-
-/// The first record holds Codex's own instructions, in bytes at most.
-const FIRST_RECORD_MAX: u64 = 4 << 20;
 
 /// As much of a record as is looked at.
 #[derive(Deserialize)]
@@ -91,11 +88,12 @@ pub(in crate::agents) fn newest(
 ) -> Result<Option<Found>, AgentError> {
     let mut rollouts = rollouts(agent.as_os_path(), SESSIONS);
     rollouts.sort_by_key(|rollout| std::cmp::Reverse(rollout.modified));
-    for rollout in rollouts {
+    for rollout in &rollouts {
         let Some(first) = first_record(agent, &rollout.path)? else { continue };
         let is_here = first.cwd.is_some_and(|cwd| cwd.as_bytes() == directory.as_bytes());
         if is_here && first.parent_thread_id.is_none() {
-            return of_id(agent, &rollout.id);
+            let id = rollout.id.clone();
+            return last_of(rollouts, &id).map(|last| described(agent, last)).transpose();
         }
     }
     Ok(None)
@@ -114,9 +112,13 @@ pub(in crate::agents) fn transcript(top: &Path, id: &str) -> Option<PathBuf> {
     current(top, id).map(|rollout| top.join(rollout.path.as_os_path()))
 }
 
-/// Of the files of a thread the newest one goes on; their names begin with the time.
 fn current(top: &Path, id: &str) -> Option<Rollout> {
-    let of_thread = rollouts(top, SESSIONS).into_iter().filter(|rollout| rollout.id == id);
+    last_of(rollouts(top, SESSIONS), id)
+}
+
+/// Of the files of a thread the newest one goes on; their names begin with the time.
+fn last_of(rollouts: Vec<Rollout>, id: &str) -> Option<Rollout> {
+    let of_thread = rollouts.into_iter().filter(|rollout| rollout.id == id);
     of_thread.max_by(|a, b| a.path.file_name().cmp(b.path.file_name()))
 }
 
@@ -156,10 +158,8 @@ fn first_record(agent: &AbsolutePath, path: &TreePath) -> Result<Option<Payload>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(AgentError::read(&path)(error)),
     };
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(file.take(FIRST_RECORD_MAX));
-    reader.read_until(b'\n', &mut line).map_err(AgentError::read(&path))?;
-    Ok(meta(&line))
+    let first = first_line(file, FIRST_RECORD_MAX).map_err(AgentError::read(&path))?;
+    Ok(meta(&first))
 }
 
 /// What a thread's first record says.

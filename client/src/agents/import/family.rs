@@ -5,13 +5,13 @@
 //! is one whose chain of parents leads to the session, and whose name no other session here has.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
 use handoff_proto::path::TreePath;
 
+use super::lines::{self, FIRST_RECORD_MAX};
 use super::returned::Returned;
 use super::{From, Here, Import, ImportError};
 use crate::agents::renames::{Renames, is_id};
@@ -19,9 +19,6 @@ use crate::pull::chunks::Chunks;
 
 /// How many come back with a session; each is open while it does.
 const KIN_MAX: usize = 200;
-
-/// The longest first record that is looked at, in bytes: it holds the agent's own instructions.
-const FIRST_RECORD_MAX: u64 = 4 << 20;
 
 /// One transcript.
 #[derive(Debug)]
@@ -107,8 +104,7 @@ fn take_in(
     entry: &Entry,
 ) -> Result<Option<Returned>, ImportError> {
     let sent = import.sorted.sent(&entry.path);
-    let kept = |line: &[u8]| import.kind.kept(line, &import.place).map(|kept| kept.into_owned());
-    Returned::new(chunks, entry, sent, scratch, |line| kept(line).map(Into::into))
+    Returned::new(chunks, entry, sent, scratch, |line| import.kind.kept(line, &import.place))
 }
 
 /// The transcripts of spawned agents, with their ids, parents before their children.
@@ -120,7 +116,8 @@ fn kin<'a>(
     let sorted = &import.sorted;
     let mut of_parent: HashMap<String, Vec<(&Entry, &str, ChunkId)>> = HashMap::new();
     for (entry, id) in &sorted.threads {
-        let first = first_record(chunks.reader(entry.chunks())).map_err(ImportError::Content)?;
+        let first = lines::first(chunks.reader(entry.chunks()), FIRST_RECORD_MAX)
+            .map_err(ImportError::Content)?;
         let spawned = import.kind.spawned(&first);
         // What is no id is as long as the run likes, and nobody's parent.
         let is_named = |spawned: &Spawned| {
@@ -139,6 +136,10 @@ fn kin<'a>(
             None if sorted.is_as_sent(entry) => {}
             None => left_out.push(entry.path.to_string()),
         }
+    }
+    // Most sessions have none; what follows looks at every session that is here.
+    if of_parent.is_empty() {
+        return Ok(Vec::new());
     }
     let mut others: HashMap<String, Vec<TreePath>> = HashMap::new();
     for (id, path) in import.kind.sessions_here(import.place.agent) {
@@ -172,12 +173,6 @@ fn kin<'a>(
 /// Whether a file that is here has that first record.
 fn begins_with(import: &Import<'_>, path: &TreePath, first: ChunkId) -> bool {
     let here = Here::open(&import.path(path, &Renames::default())).ok().flatten();
-    let found = here.and_then(|here| first_record(From::new(&here.file, 0)).ok());
+    let found = here.and_then(|here| lines::first(From::new(&here.file, 0), FIRST_RECORD_MAX).ok());
     found.is_some_and(|found| ChunkId::of(&found) == first)
-}
-
-fn first_record(content: impl Read) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    BufReader::new(content.take(FIRST_RECORD_MAX)).read_until(b'\n', &mut line)?;
-    Ok(line)
 }

@@ -1,11 +1,16 @@
 //! The lines of a transcript, one at a time: all of them together may be more than there is memory.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
+
+use handoff_proto::chunk::{ChunkId, ChunkRef};
 
 /// The longest record that is looked at, in bytes: agents put whole files into one.
 pub(super) const LINE_LEN_MAX: usize = 64 << 20;
+
+/// The longest first record that is looked at, in bytes: it holds the agent's own instructions.
+pub(in crate::agents) const FIRST_RECORD_MAX: u64 = 4 << 20;
 
 /// How many values a record holds at most: each takes memory beside its text.
 const VALUES_MAX: usize = 1 << 19;
@@ -76,6 +81,27 @@ impl<R: BufRead> Lines<R> {
         self.line = Vec::new();
         self.read += self.inner.skip_until(b'\n')? as u64;
         Ok(Some(Line::TooLong))
+    }
+}
+
+/// The first line of a content with its end, of which no more than `max` bytes are read.
+pub(in crate::agents) fn first(content: impl Read, max: u64) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    BufReader::new(content.take(max)).read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+/// Whether what comes next is this chunk, which is in `content` then.
+pub(super) fn is_next(
+    reader: &mut impl Read,
+    chunk: &ChunkRef,
+    content: &mut Vec<u8>,
+) -> io::Result<bool> {
+    content.resize(chunk.size as usize, 0);
+    match reader.read_exact(content) {
+        Ok(()) => Ok(ChunkId::of(content) == chunk.id),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

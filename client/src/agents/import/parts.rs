@@ -4,10 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
 
-use super::lines::{From, common};
+use super::lines::{From, common, is_next};
 use super::place::{Here, Waiting};
 use super::{Import, ImportError, Part};
 use crate::agents::renames::Renames;
@@ -67,18 +66,13 @@ pub(super) fn remove_gone(import: &Import<'_>, renames: &Renames) -> Result<(), 
 
 /// Whether there is a file that holds just this.
 fn is_content(path: &Path, file: &Entry) -> Result<bool, ImportError> {
-    use std::io::Read as _;
     let Some(here) = Here::open(path)? else { return Ok(false) };
     let mut from = From::new(&here.file, 0);
     let mut part = Vec::new();
     for chunk in file.chunks() {
-        part.resize(chunk.size as usize, 0);
-        match from.read_exact(&mut part) {
-            Ok(()) if ChunkId::of(&part) == chunk.id => {}
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(ImportError::Read { path: path.to_owned(), source: error });
-            }
-            Ok(()) | Err(_) => return Ok(false),
+        let is_next = is_next(&mut from, chunk, &mut part);
+        if !is_next.map_err(|source| ImportError::Read { path: path.to_owned(), source })? {
+            return Ok(false);
         }
     }
     Ok(here.len == file.size())

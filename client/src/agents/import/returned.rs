@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 
-use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
 
 use super::ImportError;
-use super::lines::{From, Line, Lines};
+use super::lines::{From, Line, Lines, is_next};
 use crate::pull::chunks::Chunks;
 
 /// The laptop's own part as it was, and what the run added without what would decide something
@@ -39,13 +38,8 @@ impl Returned {
         let mut writer = BufWriter::with_capacity(64 << 10, &file);
         let (mut len, mut part) = (0, Vec::new());
         for chunk in sent.map(Entry::chunks).unwrap_or_default() {
-            part.resize(chunk.size as usize, 0);
-            match reader.read_exact(&mut part) {
-                Ok(()) if ChunkId::of(&part) == chunk.id => {}
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                    return Err(ImportError::Content(error));
-                }
-                Ok(()) | Err(_) => return Ok(None),
+            if !is_next(&mut reader, chunk, &mut part).map_err(ImportError::Content)? {
+                return Ok(None);
             }
             writer.write_all(&part).map_err(ImportError::Scratch)?;
             len += u64::from(chunk.size);

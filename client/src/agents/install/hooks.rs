@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::edit::{Edit, line_end};
 use super::json_text::{Node, parse};
 
-/// Before so long an agent waits for an answer; see `hook::handoff`.
+/// Before so long an agent waits for an answer; see `hook`.
 pub(super) const TIMEOUT_SECONDS: u64 = 600;
 
 const HOOKS: &str = "hooks";

@@ -18,7 +18,7 @@ const LAST_BYTES: u64 = 256 << 20;
 /// that is no JSON is passed over: the last one may still be written.
 pub(in crate::agents) fn find<T>(
     path: &Path,
-    answer: impl Fn(&mut dyn Iterator<Item = Value>) -> Option<T>,
+    answer: impl FnOnce(&mut dyn Iterator<Item = Value>) -> Option<T>,
 ) -> io::Result<Option<T>> {
     let file = File::open(path)?;
     let len = file.metadata()?.len();

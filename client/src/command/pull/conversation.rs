@@ -1,12 +1,11 @@
 //! The conversation of a run, which comes back with its tree.
 
-use std::collections::HashSet;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
-use handoff_proto::path::{AbsolutePath, TreePath};
+use handoff_proto::path::AbsolutePath;
 use handoff_proto::run::RunId;
 use rustix::fs::{Mode, OFlags, open};
 
@@ -19,12 +18,14 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::pull::chunks::Chunks;
 use crate::pull::fetch;
+use crate::pull::report::Report;
+use crate::pull::restorable::restorable;
 use crate::pull::returned::Returned;
 use crate::remote::Remote;
 use crate::settings::create_private_directory;
 
-/// Brings a run's conversation back to a directory, if an agent had one there; `files` beneath it are
-/// those that it may restore.
+/// Brings a run's conversation back to a directory, if an agent had one there; `report` says what
+/// became of the tree.
 ///
 /// # Errors
 ///
@@ -34,7 +35,8 @@ pub(super) async fn bring_back(
     context: &Context,
     remote: &Remote,
     returned: &Returned,
-    (directory, files): (&AbsolutePath, &HashSet<TreePath>),
+    directory: &AbsolutePath,
+    report: &Report,
 ) -> anyhow::Result<Option<Imported>> {
     let Some(session) = &returned.result.session else { return Ok(None) };
     let Some(kind) = Kind::from_name(&session.agent) else { return Ok(None) };
@@ -43,7 +45,8 @@ pub(super) async fn bring_back(
         // Where the agent keeps its sessions here is not for the run to say.
         let agent = kind.directory(&home()?)?;
         let base = returned.base.session.as_ref();
-        let place = ImportPlace { agent: &agent, directory, files };
+        let files = restorable(report, &returned.base, &returned.result, directory);
+        let place = ImportPlace { agent: &agent, directory, files: &files };
         let import = Import::new(kind, run, place, base, session)?;
         let wanted = import.wanted();
         let state = &context.settings.places.state;

@@ -112,7 +112,7 @@ impl Credentials {
             places.into_iter().filter_map(|(place, keeper)| Some((place?.join(name), keeper)));
         let (path, keeper) = files.into_iter().find(|(path, _)| path.is_file())?;
         // One that cannot be read is what its user finds out, and says.
-        let text = Secret::new(&fs::read_to_string(&path).unwrap_or_default());
+        let text = Secret::read(&path).unwrap_or_default();
         Some(Kept { kind: kind_of(&text), path, keeper })
     }
 

@@ -13,6 +13,10 @@ pub const QUESTION: &str = "question";
 /// What a run waits for that wants to do something.
 pub const PERMISSION: &str = "permission";
 
+/// What stands in an MCP server's definition in place of a secret: a reference to a credential of
+/// the daemon's. No variable of that name is ever set.
+pub const CREDENTIAL_REFERENCE: &str = "${HANDOFF_CREDENTIAL}";
+
 /// Largest part of a byte stream in one message: large enough that framing costs nothing, far
 /// below the 4 MiB at which gRPC refuses to decode a message.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;

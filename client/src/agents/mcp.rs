@@ -1,5 +1,6 @@
 //! Definitions of MCP servers: what they rely on, and which of them hold secrets and stay here.
 
+use handoff_proto::wire::CREDENTIAL_REFERENCE;
 use serde_json::Value;
 
 use super::export::{Needs, Setup, Stays};
@@ -17,10 +18,6 @@ const SECRET_NAMES: [&str; 10] = [
     "token",
     "_pat",
 ];
-
-/// What stands in place of a secret: a reference to a credential of the daemon's, which leaves a
-/// server out that it has none for.
-const REFERENCE: &str = "${HANDOFF_CREDENTIAL}";
 
 /// Where definitions have the headers that are sent to a server.
 const HEADERS: [&str; 2] = ["headers", "http_headers"];
@@ -55,7 +52,7 @@ fn referring(definition: &Value) -> Option<(Value, String)> {
         let headers = referring.get_mut(place).and_then(Value::as_object_mut);
         for (name, value) in headers.into_iter().flatten() {
             if is_secret_name(name) {
-                *value = Value::String(REFERENCE.to_owned());
+                *value = Value::String(CREDENTIAL_REFERENCE.to_owned());
             }
         }
     }
@@ -68,7 +65,7 @@ fn note_needs(definition: &Value, needs: &mut Needs) {
     needs.programs.extend(program.filter(|program| !program.contains('$')).map(str::to_owned));
     for after in definition.to_string().split("${").skip(1) {
         let name = after.split('}').next().unwrap_or_default();
-        if format!("${{{name}}}") == REFERENCE {
+        if format!("${{{name}}}") == CREDENTIAL_REFERENCE {
             continue;
         }
         if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

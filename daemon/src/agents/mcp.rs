@@ -2,18 +2,16 @@
 //! the daemon has a credential is reached through its door. Where a secret was, there is a reference
 //! to a credential; a server with one that the daemon does not have is left out.
 
+use handoff_proto::wire::CREDENTIAL_REFERENCE;
 use serde_json::{Map, Value};
 
 use super::Kind;
 
-/// What stands in place of a secret; no variable of that name is ever set.
-const REFERENCE: &str = "${HANDOFF_CREDENTIAL}";
-
 /// Where definitions have their headers.
 const HEADERS: [&str; 3] = ["headers", "http_headers", "env_http_headers"];
 
-/// What else of a definition says how to sign in.
-const SIGN_IN: [&str; 1] = ["bearer_token_env_var"];
+/// Where Codex's name the variable with a token.
+const TOKEN_VARIABLE: &str = "bearer_token_env_var";
 
 /// A definition file as the run gets it; `door` tells where a URL leads that the daemon has a
 /// credential for. None where it stays as it is.
@@ -78,18 +76,18 @@ fn is_sse(server: &Value) -> bool {
 
 fn refers(server: &Value) -> bool {
     let headers = HEADERS.iter().filter_map(|name| server.get(name)?.as_object());
-    headers.flat_map(Map::values).any(|value| value == REFERENCE)
+    headers.flat_map(Map::values).any(|value| value == CREDENTIAL_REFERENCE)
 }
 
 /// Leads a definition through a door, without whatever it would sign in with by itself.
 fn lead(server: &mut Map<String, Value>, Door { url, header }: Door) {
     server.insert("url".to_owned(), Value::String(url));
-    for name in SIGN_IN {
-        server.remove(name);
-    }
+    server.remove(TOKEN_VARIABLE);
     for name in HEADERS {
         if let Some(Value::Object(headers)) = server.get_mut(name) {
-            headers.retain(|name, value| value != REFERENCE && !name.eq_ignore_ascii_case(&header));
+            headers.retain(|name, value| {
+                value != CREDENTIAL_REFERENCE && !name.eq_ignore_ascii_case(&header)
+            });
         }
     }
 }
@@ -107,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_server_with_a_credential_is_led_through_its_door_and_one_without_is_left_out() {
-        let headers = json!({ "Authorization": REFERENCE, "X-Team": "x" });
+        let headers = json!({ "Authorization": CREDENTIAL_REFERENCE, "X-Team": "x" });
         let file = json!({ "other": 1, "mcpServers": {
             "a": { "type": "http", "url": "https://a.test/mcp", "headers": headers },
             "b": { "type": "http", "url": "https://b.test/mcp", "headers": headers },

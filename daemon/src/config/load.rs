@@ -5,9 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use http::header::{self, HeaderName};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use toml::Table;
+
+use crate::egress;
 
 use super::{
     Config,
@@ -126,6 +129,10 @@ impl Config {
             }
         }
         for (name, provider) in &self.providers {
+            if !is_component(name) || egress::RESERVED.contains(&name.as_str()) {
+                let why = "write letters, digits, - and _; git and mcp are others' names";
+                return wrong("providers", format!("{name:?}"), why);
+            }
             let known = known_provider(name).is_some();
             if !known && (provider.base_url.is_none() || provider.api.is_none()) {
                 let why = "give it a base_url, and an api (anthropic, openai or gemini)";
@@ -133,13 +140,11 @@ impl Config {
             }
         }
         for (name, server) in &self.mcp {
-            // It is a component of a path that runs see.
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-            if name.is_empty() || !name.bytes().all(allowed) {
+            if !is_component(name) {
                 return wrong("mcp", format!("{name:?}"), "write letters, digits, - and _");
             }
-            let header = server.header.as_deref().unwrap_or("authorization");
-            if header.parse::<http::HeaderName>().is_err() {
+            let header = server.header.as_deref().unwrap_or(header::AUTHORIZATION.as_str());
+            if header.parse::<HeaderName>().is_err() {
                 return wrong("mcp.header", format!("{header:?}"), "write the name of a header");
             }
         }
@@ -169,6 +174,12 @@ impl Config {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a service of this name has a path of its own at the door: the name is a part of it.
+fn is_component(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !name.is_empty() && name.bytes().all(allowed)
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use handoff_sandbox::Doors;
 use rustix::event::{PollFd, PollFlags};
-use zeroize::Zeroizing;
 
 use super::notice::{Denial, Notice, Unrenewed};
 use super::policy::{CredentialKind, Policy, Provider};
@@ -124,8 +123,7 @@ impl Gateway {
     /// What a sign-in's file holds, without what it is renewed with: that no gateway sees.
     fn read(&self, provider: &Provider) -> Renewed {
         let path = &provider.credential;
-        let text = self.rights.exercise(|| std::fs::read_to_string(path).map(Zeroizing::new));
-        let text = text.map(|text| Secret::new(&text)).map_err(|error| {
+        let text = self.rights.exercise(|| Secret::read(path)).map_err(|error| {
             // Standard error is the supervisor's log; where it is full, nobody hears of it.
             drop(writeln!(io::stderr(), "read sign-in {}: {error}", path.display()));
             Unrenewed::for_now("the sign-in cannot be read")

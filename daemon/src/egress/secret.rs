@@ -1,6 +1,7 @@
 //! A credential in memory: never shown, whoever prints it.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs, io};
 
 use zeroize::Zeroizing;
 
@@ -13,6 +14,15 @@ impl Secret {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Reads a credential's file; no other copy of it stays in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no text.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let text = Zeroizing::new(fs::read_to_string(path)?);
+        Ok(Self::new(&text))
     }
 
     /// The credential itself: for a header on its way out, and for its file.

@@ -22,6 +22,9 @@ pub(super) const GIT: &str = "git";
 /// The first component of the paths of MCP servers.
 pub(super) const MCP: &str = "mcp";
 
+/// What no provider can be named.
+pub(crate) const RESERVED: [&str; 2] = [GIT, MCP];
+
 /// Serves one connection.
 pub(super) async fn serve(fence: Fence, stream: TcpStream) {
     let service = service_fn(move |request| {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::gateway::Fence;
 use super::notice::{Stale, Unrenewed};
-use super::secret::{Secret, written};
+use super::secret::Secret;
 use crate::sign_in::{Access, SignIn};
 
 /// How long calls wait for a new token: the daemon asks for it, and may be restarted meanwhile.
@@ -44,11 +44,7 @@ pub(super) struct Renewed {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    Access {
-        #[serde(with = "written")]
-        token: Secret,
-        account: String,
-    },
+    Access(Access),
     Failure(Unrenewed),
 }
 
@@ -59,9 +55,7 @@ impl Renewed {
             SignIn::parse(text.reveal()).map_err(|error| Unrenewed::for_good(&error.to_string()))
         });
         let outcome = match read {
-            Ok(SignIn { access: Access { token, account }, .. }) => {
-                Outcome::Access { token, account }
-            }
+            Ok(sign_in) => Outcome::Access(sign_in.access),
             Err(failure) => Outcome::Failure(failure),
         };
         Self { provider: provider.to_owned(), outcome }
@@ -75,8 +69,8 @@ impl Held {
     /// Why that is nothing.
     pub(super) fn new(Renewed { outcome, .. }: Renewed) -> Result<Self, Unrenewed> {
         match outcome {
-            Outcome::Access { token, account } => {
-                let access = Arc::new(Access { token, account });
+            Outcome::Access(access) => {
+                let access = Arc::new(access);
                 Ok(Self(watch::Sender::new(State { access, since: None, failure: None })))
             }
             Outcome::Failure(failure) => Err(failure),
@@ -86,8 +80,8 @@ impl Held {
     /// Takes in what became of a renewal.
     pub(super) fn take(&self, Renewed { outcome, .. }: Renewed) {
         self.0.send_modify(|state| match outcome {
-            Outcome::Access { token, account } => {
-                let access = Arc::new(Access { token, account });
+            Outcome::Access(access) => {
+                let access = Arc::new(access);
                 let since = Some(Instant::now());
                 *state = State { access, since, failure: None };
             }

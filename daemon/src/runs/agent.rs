@@ -44,10 +44,12 @@ impl Registry {
     #[must_use]
     pub fn reachable_mcp(&self, mut urls: Vec<String>) -> Vec<String> {
         let settings = self.settings();
+        if urls.is_empty() || settings.config.network.access != NetworkAccess::Fenced {
+            return Vec::new();
+        }
         let credentials = Credentials::new(&settings.state);
-        let is_fenced = settings.config.network.access == NetworkAccess::Fenced;
         let servers = settings.config.egress(|name| credentials.find(name)).mcp;
-        urls.retain(|url| is_fenced && egress::mcp_door(&servers, url).is_some());
+        urls.retain(|url| egress::mcp_door(&servers, url).is_some());
         urls
     }
 

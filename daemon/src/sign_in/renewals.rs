@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
-use zeroize::Zeroizing;
 
 use super::endpoint;
 use super::tokens::SignIn;
 use crate::credentials::{Credentials, Keeper};
-use crate::egress::{self, Host, Unrenewed, Upstream};
+use crate::egress::{self, Host, Secret, Unrenewed, Upstream};
 
 /// How long a service that failed is left alone: shorter than agents go on trying.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -180,12 +178,12 @@ impl Renewals {
     fn read(&self, name: &str) -> Result<(SignIn, Keeper), Unrenewed> {
         let found = self.credentials.find(name);
         let file = found.ok_or_else(|| Unrenewed::for_good("the credential is gone"))?;
-        let text = fs::read_to_string(&file.path).map(Zeroizing::new).map_err(|error| {
+        let text = Secret::read(&file.path).map_err(|error| {
             let detail = format!("{}: {error}", file.path.display());
             for_now(name, "the sign-in cannot be read", &detail)
         })?;
-        let sign_in =
-            SignIn::parse(&text).map_err(|error| Unrenewed::for_good(&error.to_string()))?;
+        let sign_in = SignIn::parse(text.reveal())
+            .map_err(|error| Unrenewed::for_good(&error.to_string()))?;
         Ok((sign_in, file.keeper))
     }
 }

@@ -34,8 +34,9 @@ pub enum SignInError {
 }
 
 /// What calls are made with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Access {
+    #[serde(with = "written")]
     pub(crate) token: Secret,
     pub(crate) account: String,
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use handoff_proto::manifest::{Entry, Session, Timestamp};
 use handoff_proto::path::TreePath;
-use handoff_proto::tree::{FileError, Writer, write_chunks};
+use handoff_proto::tree::{FileError, Writer};
 
 use super::content::Source;
 use super::error::WorkspaceError;
@@ -52,13 +52,13 @@ pub fn make_agent_directory(
         files.partition(|file| file.path.as_bytes() == settled.as_bytes());
     check_settled(&own)?;
     let source = Source::new(blobs, user);
-    for Entry { path, mode, mtime, .. } in &own {
-        let _size = writer.file_filled(path, *mode, *mtime, |to| {
-            let parts = own.iter().flat_map(Entry::chunks).map(|chunk| source.read(chunk));
-            let whole: io::Result<Vec<Bytes>> = parts.collect();
-            let whole = whole.map(|parts| parts.concat());
-            write_chunks([whole.map(|text| settle(&text).unwrap_or(text))], to, path)
-        })?;
+    for file in &own {
+        let parts: io::Result<Vec<Bytes>> =
+            file.chunks().iter().map(|chunk| source.read(chunk)).collect();
+        let whole = parts.map(|parts| parts.concat());
+        let settled = whole.map(|text| settle(&text).unwrap_or(text));
+        let Entry { path, mode, mtime, .. } = file;
+        let _size = writer.file_from_chunks(path, *mode, *mtime, [settled])?;
     }
     source.write(&files.iter().collect::<Vec<_>>(), &writer)?;
     Ok(writer.finish()?)

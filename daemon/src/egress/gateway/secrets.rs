@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use super::{Known, Means, complain};
 use crate::egress::policy::{CredentialKind, GitHost, McpServer, Policy, Provider};
 use crate::egress::secret::Secret;
@@ -21,16 +19,16 @@ pub(super) struct Secrets {
 impl Secrets {
     /// Reads all but the sign-ins, which are handed over without what they are renewed with.
     pub(super) fn read(policy: &Policy, mut sign_ins: Vec<Renewed>) -> Self {
-        let secret = |path: &Path| match std::fs::read_to_string(path).map(Zeroizing::new) {
+        let secret = |path: &Path| match Secret::read(path) {
             // Put there after the run was prepared for something else.
-            Ok(text) if SignIn::is_meant(&text) => {
+            Ok(secret) if SignIn::is_meant(secret.reveal()) => {
                 complain(&format!(
                     "{} holds a sign-in, which is not sent as it is",
                     path.display()
                 ));
                 None
             }
-            Ok(text) => Some(Secret::new(&text)),
+            Ok(secret) => Some(secret),
             Err(error) => {
                 complain(&format!("read credential {}: {error}", path.display()));
                 None

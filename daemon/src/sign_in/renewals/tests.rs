@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

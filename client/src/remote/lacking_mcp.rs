@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use handoff_proto::wire::InfoRequest;
+use handoff_proto::wire::{InfoReply, InfoRequest};
 
 use super::{Error, Remote};
+
+/// The network in which the daemon adds credentials.
+const FENCED: &str = "fenced";
 
 impl Remote {
     /// Those of these MCP servers, each with its URL, that runs there cannot use, and what its
@@ -23,10 +26,11 @@ impl Remote {
         let asked = InfoRequest { mcp_urls: servers.values().cloned().collect() };
         let reply = self.runs().info(asked).await;
         // A daemon that is older than the question has none.
-        let known = reply.map_err(|status| self.error(status))?.into_inner().mcp_urls;
-        let mut lacking = Lacks::all(servers);
-        lacking.retain(|lacks| !known.contains(&lacks.url));
-        Ok(lacking)
+        let InfoReply { mcp_urls, network, .. } =
+            reply.map_err(|status| self.error(status))?.into_inner();
+        let lacking = Lacks::all(servers).into_iter();
+        let lacking = lacking.filter(|lacks| !mcp_urls.contains(&lacks.url));
+        Ok(lacking.map(|lacks| Lacks { network: network.clone(), ..lacks }).collect())
     }
 }
 
@@ -35,13 +39,19 @@ impl Remote {
 pub struct Lacks {
     name: String,
     url: String,
+    /// The remote's network, as it calls it; empty where nobody could be asked.
+    network: String,
 }
 
 impl Lacks {
     /// All of these servers, where nobody could be asked.
     #[must_use]
     pub fn all(servers: &BTreeMap<String, String>) -> Vec<Self> {
-        let lacks = |(name, url): (&String, &String)| Self { name: name.clone(), url: url.clone() };
+        let lacks = |(name, url): (&String, &String)| Self {
+            name: name.clone(),
+            url: url.clone(),
+            network: String::new(),
+        };
         servers.iter().map(lacks).collect()
     }
 
@@ -54,11 +64,35 @@ impl Lacks {
     /// Why, and what to do about it.
     #[must_use]
     pub fn why(&self) -> String {
-        let Self { name, url } = self;
-        format!(
-            "its secret does not leave this machine; the daemon's operator can add one, where \
-             [network] default is \"fenced\": `[mcp.{name}] url = {url:?}` in handoffd.toml, and \
-             `handoffd credential add {name}`"
-        )
+        let Self { name, url, network } = self;
+        let kept = "its secret does not leave this machine";
+        match network.as_str() {
+            FENCED | "" => format!(
+                "{kept}; the daemon's operator can add one: `[mcp.{name}] url = {url:?}` in \
+                 handoffd.toml, and `handoffd credential add {name}`"
+            ),
+            network => format!(
+                "{kept}, and the daemon adds one only where [network] default is {FENCED:?} in \
+                 handoffd.toml; there it is {network:?}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_operator_would_do_is_told_as_it_is_there() {
+        let servers = BTreeMap::from([("a".to_owned(), "https://a.test/mcp".to_owned())]);
+        let unknown = Lacks::all(&servers).remove(0);
+        let adds = "`[mcp.a] url = \"https://a.test/mcp\"` in handoffd.toml";
+        assert!(unknown.why().contains(adds), "{}", unknown.why());
+        let fenced = Lacks { network: "fenced".to_owned(), ..unknown.clone() };
+        assert_eq!(fenced.why(), unknown.why());
+        let none = Lacks { network: "none".to_owned(), ..unknown };
+        assert!(!none.why().contains("[mcp."), "{}", none.why());
+        assert!(none.why().contains("there it is \"none\""), "{}", none.why());
     }
 }

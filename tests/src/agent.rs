@@ -110,10 +110,7 @@ impl Driven {
             programs(),
             url = model.url()
         );
-        let state = world.local_daemon();
-        world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-        world.ok(&world.home(), "chmod", ["700".as_ref(), state.as_os_str()]);
-        world.write(&state.join("handoffd.toml"), config);
+        world.configure(&config);
         let project = world.directory("app");
         world.git(&project, &["init", "-q"]);
         world.write(&project.join("notes"), "one\n");
@@ -209,6 +206,15 @@ impl Driven {
     pub fn codex(&self, name: &str, words: &[&str]) -> String {
         let words = [&["-n", name, "codex"][..], words].concat();
         self.world.hand_off(&self.project, words)
+    }
+
+    /// The files of this world that hold a text: the state, logs and runs of the daemon included.
+    #[must_use]
+    pub fn holding(&self, text: &str) -> Vec<String> {
+        let mut grep = Command::new("grep");
+        grep.args(["-rlF", text]).arg(self.world.path());
+        let found = String::from_utf8(said(&mut grep).stdout).expect("paths");
+        found.lines().map(str::to_owned).collect()
     }
 
     /// The run object.

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::agent::{Driven, LOCAL_KEY, programs};
+use crate::agent::{Driven, LOCAL_KEY, holds, programs};
+use crate::model::Turn;
 use crate::screen::Screen;
 
 /// Lines of a screen on which a whole conversation has room.
@@ -47,6 +48,20 @@ pub fn codex<'a>(driven: &'a Driven, name: &str, words: &[&str]) -> Screen<'a> {
     }
     all.extend(words);
     start(driven, name, "codex", &all, "›")
+}
+
+/// A session's interface shows all of these, and the next turn carries them.
+///
+/// # Panics
+///
+/// Where it is not so.
+pub fn carries_all(driven: &Driven, screen: Screen<'_>, all: &[&str]) {
+    screen.shows(all);
+    driven.model.set(vec![Turn::text("LOCAL-ANSWER-LAST")]);
+    screen.enter("LOCAL-PROMPT-LAST");
+    screen.shows(&["LOCAL-ANSWER-LAST"]);
+    holds(&driven.told_last(), all);
+    screen.close();
 }
 
 fn start<'a>(

@@ -3,6 +3,7 @@
 //! A missing prerequisite is a panic, never a skip.
 
 pub mod agent;
+pub mod begun;
 pub mod bench;
 pub mod desktop;
 pub mod disk;

@@ -1,11 +1,18 @@
 //! What real agents keep of their sessions on the laptop.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 use serde_json::Value;
 
 use crate::world::World;
+
+/// How long a test waits for something to be written.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Files of sessions so deep beneath a directory, by their paths.
 fn find(directory: &Path, depth: usize) -> Vec<PathBuf> {
@@ -67,6 +74,27 @@ pub fn rollout(world: &World) -> (String, PathBuf) {
 pub fn thread(rollout: &Path) -> String {
     let name = rollout.file_stem().expect("a name").to_string_lossy().into_owned();
     name[name.len() - 36..].to_owned()
+}
+
+/// Waits until a transcript holds this text: agents write down later what they show already.
+///
+/// # Panics
+///
+/// Where it is not written.
+#[track_caller]
+pub fn wait_until_written(transcript: &Path, text: &str) {
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
+    inotify::add_watch(&changes, transcript, inotify::WatchFlags::MODIFY).expect("watch");
+    let mut changes = File::from(changes);
+    let until = Instant::now() + PATIENCE;
+    while !fs::read_to_string(transcript).expect("read").contains(text) {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).expect("a time");
+        let mut ready = [PollFd::new(&changes, PollFlags::IN)];
+        let count = poll(&mut ready, Some(&timeout)).expect("poll");
+        assert!(count > 0, "no {text:?} in {}", transcript.display());
+        assert!(changes.read(&mut [0; 4096]).expect("a change") > 0);
+    }
 }
 
 /// The settings that a thread has last.

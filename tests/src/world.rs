@@ -131,6 +131,14 @@ impl World {
         self.home().join(".local/share/handoff/local")
     }
 
+    /// Gives the local daemon settings, which it has once it is started.
+    pub fn configure(&self, settings: &str) {
+        let state = self.local_daemon();
+        self.ok(&self.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
+        self.ok(&self.home(), "chmod", ["700".as_ref(), state.as_os_str()]);
+        self.write(&state.join("handoffd.toml"), settings);
+    }
+
     /// Makes a directory below the home, which belongs to the user.
     #[must_use]
     pub fn directory(&self, name: &str) -> PathBuf {

@@ -165,17 +165,11 @@ fn count(disk: &Path) {
     btrfs(&["quota", "rescan", "-w"], disk);
 }
 
-fn configure(world: &World, settings: &str) {
-    let state = world.local_daemon();
-    world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-    world.write(&state.join("handoffd.toml"), settings);
-}
-
 fn of_root(disk: &Path) {
     count(disk);
     let world = World::new();
     let state = world.local_daemon();
-    configure(&world, SETTINGS);
+    world.configure(SETTINGS);
     attempt(&world, &state, disk);
     let doctor = world.handoff(&world.home(), ["doctor"]);
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
@@ -202,7 +196,7 @@ fn of_a_service(disk: &Path) {
 /// Without counts, nobody pretends, and who insists is refused with what to do.
 fn without_counts(disk: &Path) {
     let world = World::new();
-    configure(&world, "[runs]\ndisk = \"64MiB\"\n");
+    world.configure("[runs]\ndisk = \"64MiB\"\n");
     let directory = world.directory("app");
     let id = world.hand_off(&directory, ["--", "true"]);
     let run = world.finished(&directory, &id);

@@ -12,10 +12,7 @@ const DETACH: &str = "\x1cd";
 /// A user whose own daemon has these settings.
 fn world_with(settings: &str) -> World {
     let world = World::new();
-    let state = world.local_daemon();
-    world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-    world.ok(&world.home(), "chmod", ["700".as_ref(), state.as_os_str()]);
-    world.write(&state.join("handoffd.toml"), settings);
+    world.configure(settings);
     world
 }
 

@@ -1,13 +1,11 @@
 //! The real Claude Code goes on in a sandbox, driven by the daemon, with a scripted model.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use handoff_tests::{
     agent::{Driven, SECRET, of_type},
     model::{Hold, Turn, heard},
-    world::said,
 };
-use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 #[test]
@@ -61,11 +59,8 @@ fn it_edits_runs_and_plans_and_all_of_it_comes_back() {
     for asked in driven.model.turns() {
         assert_eq!(asked.headers["x-api-key"], SECRET);
     }
-    let mut grep = Command::new("grep");
-    grep.args(["-rl", SECRET]).arg(driven.world.path());
-    let found = String::from_utf8(said(&mut grep).stdout).expect("paths");
-    assert_eq!(found.lines().count(), 1, "{found}");
-    assert!(found.trim_end().ends_with("credentials/anthropic"), "{found}");
+    let kept = driven.holding(SECRET);
+    assert!(kept.len() == 1 && kept[0].ends_with("credentials/anthropic"), "{kept:?}");
 }
 
 #[test]
@@ -94,7 +89,7 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     handoff(&["answer", "asks"]).fails(2, &["`handoff approve asks`"]);
 
     // The daemon goes away; the agent waits. Any command starts the daemon again.
-    kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");
+    driven.kill_daemon();
     assert_eq!(driven.needs("asks", &Value::Null), first);
     handoff(&["approve", "asks"]).ok();
     let second = driven.needs("asks", &first["id"]);
@@ -109,15 +104,14 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     handoff(&["answer", "asks", "--option", "3"]).fails(2, &["offers 2 choices"]);
     handoff(&["answer", "asks", "--option", "2"]).ok();
     let sizes = driven.needs("asks", &colour["id"]);
-    kill_process(driven.world.local_daemon_pid(), Signal::KILL).expect("kill");
+    driven.kill_daemon();
     assert_eq!(driven.needs("asks", &colour["id"]), sizes);
     handoff(&["answer", "asks", "--option", "1", "--option", "2"]).ok();
     let run = driven.finished("asks");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     handoff(&["approve", "asks"]).fails(5, &["waits for no answer"]);
 
-    let last = driven.model.turns().pop().expect("turns").body;
-    let told = heard(&last);
+    let told = driven.told_last();
     assert_eq!(told.matches("leave that alone").count(), 1, "{told}");
     assert!(
         told.contains(r#"\"Which colour?\"=\"Blue\""#)
@@ -154,7 +148,7 @@ fn it_is_told_more_while_it_works_and_goes_on_with_another_turn() {
     let again = driven.finished("talk");
     assert_eq!(again["outcome"], "succeeded", "{again:#}");
     assert_eq!(again["session_id"], run["session_id"], "it is the same conversation");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     for text in ["the first thing", "and the second thing", "Both are done.", "something more"] {
         assert!(last.contains(text), "no {text:?} in {last}");
     }
@@ -214,12 +208,10 @@ fn one_whose_sandbox_is_killed_in_a_tool_call_goes_on_by_its_own_resume() {
     ]);
     let id = driven.claude("cut", &["--dangerously-skip-permissions", "a long task"]);
     driven.model.wait_for_path("/v1/models/begun");
-    let job = driven.world.local_daemon().join("runs").join(id).join("jobs/1-command");
-    let supervisor = handoff_tests::agent::supervisor(&job);
-    kill_process(supervisor, Signal::KILL).expect("kill");
+    driven.cut(&id);
     let run = driven.finished("cut");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     assert!(last.contains("a long task") && last.contains("interrupted"), "{last}");
     let events = driven.events("cut");
     assert_eq!(of_type(&events, "resumed").len(), 1);

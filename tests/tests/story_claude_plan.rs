@@ -5,7 +5,7 @@ use std::fs;
 
 use handoff_tests::{
     agent::{Driven, of_type},
-    model::{Turn, heard},
+    model::Turn,
     sessions,
     world::said,
 };
@@ -26,7 +26,7 @@ fn a_plan_is_carried_out_once_it_is_approved_and_its_file_travels() {
     let (session, _) = sessions::transcript(&driven.world);
     let plans = ["--resume", &session, "--permission-mode", "plan"];
     driven.local_turn(&[&plans[..], &["LOCAL-PROMPT-2"]].concat());
-    let told = heard(&driven.model.turns().pop().expect("turns").body);
+    let told = driven.told_last();
     let told = &told[told.find("/plans/").expect("a plan")..];
     let file = driven.world.home().join(".claude/plans").join(plan_file(told));
     let write = |text: &str| Turn::tool("Write", json!({ "file_path": file, "content": text }));
@@ -50,7 +50,7 @@ fn a_plan_is_carried_out_once_it_is_approved_and_its_file_travels() {
     handoff(&["deny", "plan", "--reason", "TESTS-FIRST"]).ok();
     let second = driven.needs("plan", &first["id"]);
     assert_eq!(second["text"], "carry out this plan?\n# Second");
-    let told = heard(&driven.model.turns().pop().expect("turns").body);
+    let told = driven.told_last();
     assert_eq!(told.matches("TESTS-FIRST").count(), 1, "{told}");
     driven.kill_daemon();
     assert_eq!(driven.needs("plan", &first["id"]), second);
@@ -82,7 +82,7 @@ fn a_plan_is_carried_out_once_it_is_approved_and_its_file_travels() {
     claude.args(["-p", "--verbose", "--output-format", "stream-json", "--resume", &session]);
     let told = said(claude.arg("LOCAL-PROMPT-4")).ok();
     assert!(told.contains(r#""permissionMode":"default""#), "it plans again: {told}");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     for text in ["LOCAL-PROMPT-1", "LOCAL-ANSWER-3", "REMOTE-ANSWER-2", "LOCAL-PROMPT-4"] {
         assert!(last.contains(text), "no {text} in {last}");
     }

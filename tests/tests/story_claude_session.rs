@@ -7,6 +7,7 @@ use std::{
 
 use handoff_tests::{
     agent::{Driven, GIT_STATE, LOCAL_KEY, SECRET, holds},
+    begun::{Agent, Begun},
     interface,
     model::{Turn, heard},
     sessions,
@@ -105,15 +106,9 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
         "REMOTE-PROMPT",
         "REMOTE-ANSWER",
     ];
-    driven.model.set(vec![Turn::text("LOCAL-ANSWER-4")]);
     let screen = interface::claude(&driven, "again", &["--resume", &session]);
-    screen.shows(&all);
-    screen.enter("LOCAL-PROMPT-4");
-    screen.shows(&["LOCAL-ANSWER-4"]);
-    let last = driven.model.turns().pop().expect("turns");
-    assert_eq!(last.headers["x-api-key"], LOCAL_KEY);
-    holds(&heard(&last.body), &all);
-    screen.close();
+    interface::carries_all(&driven, screen, &all);
+    assert_eq!(driven.model.turns().pop().expect("turns").headers["x-api-key"], LOCAL_KEY);
     // There is nothing more to bring, also now that it went on here.
     let again = handoff(&["--json", "pull", "on"]).ok();
     let again: Value = serde_json::from_str(&again).expect("json");
@@ -148,7 +143,7 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
         screen.close();
         driven.model.set(vec![Turn::text("and so on")]);
         driven.local_turn(&["--resume", id, "WHAT NOW"]);
-        let last = heard(&driven.model.turns().pop().expect("turns").body);
+        let last = driven.told_last();
         assert!(last.contains("LOCAL-PROMPT-1") && last.contains(theirs), "{last}");
         assert!(!last.contains(not_theirs), "{last}");
     }
@@ -159,7 +154,7 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
     driven.world.hand_off(&driven.project, words);
     let run = driven.finished("fork");
     assert_ne!(run["session_id"], session.as_str());
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     assert!(last.contains("LOCAL-PROMPT-2") && last.contains("FORK-PROMPT"), "{last}");
     handoff(&["pull", "fork"]).ok();
     assert_eq!(sessions::transcripts(&driven.world).len(), 3);
@@ -235,7 +230,7 @@ fn sub_agents_and_odd_paths_travel_both_ways() {
     assert_eq!(place.trim_end(), driven.project.to_str().expect("text"));
     driven.model.set(vec![Turn::text("LOCAL-ANSWER-2")]);
     driven.local_turn(&["--resume", session, "LOCAL-PROMPT-2"]);
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     for text in ["LOCAL-PROMPT", "LOCAL-SUB-ANSWER", "REMOTE-SUB-ANSWER", "REMOTE-ANSWER"] {
         assert!(last.contains(text), "no {text} in {last}");
     }
@@ -286,30 +281,11 @@ fn what_was_edited_there_can_be_taken_back_here() {
 
 #[test]
 fn a_session_of_fifty_megabytes_travels_and_its_next_turn_is_cheap() {
-    let driven = Driven::with(vec![Turn::text("LOCAL-ANSWER")]);
-    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
-    driven.local_turn(&["LOCAL-PROMPT"]);
-    let (session, transcript) = &sessions::transcript(&driven.world);
+    let begun = Begun::with(Agent::Claude);
+    let (_, transcript) = &sessions::transcript(&begun.driven.world);
     let mut text = fs::read_to_string(transcript).expect("read");
     let record = |noise: &str| json!({ "type": "tools-used", "noise": noise });
     text.push_str(&sessions::noise(50_000_000, record));
-    driven.world.write(transcript, &text);
-    let mut sent = Vec::new();
-    for turn in ["one", "two"] {
-        driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
-        let said = handoff(&["-n", turn, "claude", turn]);
-        let line = said.stderr.lines().find(|line| line.contains("; sent ")).expect("a line");
-        sent.push(line.rsplit("; sent ").next().expect("how much").to_owned());
-        drop(said.ok());
-        let run = driven.finished(turn);
-        assert_eq!(run["outcome"], "succeeded", "{run:#}");
-        let pulled = handoff(&["--json", "pull", turn]).json();
-        assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
-        assert_eq!(pulled["conversation"]["session_id"], session.as_str());
-    }
-    assert!(sent[0].contains("MB") && sent[1].contains("kB"), "{sent:?}");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
-    for text in ["LOCAL-PROMPT", "LOCAL-ANSWER", "one", "REMOTE-ANSWER", "two"] {
-        assert!(last.contains(text), "no {text} in {last}");
-    }
+    begun.driven.world.write(transcript, &text);
+    begun.travels_twice();
 }

@@ -1,13 +1,11 @@
 //! The real Codex goes on in a sandbox, driven by the daemon, with a scripted model.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use handoff_tests::{
-    agent::{Driven, SECRET, of_type, supervisor},
+    agent::{Driven, SECRET, of_type},
     model::{Hold, Turn, heard},
-    world::said,
 };
-use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 /// A model that has its tools as plain functions.
@@ -88,11 +86,8 @@ fn it_edits_runs_and_plans_and_all_of_it_comes_back() {
         assert_eq!(asked.headers["authorization"], format!("Bearer {SECRET}"));
         assert!(!asked.headers.contains_key("upgrade"), "{asked:#?}");
     }
-    let mut grep = Command::new("grep");
-    grep.args(["-rl", SECRET]).arg(driven.world.path());
-    let found = String::from_utf8(said(&mut grep).stdout).expect("paths");
-    assert_eq!(found.lines().count(), 1, "{found}");
-    assert!(found.trim_end().ends_with("credentials/openai"), "{found}");
+    let kept = driven.holding(SECRET);
+    assert!(kept.len() == 1 && kept[0].ends_with("credentials/openai"), "{kept:?}");
 }
 
 #[test]
@@ -160,7 +155,7 @@ fn what_it_asks_is_answered_once_whatever_is_restarted_meanwhile() {
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     handoff(&["approve", "asks"]).fails(5, &["waits for no answer"]);
 
-    let told = heard(&driven.model.turns().pop().expect("turns").body);
+    let told = driven.told_last();
     assert_eq!(told.matches("leave that alone").count(), 1, "{told}");
     assert!(told.contains("Blue") && told.contains("neither"), "{told}");
     assert_eq!(driven.model.turns().len(), 4, "nothing was said twice");
@@ -197,14 +192,14 @@ fn it_is_told_more_while_it_works_and_goes_on_with_another_turn() {
     hold.release();
     let run = driven.finished("talk");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
-    let told = heard(&driven.model.turns().pop().expect("turns").body);
+    let told = driven.told_last();
     assert_eq!(told.matches("and the second thing").count(), 1, "{told}");
 
     handoff(&["say", "talk", "something more"]).ok();
     let again = driven.finished("talk");
     assert_eq!(again["outcome"], "succeeded", "{again:#}");
     assert_eq!(again["session_id"], run["session_id"], "it is the same conversation");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     for text in ["the first thing", "and the second thing", "Both are done.", "something more"] {
         assert_eq!(last.matches(text).count(), 1, "{text:?} in {last}");
     }
@@ -247,7 +242,7 @@ fn every_way_to_fail_says_which_it_is() {
     handoff(&["say", "crash", "are you there?"]).ok();
     let run = driven.finished("crash");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     assert!(last.contains("kill -9 $PPID") && last.contains("are you there?"), "{last}");
 
     let file = driven.world.local_daemon().join("handoffd.toml");
@@ -266,11 +261,10 @@ fn one_whose_sandbox_is_killed_in_a_tool_call_goes_on_by_its_own_resume() {
     ]);
     let id = driven.codex("cut", &with_model(&["a long task"]));
     driven.model.wait_for_path("/v1/models/begun");
-    let job = driven.world.local_daemon().join("runs").join(id).join("jobs/1-command");
-    kill_process(supervisor(&job), Signal::KILL).expect("kill");
+    driven.cut(&id);
     let run = driven.finished("cut");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
-    let last = heard(&driven.model.turns().pop().expect("turns").body);
+    let last = driven.told_last();
     assert!(last.contains("a long task") && last.contains("You were interrupted"), "{last}");
     let events = driven.events("cut");
     assert_eq!(of_type(&events, "resumed").len(), 1);

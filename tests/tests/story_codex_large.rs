@@ -4,6 +4,7 @@ use std::fs;
 
 use handoff_tests::{
     agent::{Driven, holds, of_type},
+    begun::{Agent, Begun},
     model::Turn,
     sessions,
 };
@@ -11,10 +12,8 @@ use serde_json::json;
 
 #[test]
 fn a_thread_of_fifty_megabytes_travels_and_its_next_turn_is_cheap() {
-    let driven = Driven::with_codex(vec![Turn::text("LOCAL-ANSWER")]);
-    let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
-    driven.local_codex_turn(&["LOCAL-PROMPT"]);
-    let (id, rollout) = sessions::rollout(&driven.world);
+    let begun = Begun::with(Agent::Codex);
+    let (_, rollout) = sessions::rollout(&begun.driven.world);
     let mut text = fs::read_to_string(&rollout).expect("read");
     let ordinal = text.lines().count();
     let record = |noise: &str| {
@@ -24,25 +23,8 @@ fn a_thread_of_fifty_megabytes_travels_and_its_next_turn_is_cheap() {
         })
     };
     text.push_str(&sessions::noise(50_000_000, record));
-    driven.world.write(&rollout, &text);
-    let mut sent = Vec::new();
-    for turn in ["one", "two"] {
-        driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
-        let said = handoff(&["-n", turn, "codex", turn]);
-        let line = said.stderr.lines().find(|line| line.contains("; sent ")).expect("a line");
-        sent.push(line.rsplit("; sent ").next().expect("how much").to_owned());
-        drop(said.ok());
-        let run = driven.finished(turn);
-        assert_eq!(run["outcome"], "succeeded", "{run:#}");
-        let pulled = handoff(&["--json", "pull", turn]).json();
-        assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
-        assert_eq!(pulled["conversation"]["session_id"], id.as_str());
-    }
-    assert!(sent[0].contains("MB") && sent[1].contains("kB"), "{sent:?}");
-    holds(&driven.told_last(), &["LOCAL-PROMPT", "LOCAL-ANSWER", "one", "REMOTE-ANSWER", "two"]);
-    driven.model.set(vec![Turn::text("LOCAL-ANSWER-2")]);
-    driven.local_codex_turn(&["resume", &id, "LOCAL-PROMPT-2"]);
-    holds(&driven.told_last(), &["LOCAL-ANSWER", "REMOTE-ANSWER", "two", "LOCAL-PROMPT-2"]);
+    begun.driven.world.write(&rollout, &text);
+    begun.travels_twice();
 }
 
 #[test]

@@ -5,16 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use handoff_tests::agent::{Driven, SECRET, packaged_codex};
-use handoff_tests::model::{Asked, Hold, Turn, heard};
+use handoff_tests::model::{Hold, Turn, heard};
 use handoff_tests::screen::Screen;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// The key that the interface sends to the model.
 const KEY: &str = "sk-dummy-key-0001";
-
-/// How Codex asks for the title of a thread.
-const TITLE: &str = "single-line task title";
 
 /// A user at Codex, whose daemon drives Codex, too.
 struct User {
@@ -46,19 +43,6 @@ impl User {
 
     fn codex(&self) -> PathBuf {
         self.driven.world.home().join(".codex")
-    }
-
-    /// What the model says next; titles are another matter.
-    fn script(&self, turns: Vec<Turn>) {
-        let title = Turn::text("{\"title\":\"A title\"}").when(TITLE).again();
-        self.driven.model.set([vec![title], turns].concat());
-    }
-
-    /// What the model was asked, but for titles.
-    fn turns(&self) -> Vec<Asked> {
-        let mut turns = self.driven.model.turns();
-        turns.retain(|asked| !asked.body.to_string().contains(TITLE));
-        turns
     }
 
     fn screen(&self, name: &str, words: &[&str]) -> Screen<'_> {
@@ -105,7 +89,7 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     let user = User::new();
     user.handoff(&["install", "codex"]);
     let patch = "*** Begin Patch\n*** Add File: here\n+edited here\n*** End Patch\n";
-    user.script(vec![
+    user.driven.model.set(vec![
         Turn::text("LOCAL-ANSWER-1"),
         Turn::tool("apply_patch", patch.into()),
         Turn::text("LOCAL-ANSWER-2"),
@@ -122,7 +106,7 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     assert_eq!(fs::read_to_string(here).expect("read"), "edited here\n");
 
     let hold = Hold::default();
-    user.script(vec![
+    user.driven.model.set(vec![
         Turn::exec("cat here > there; echo remote >> notes"),
         Turn::text("REMOTE-ANSWER-1").held(&hold),
     ]);
@@ -137,7 +121,7 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     assert_eq!(finished["outcome"], "succeeded", "{finished:#}");
     let id = finished["session_id"].as_str().expect("an id").to_owned();
     // The sandbox has the thread: what was said here was sent from there, with the daemon's key.
-    let last = user.turns().pop().expect("turns");
+    let last = user.driven.model.turns().pop().expect("turns");
     assert_eq!(last.headers["authorization"], format!("Bearer {SECRET}"));
     for number in 1..=3 {
         for text in ["LOCAL-PROMPT", "LOCAL-ANSWER"] {
@@ -161,7 +145,7 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
         serde_json::from_str(&user.handoff(&["--json", "pull", &name])).expect("JSON");
     assert_eq!(again["conversation"]["mode"], "up_to_date", "{again:#}");
 
-    user.script(vec![Turn::text("LOCAL-ANSWER-4")]);
+    user.driven.model.set(vec![Turn::text("LOCAL-ANSWER-4")]);
     let screen = user.screen("again", &["resume", &id]);
     let turns = ["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "LOCAL-PROMPT-3", "go on", "REMOTE-ANSWER-1"];
     screen.shows(&turns);
@@ -169,7 +153,7 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     screen.shows(&["Workspace (Ask for approval)"]);
     screen.enter("LOCAL-PROMPT-4");
     screen.shows(&["LOCAL-ANSWER-4"]);
-    let last = user.turns().pop().expect("turns");
+    let last = user.driven.model.turns().pop().expect("turns");
     assert_eq!(last.headers["authorization"], format!("Bearer {KEY}"));
     let heard = heard(&last.body);
     for text in turns.iter().chain(&["LOCAL-PROMPT-4", "`sandbox_mode` is `workspace-write`"]) {

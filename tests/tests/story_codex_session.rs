@@ -95,15 +95,10 @@ fn a_thread_of_the_laptop_goes_on_there_and_here_again() {
         "REMOTE-PROMPT",
         "REMOTE-ANSWER",
     ];
-    driven.model.set(vec![Turn::text("LOCAL-ANSWER-4")]);
     let screen = interface::codex(&driven, "again", &["resume", &id]);
-    screen.shows(&all);
-    screen.enter("LOCAL-PROMPT-4");
-    screen.shows(&["LOCAL-ANSWER-4"]);
-    let asked = driven.model.turns().pop().expect("turns");
-    assert_eq!(asked.headers["authorization"], format!("Bearer {LOCAL_KEY}"));
-    holds(&heard(&asked.body), &all);
-    screen.close();
+    interface::carries_all(&driven, screen, &all);
+    let key = format!("Bearer {LOCAL_KEY}");
+    assert_eq!(driven.model.turns().pop().expect("turns").headers["authorization"], key);
     let again = handoff(&["--json", "pull", "on"]).json();
     assert_eq!(again["conversation"]["mode"], "up_to_date", "{again:#}");
 }
@@ -139,7 +134,7 @@ fn a_thread_that_goes_on_in_both_places_is_two_and_one_that_began_there_is_opene
         screen.close();
         driven.model.set(vec![Turn::text("and so on")]);
         driven.local_codex_turn(&["resume", thread, "WHAT NOW"]);
-        let last = heard(&driven.model.turns().pop().expect("turns").body);
+        let last = driven.told_last();
         assert!(last.contains("NEW-PROMPT") && last.contains(theirs), "{last}");
         assert!(!last.contains(not_theirs), "{last}");
     }

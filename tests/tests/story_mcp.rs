@@ -1,12 +1,11 @@
 //! The real agents use an MCP server whose secret is the daemon's and is in no run.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use handoff_tests::{
     agent::Driven,
     mcp::{Mcp, TOOL_SAYS},
     model::{Turn, heard},
-    world::said,
 };
 use serde_json::json;
 
@@ -20,14 +19,6 @@ fn user(mcp: &Mcp, script: Vec<Turn>) -> Driven {
     let driven = Driven::with_settings(script, &settings);
     driven.keep("tickets", SECRET);
     driven
-}
-
-/// The files of a test's world that hold a secret.
-fn holding(driven: &Driven, secret: &str) -> Vec<String> {
-    let mut grep = Command::new("grep");
-    grep.args(["-rlF", secret]).arg(driven.world.path());
-    let found = String::from_utf8(said(&mut grep).stdout).expect("paths");
-    found.lines().map(str::to_owned).collect()
 }
 
 /// Everybody came with the daemon's secret to the one path, and somebody called the tool.
@@ -80,9 +71,9 @@ fn claude_calls_a_tool_behind_a_secret_that_it_never_sees() {
     }
     // The user's own definitions are as they were.
     assert_eq!(fs::read_to_string(&own_file).expect("read"), own.to_string());
-    let kept = holding(&driven, SECRET);
+    let kept = driven.holding(SECRET);
     assert!(kept.len() == 1 && kept[0].ends_with("credentials/tickets"), "{kept:?}");
-    let kept = holding(&driven, OWN_SECRET);
+    let kept = driven.holding(OWN_SECRET);
     assert_eq!(kept, [own_file.display().to_string()]);
 }
 
@@ -101,6 +92,6 @@ fn codex_calls_it_too() {
     let run = driven.finished("work");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     was_used(&mcp);
-    let kept = holding(&driven, SECRET);
+    let kept = driven.holding(SECRET);
     assert!(kept.len() == 1 && kept[0].ends_with("credentials/tickets"), "{kept:?}");
 }

@@ -219,9 +219,7 @@ fn a_cache_goes_from_one_run_to_the_next() {
 #[test]
 fn what_is_in_a_closed_directory_counts_too() {
     let world = World::with_subordinate_ids();
-    let state = world.local_daemon();
-    world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-    world.write(&state.join("handoffd.toml"), "[runs]\ndisk = \"16MiB\"\n");
+    world.configure("[runs]\ndisk = \"16MiB\"\n");
     let directory = world.directory("app");
     let script = "mkdir closed; exec 3> closed/one 4> closed/other; chmod 000 closed; \
                   head -c 12M /dev/zero >&3; head -c 12M /dev/zero >&4; sleep 1000";
@@ -235,10 +233,7 @@ fn the_fence_serves_a_run_that_is_nobody() {
     let web = Web::serve(&["allowed.test"], &[Port::Plain(80)], &[]);
     web.file("hello", "hello\n");
     let world = World::with_subordinate_ids();
-    let state = world.local_daemon();
-    world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-    let settings = format!("[network.addresses]\n{}", web.placed("allowed.test"));
-    world.write(&state.join("handoffd.toml"), settings);
+    world.configure(&format!("[network.addresses]\n{}", web.placed("allowed.test")));
     let directory = world.directory("app");
     let script = "curl -sS http://allowed.test/hello; curl -sS --noproxy '*' \
                   http://allowed.test/hello; curl -sS http://denied.test/ >&2; echo ended";

@@ -30,14 +30,6 @@ fn search(canary: &str) -> String {
     )
 }
 
-/// The files of a test's world that hold a secret: the state, logs and runs of the daemon included.
-fn holding(driven: &Driven, canary: &str) -> Vec<String> {
-    let mut grep = Command::new("grep");
-    grep.args(["-rlF", canary]).arg(driven.world.path());
-    let found = String::from_utf8(said(&mut grep).stdout).expect("paths");
-    found.lines().map(str::to_owned).collect()
-}
-
 /// What the run wrote down, once it is pulled.
 fn pulled(driven: &Driven, run: &str) -> (String, String) {
     driven.world.handoff(&driven.project, ["pull", run]).ok();
@@ -78,7 +70,7 @@ fn claude_works_with_a_subscription_token_that_it_never_sees() {
     for hidden in ["ANTHROPIC_API_KEY=", "ANTHROPIC_AUTH_TOKEN="] {
         assert!(!seen.contains(hidden), "{hidden} in {seen}");
     }
-    let kept = holding(&driven, &CLAUDE_TOKEN[13..]);
+    let kept = driven.holding(&CLAUDE_TOKEN[13..]);
     assert!(kept.len() == 1 && kept[0].ends_with("credentials/anthropic"), "{kept:?}");
 }
 
@@ -95,7 +87,7 @@ fn signed_in(ends_at: u64, account: Account, script: Vec<Turn>) -> (Driven, Valu
 
 /// The one file with tokens holds those that were handed out last.
 fn holds_the_newest(driven: &Driven) {
-    let kept = holding(driven, TOKEN_CANARY);
+    let kept = driven.holding(TOKEN_CANARY);
     assert!(kept.len() == 1 && kept[0].ends_with("credentials/openai"), "{kept:?}");
     let text = fs::read_to_string(Path::new(&kept[0])).expect("read");
     let newest = driven.model.account().renewals;

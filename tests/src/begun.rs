@@ -1,0 +1,269 @@
+//! A session of a real agent that began on the laptop: it is handed off as the run `on`, comes back,
+//! and goes on. What both agents do alike is told once.
+
+use serde_json::{Value, json};
+
+use crate::{
+    agent::{Driven, holds, of_type},
+    model::Turn,
+    screen::Screen,
+    sessions,
+};
+
+/// Which agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// Claude Code.
+    Claude,
+    /// Codex.
+    Codex,
+}
+
+impl Agent {
+    /// Its program.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+        }
+    }
+
+    /// The model has it ask its user for one of two colours.
+    #[must_use]
+    pub fn question(self) -> Turn {
+        let choice = |label: &str| json!({ "label": label, "description": "x" });
+        let mut question = json!({
+            "header": "Colour", "question": "Which colour?",
+            "options": [choice("Red"), choice("Blue")],
+        });
+        let tool = match self {
+            Self::Claude => {
+                question["multiSelect"] = false.into();
+                "AskUserQuestion"
+            }
+            Self::Codex => {
+                question["id"] = "colour".into();
+                "request_user_input"
+            }
+        };
+        Turn::tool(tool, json!({ "questions": [question] }))
+    }
+
+    /// The model has it run a command.
+    fn runs(self, command: &str) -> Turn {
+        match self {
+            Self::Claude => Turn::bash(command),
+            Self::Codex => Turn::exec(command),
+        }
+    }
+
+    /// What a run of it may do unasked: nothing, or all.
+    const fn may(self, all: bool) -> &'static [&'static str] {
+        match (self, all) {
+            (Self::Claude, false) => &["--permission-mode", "default"],
+            (Self::Claude, true) => &["--dangerously-skip-permissions"],
+            (Self::Codex, false) => &["-a", "untrusted"],
+            (Self::Codex, true) => &["-a", "never"],
+        }
+    }
+
+    /// Where it asks whether there is a model of this name, as a shell writes it.
+    fn url_of_model(self, name: &str) -> String {
+        match self {
+            Self::Claude => format!("$ANTHROPIC_BASE_URL/v1/models/{name}"),
+            Self::Codex => format!("$OPENAI_BASE_URL/models/{name}"),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Begun {
+    /// The user.
+    pub driven: Driven,
+    /// The session.
+    pub id: String,
+    agent: Agent,
+}
+
+impl Begun {
+    /// One with a first turn: LOCAL-PROMPT-1, LOCAL-ANSWER-1.
+    #[must_use]
+    pub fn with(agent: Agent) -> Self {
+        let script = vec![Turn::text("LOCAL-ANSWER-1")];
+        let (driven, id) = match agent {
+            Agent::Claude => {
+                let driven = Driven::with(script);
+                driven.local_turn(&["LOCAL-PROMPT-1"]);
+                let (id, _) = sessions::transcript(&driven.world);
+                (driven, id)
+            }
+            Agent::Codex => {
+                let driven = Driven::with_codex(script);
+                driven.local_codex_turn(&["LOCAL-PROMPT-1"]);
+                let (id, _) = sessions::rollout(&driven.world);
+                (driven, id)
+            }
+        };
+        Self { driven, id, agent }
+    }
+
+    /// It has another turn here.
+    pub fn goes_on_here(&self, prompt: &str, answer: &str) {
+        self.driven.model.set(vec![Turn::text(answer)]);
+        match self.agent {
+            Agent::Claude => self.driven.local_turn(&["--resume", &self.id, prompt]),
+            Agent::Codex => self.driven.local_codex_turn(&["resume", &self.id, prompt]),
+        };
+    }
+
+    fn handed_off(&self, words: &[&str]) -> String {
+        let words = [&["-n", "on", self.agent.name()], words, &["REMOTE-PROMPT"]].concat();
+        self.driven.world.hand_off(&self.driven.project, words)
+    }
+
+    /// It is handed off after its interface, which asks something when it is told more, was left; the
+    /// agent asks again what `again` has it ask. Returns what the run needs then.
+    ///
+    /// # Panics
+    ///
+    /// Where any of it is not so.
+    pub fn asked_again<'a>(
+        &'a self,
+        screen: Screen<'a>,
+        (asked, leave): (&str, impl FnOnce(Screen<'a>)),
+        again: Turn,
+        words: &[&str],
+    ) -> Value {
+        screen.enter("LOCAL-PROMPT-2");
+        screen.shows(&[asked]);
+        let (transcript, call) = match self.agent {
+            Agent::Claude => (sessions::transcript(&self.driven.world).1, "\"tool_use\""),
+            Agent::Codex => (sessions::rollout(&self.driven.world).1, "\"function_call\""),
+        };
+        sessions::wait_until_written(&transcript, call);
+        let early = ["-n", "early", self.agent.name(), "x"];
+        self.handoff(&early).fails(5, &["is at work here", "interrupt it"]);
+        leave(screen);
+        self.driven.model.set(vec![again, Turn::text("REMOTE-ANSWER")]);
+        self.handed_off(words);
+        let need = self.driven.needs("on", &Value::Null);
+        holds(&self.driven.told_last(), &["LOCAL-PROMPT-1", "LOCAL-PROMPT-2", "REMOTE-PROMPT"]);
+        need
+    }
+
+    /// Its sandbox and the daemon are killed while it runs a command; it comes back with every turn.
+    /// Returns what the model was told when it went on there.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not so.
+    #[must_use]
+    pub fn is_cut_and_comes_back(&self) -> String {
+        let driven = &self.driven;
+        self.goes_on_here("LOCAL-PROMPT-2", "LOCAL-ANSWER-2");
+        let url = self.agent.url_of_model("begun");
+        let command = format!("echo begun >> log; curl -s {url}; perl -e 'sleep 600'");
+        driven.model.set(vec![self.agent.runs(&command), Turn::text("REMOTE-ANSWER")]);
+        let id = self.handed_off(self.agent.may(true));
+        driven.model.wait_for_path("/v1/models/begun");
+        driven.kill_daemon();
+        driven.cut(&id);
+        drop(driven.finished("on"));
+        let told = driven.told_last();
+        holds(&told, &["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "REMOTE-PROMPT", "echo begun"]);
+        assert_eq!(of_type(&driven.events("on"), "resumed").len(), 1);
+        self.comes_back(&["LOCAL-ANSWER-2", "echo begun", "REMOTE-ANSWER"]);
+        let log = std::fs::read_to_string(driven.project.join("log")).expect("read");
+        assert_eq!(log, "begun\n");
+        told
+    }
+
+    /// A question and a permission are answered though the client was closed, and the daemon is
+    /// killed before and after each answer. Returns what the model was told at the end.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not so, or the agent heard an answer twice.
+    #[must_use]
+    pub fn is_answered_once(&self) -> String {
+        let driven = &self.driven;
+        let asks = self.agent.runs("echo made >> made");
+        driven.model.set(vec![self.agent.question(), asks, Turn::text("REMOTE-ANSWER")]);
+        let words =
+            [&["-f", "-n", "on", self.agent.name()][..], self.agent.may(false), &["REMOTE-PROMPT"]];
+        let mut client = driven.world.spawn(&driven.project, "handoff", words.concat());
+        drop(driven.model.wait_for_turn(2));
+        let asked = driven.needs("on", &Value::Null);
+        client.kill().expect("kill the client");
+        assert!(!client.wait().expect("its end").success());
+        driven.kill_daemon();
+        assert_eq!(driven.needs("on", &Value::Null), asked);
+        self.handoff(&["answer", "on", "--option", "2"]).ok();
+        let permission = driven.needs("on", &asked["id"]);
+        let text = permission["text"].as_str().unwrap_or_default();
+        assert!(text.ends_with(": echo made >> made"), "{permission:#}");
+        driven.kill_daemon();
+        assert_eq!(driven.needs("on", &asked["id"]), permission);
+        self.handoff(&["approve", "on"]).ok();
+        // Whatever it was told before, it is told once.
+        driven.kill_daemon();
+        drop(driven.finished("on"));
+        let told = driven.told_last();
+        assert_eq!(driven.model.turns().len(), 4, "nothing was said twice");
+        assert_eq!(of_type(&driven.events("on"), "input_answered").len(), 2);
+        self.comes_back(&["Blue", "REMOTE-ANSWER"]);
+        let made = std::fs::read_to_string(driven.project.join("made")).expect("read");
+        assert_eq!(made, "made\n");
+        told
+    }
+
+    /// It travels there and back, and does so again for a fraction of the bytes; then it goes on here.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not so.
+    pub fn travels_twice(&self) {
+        let mut sent = Vec::new();
+        for turn in ["one", "two"] {
+            self.driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
+            let said = self.handoff(&["-n", turn, self.agent.name(), turn]);
+            let line = said.stderr.lines().find(|line| line.contains("; sent ")).expect("a line");
+            sent.push(line.rsplit("; sent ").next().expect("how much").to_owned());
+            drop(said.ok());
+            let run = self.driven.finished(turn);
+            assert_eq!(run["outcome"], "succeeded", "{run:#}");
+            let pulled = self.handoff(&["--json", "pull", turn]).json();
+            assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
+            assert_eq!(pulled["conversation"]["session_id"], self.id.as_str());
+        }
+        assert!(sent[0].contains("MB") && sent[1].contains("kB"), "{sent:?}");
+        let there = ["LOCAL-PROMPT-1", "LOCAL-ANSWER-1", "one", "REMOTE-ANSWER", "two"];
+        holds(&self.driven.told_last(), &there);
+        self.goes_on_here("LOCAL-PROMPT-2", "LOCAL-ANSWER-2");
+        holds(&self.driven.told_last(), &there);
+    }
+
+    /// Brings the run's conversation back, and has it go on here, with these and the first turn.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not come back as itself.
+    pub fn comes_back(&self, texts: &[&str]) {
+        let run = self.driven.finished("on");
+        assert_eq!(run["outcome"], "succeeded", "{run:#}");
+        assert_eq!(run["session_id"], self.id.as_str());
+        let pulled = self.handoff(&["--json", "pull", "on"]).json();
+        assert_eq!(pulled["conversation"]["mode"], "forwarded", "{pulled:#}");
+        self.goes_on_here("LOCAL-PROMPT-3", "LOCAL-ANSWER-3");
+        let told = self.driven.told_last();
+        holds(&told, texts);
+        holds(&told, &["LOCAL-PROMPT-1", "LOCAL-ANSWER-1", "REMOTE-PROMPT"]);
+    }
+
+    /// Runs handoff in the project.
+    pub fn handoff(&self, words: &[&str]) -> crate::world::Said {
+        self.driven.world.handoff(&self.driven.project, words)
+    }
+}

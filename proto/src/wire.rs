@@ -13,6 +13,9 @@ pub const QUESTION: &str = "question";
 /// What a run waits for that wants to do something.
 pub const PERMISSION: &str = "permission";
 
+/// The network of runs that reach what they are allowed to through the daemon, which adds credentials.
+pub const FENCED: &str = "fenced";
+
 /// What stands in an MCP server's definition in place of a secret: a reference to a credential of
 /// the daemon's. No variable of that name is ever set.
 pub const CREDENTIAL_REFERENCE: &str = "${HANDOFF_CREDENTIAL}";

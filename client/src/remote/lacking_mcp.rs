@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use handoff_proto::wire::{InfoReply, InfoRequest};
+use handoff_proto::wire::{FENCED, InfoReply, InfoRequest};
 
 use super::{Error, Remote};
-
-/// The network in which the daemon adds credentials.
-const FENCED: &str = "fenced";
 
 impl Remote {
     /// Those of these MCP servers, each with its URL, that runs there cannot use, and what its
@@ -66,14 +63,18 @@ impl Lacks {
     pub fn why(&self) -> String {
         let Self { name, url, network } = self;
         let kept = "its secret does not leave this machine";
+        let adds = format!(
+            "`[mcp.{name}] url = {url:?}` in handoffd.toml, and `handoffd credential add {name}`"
+        );
         match network.as_str() {
-            FENCED | "" => format!(
-                "{kept}; the daemon's operator can add one: `[mcp.{name}] url = {url:?}` in \
-                 handoffd.toml, and `handoffd credential add {name}`"
+            FENCED => format!("{kept}; the daemon's operator can add a credential: {adds}"),
+            "" => format!(
+                "{kept}; the daemon's operator can add a credential, where [network] default is \
+                 {FENCED:?}: {adds}"
             ),
             network => format!(
-                "{kept}, and the daemon adds one only where [network] default is {FENCED:?} in \
-                 handoffd.toml; there it is {network:?}"
+                "{kept}, and the daemon adds a credential only where [network] default is \
+                 {FENCED:?} in handoffd.toml; there it is {network:?}"
             ),
         }
     }
@@ -88,9 +89,12 @@ mod tests {
         let servers = BTreeMap::from([("a".to_owned(), "https://a.test/mcp".to_owned())]);
         let unknown = Lacks::all(&servers).remove(0);
         let adds = "`[mcp.a] url = \"https://a.test/mcp\"` in handoffd.toml";
+        let condition = "where [network] default is \"fenced\"";
         assert!(unknown.why().contains(adds), "{}", unknown.why());
-        let fenced = Lacks { network: "fenced".to_owned(), ..unknown.clone() };
-        assert_eq!(fenced.why(), unknown.why());
+        assert!(unknown.why().contains(condition), "{}", unknown.why());
+        let fenced = Lacks { network: FENCED.to_owned(), ..unknown.clone() };
+        assert!(fenced.why().contains(adds), "{}", fenced.why());
+        assert!(!fenced.why().contains(condition), "{}", fenced.why());
         let none = Lacks { network: "none".to_owned(), ..unknown };
         assert!(!none.why().contains("[mcp."), "{}", none.why());
         assert!(none.why().contains("there it is \"none\""), "{}", none.why());

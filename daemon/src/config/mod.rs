@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use handoff_proto::wire::FENCED;
 use serde::Deserialize;
 
 use crate::{
@@ -240,7 +241,7 @@ impl NetworkAccess {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Fenced => "fenced",
+            Self::Fenced => FENCED,
             Self::None => "none",
             Self::Host => "host",
         }

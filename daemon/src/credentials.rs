@@ -213,15 +213,16 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> CredentialError {
 }
 
 /// Names are file names, and are written in settings.
-fn check_name(name: &str) -> Result<(), CredentialError> {
+/// Whether a credential can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     let fits = (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(allowed);
-    if fits && !name.starts_with('.') {
-        Ok(())
-    } else {
-        Err(CredentialError::Name(name.to_owned()))
-    }
+    fits && !name.starts_with('.')
+}
+
+fn check_name(name: &str) -> Result<(), CredentialError> {
+    if is_name(name) { Ok(()) } else { Err(CredentialError::Name(name.to_owned())) }
 }
 
 #[cfg(test)]

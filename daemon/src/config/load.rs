@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use thiserror::Error;
 use toml::Table;
 
-use crate::egress;
+use crate::{credentials::is_name as is_credential, egress};
 
 use super::{
     Config,
@@ -129,8 +129,8 @@ impl Config {
             }
         }
         for (name, provider) in &self.providers {
-            if !is_component(name) || egress::RESERVED.contains(&name.as_str()) {
-                let why = "write letters, digits, - and _; git and mcp are others' names";
+            if !is_component(name) || egress::NOT_PROVIDERS.contains(&name.as_str()) {
+                let why = "write letters, digits, -, _ and .; git and mcp are others' names";
                 return wrong("providers", format!("{name:?}"), why);
             }
             let known = known_provider(name).is_some();
@@ -141,11 +141,23 @@ impl Config {
         }
         for (name, server) in &self.mcp {
             if !is_component(name) {
-                return wrong("mcp", format!("{name:?}"), "write letters, digits, - and _");
+                return wrong("mcp", format!("{name:?}"), "write letters, digits, -, _ and .");
             }
             let header = server.header.as_deref().unwrap_or(header::AUTHORIZATION.as_str());
             if header.parse::<HeaderName>().is_err() {
                 return wrong("mcp.header", format!("{header:?}"), "write the name of a header");
+            }
+        }
+        let providers = self.providers.iter();
+        let providers =
+            providers.map(|(name, set)| ("providers.credential", name, &set.credential));
+        let mcp = self.mcp.iter().map(|(name, set)| ("mcp.credential", name, &set.credential));
+        for (key, name, credential) in providers.chain(mcp) {
+            // By default the one of the same name.
+            let credential = credential.as_ref().unwrap_or(name);
+            if !is_credential(credential) {
+                let why = "write the name of a credential: lower-case letters, digits, - and .";
+                return wrong(key, format!("{credential:?}"), why);
             }
         }
         for directory in self.tools.paths.iter().chain(&self.store.directory) {
@@ -176,10 +188,10 @@ impl Config {
     }
 }
 
-/// Whether a service of this name has a path of its own at the door: the name is a part of it.
+/// Whether a name can be a component of a path at the door.
 fn is_component(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    !name.is_empty() && name.bytes().all(allowed)
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -177,6 +177,8 @@ fn wrong_values_are_refused_with_their_place() {
         ("[providers.anthropic]\nbase_url = \"a.test\"", "\"a.test\" is no base URL"),
         ("[providers.own]\nbase_url = \"https://a.test\"", "give it a base_url, and an api"),
         ("[providers.git]\nbase_url = \"https://a.test\"\napi = \"openai\"", "others' names"),
+        ("[mcp.My_server]\nurl = \"https://a.test\"", "mcp.credential"),
+        ("[providers.mcp]\nbase_url = \"https://a.test\"\napi = \"openai\"", "others' names"),
         ("[providers.\"a/b\"]\nbase_url = \"https://a.test\"\napi = \"openai\"", "write letters"),
         ("[git.\"a.test\"]\nbase_url = \"x\"", "write https://HOST[:PORT][/PATH]"),
         ("[tools]\npaths = [\"bin\"]", "write an absolute path"),

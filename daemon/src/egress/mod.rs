@@ -70,7 +70,7 @@ pub use self::policy::{Api, CredentialKind, GitHost, McpServer, Policy, Provider
 pub use self::rule::{Rule, RuleError};
 pub use self::secret::Secret;
 pub(crate) use self::secret::written;
-pub(crate) use self::services::RESERVED;
+pub(crate) use self::services::NOT_PROVIDERS;
 pub use self::upstream::{Upstream, UpstreamError};
 
 /// The hidden subcommand that is a gateway.

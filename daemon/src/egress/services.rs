@@ -22,8 +22,8 @@ pub(super) const GIT: &str = "git";
 /// The first component of the paths of MCP servers.
 pub(super) const MCP: &str = "mcp";
 
-/// What no provider can be named.
-pub(crate) const RESERVED: [&str; 2] = [GIT, MCP];
+/// First components that lead elsewhere than to a provider of that name.
+pub(crate) const NOT_PROVIDERS: [&str; 2] = [GIT, MCP];
 
 /// Serves one connection.
 pub(super) async fn serve(fence: Fence, stream: TcpStream) {

@@ -34,7 +34,7 @@ use handoff_proto::path::{AbsolutePath, TreePath};
 pub use self::error::ImportError;
 pub(super) use self::family::Spawned;
 use self::family::{Member, Role};
-pub(super) use self::lines::{FIRST_RECORD_MAX, From, Line, Lines, first as first_line};
+pub(super) use self::lines::{From, Line, Lines, first_line};
 pub use self::outcome::{ImportMode, Imported};
 pub(super) use self::place::Here;
 use self::place::Waiting;

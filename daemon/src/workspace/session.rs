@@ -56,9 +56,9 @@ pub fn make_agent_directory(
         let parts: io::Result<Vec<Bytes>> =
             file.chunks().iter().map(|chunk| source.read(chunk)).collect();
         let whole = parts.map(|parts| parts.concat());
-        let settled = whole.map(|text| settle(&text).unwrap_or(text));
+        let content = whole.map(|text| settle(&text).unwrap_or(text));
         let Entry { path, mode, mtime, .. } = file;
-        let _size = writer.file_from_chunks(path, *mode, *mtime, [settled])?;
+        let _size = writer.file_from_chunks(path, *mode, *mtime, [content])?;
     }
     source.write(&files.iter().collect::<Vec<_>>(), &writer)?;
     Ok(writer.finish()?)

@@ -136,8 +136,8 @@ fn described(agent: &AbsolutePath, mut found: Found) -> Result<Found, AgentError
         Some("plan_mode_exit") => Some(ASKS.to_owned()),
         _ => text(&record["permissionMode"]),
     };
-    let mut last = [None, None, None];
-    tail::find(&path, |records| {
+    let last = tail::find(&path, |records| {
+        let mut last = [None, None, None];
         // What a sub-agent does says nothing of the session.
         for record in records.filter(|record| record["isSidechain"] != true) {
             let words = [model(&record), permissions(&record), text(&record["version"])];
@@ -148,9 +148,9 @@ fn described(agent: &AbsolutePath, mut found: Found) -> Result<Found, AgentError
                 break;
             }
         }
-        None::<()>
-    })
-    .map_err(AgentError::read(&path))?;
+        Some(last)
+    });
+    let last = last.map_err(AgentError::read(&path))?.unwrap_or_default();
     [found.model, found.permissions, found.version] = last.map(Option::unwrap_or_default);
     Ok(found)
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::settings;
 use crate::agents::export::{AgentError, Export, ExportContent, ExportFile, Found, Setup};
-use crate::agents::import::{FIRST_RECORD_MAX, Spawned, first_line};
+use crate::agents::import::{Spawned, first_line};
 use crate::agents::live::tail;
 use crate::agents::renames::{Renames, is_id};
 
@@ -112,6 +112,7 @@ pub(in crate::agents) fn transcript(top: &Path, id: &str) -> Option<PathBuf> {
     current(top, id).map(|rollout| top.join(rollout.path.as_os_path()))
 }
 
+/// The file in which the thread of that id goes on.
 fn current(top: &Path, id: &str) -> Option<Rollout> {
     last_of(rollouts(top, SESSIONS), id)
 }
@@ -119,7 +120,10 @@ fn current(top: &Path, id: &str) -> Option<Rollout> {
 /// Of the files of a thread the newest one goes on; their names begin with the time.
 fn last_of(rollouts: Vec<Rollout>, id: &str) -> Option<Rollout> {
     let of_thread = rollouts.into_iter().filter(|rollout| rollout.id == id);
-    of_thread.max_by(|a, b| a.path.file_name().cmp(b.path.file_name()))
+    of_thread.max_by(|a, b| {
+        let by_name = a.path.file_name().cmp(b.path.file_name());
+        by_name.then_with(|| a.path.cmp(&b.path))
+    })
 }
 
 /// All threads with their files, also those that were put away.
@@ -158,7 +162,7 @@ fn first_record(agent: &AbsolutePath, path: &TreePath) -> Result<Option<Payload>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(AgentError::read(&path)(error)),
     };
-    let first = first_line(file, FIRST_RECORD_MAX).map_err(AgentError::read(&path))?;
+    let first = first_line(file).map_err(AgentError::read(&path))?;
     Ok(meta(&first))
 }
 

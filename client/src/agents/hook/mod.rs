@@ -2,8 +2,8 @@
 //!
 //! A prompt that asks for it hands the session off and goes no further. While a run holds the
 //! session, any other prompt is answered with where it runs. All else passes at once and unseen:
-//! this runs at every prompt, so it reads a few small files, and what fails on an ordinary prompt lets
-//! that through.
+//! this runs at every prompt, so it reads a few small files, and what fails on an ordinary prompt
+//! lets that through.
 
 mod child;
 mod event;

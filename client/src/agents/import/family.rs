@@ -11,7 +11,7 @@ use handoff_proto::chunk::ChunkId;
 use handoff_proto::manifest::Entry;
 use handoff_proto::path::TreePath;
 
-use super::lines::{self, FIRST_RECORD_MAX};
+use super::lines::first_line;
 use super::returned::Returned;
 use super::{From, Here, Import, ImportError};
 use crate::agents::renames::{Renames, is_id};
@@ -116,8 +116,7 @@ fn kin<'a>(
     let sorted = &import.sorted;
     let mut of_parent: HashMap<String, Vec<(&Entry, &str, ChunkId)>> = HashMap::new();
     for (entry, id) in &sorted.threads {
-        let first = lines::first(chunks.reader(entry.chunks()), FIRST_RECORD_MAX)
-            .map_err(ImportError::Content)?;
+        let first = first_line(chunks.reader(entry.chunks())).map_err(ImportError::Content)?;
         let spawned = import.kind.spawned(&first);
         // What is no id is as long as the run likes, and nobody's parent.
         let is_named = |spawned: &Spawned| {
@@ -173,6 +172,6 @@ fn kin<'a>(
 /// Whether a file that is here has that first record.
 fn begins_with(import: &Import<'_>, path: &TreePath, first: ChunkId) -> bool {
     let here = Here::open(&import.path(path, &Renames::default())).ok().flatten();
-    let found = here.and_then(|here| lines::first(From::new(&here.file, 0), FIRST_RECORD_MAX).ok());
+    let found = here.and_then(|here| first_line(From::new(&here.file, 0)).ok());
     found.is_some_and(|found| ChunkId::of(&found) == first)
 }

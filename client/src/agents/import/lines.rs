@@ -10,7 +10,7 @@ use handoff_proto::chunk::{ChunkId, ChunkRef};
 pub(super) const LINE_LEN_MAX: usize = 64 << 20;
 
 /// The longest first record that is looked at, in bytes: it holds the agent's own instructions.
-pub(in crate::agents) const FIRST_RECORD_MAX: u64 = 4 << 20;
+const FIRST_RECORD_MAX: u64 = 4 << 20;
 
 /// How many values a record holds at most: each takes memory beside its text.
 const VALUES_MAX: usize = 1 << 19;
@@ -84,15 +84,15 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// The first line of a content with its end, of which no more than `max` bytes are read.
-pub(in crate::agents) fn first(content: impl Read, max: u64) -> io::Result<Vec<u8>> {
+/// The first line of a transcript with its end; a longer one is cut off.
+pub(in crate::agents) fn first_line(transcript: impl Read) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    BufReader::new(content.take(max)).read_until(b'\n', &mut line)?;
+    BufReader::new(transcript.take(FIRST_RECORD_MAX)).read_until(b'\n', &mut line)?;
     Ok(line)
 }
 
-/// Whether what comes next is this chunk, which is in `content` then.
-pub(super) fn is_next(
+/// Reads a chunk into `content`; returns whether what came was that chunk.
+pub(super) fn takes_next(
     reader: &mut impl Read,
     chunk: &ChunkRef,
     content: &mut Vec<u8>,

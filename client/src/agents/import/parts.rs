@@ -6,7 +6,7 @@ use std::path::Path;
 
 use handoff_proto::manifest::Entry;
 
-use super::lines::{From, common, is_next};
+use super::lines::{From, common, takes_next};
 use super::place::{Here, Waiting};
 use super::{Import, ImportError, Part};
 use crate::agents::renames::Renames;
@@ -70,7 +70,7 @@ fn is_content(path: &Path, file: &Entry) -> Result<bool, ImportError> {
     let mut from = From::new(&here.file, 0);
     let mut part = Vec::new();
     for chunk in file.chunks() {
-        let is_next = is_next(&mut from, chunk, &mut part);
+        let is_next = takes_next(&mut from, chunk, &mut part);
         if !is_next.map_err(|source| ImportError::Read { path: path.to_owned(), source })? {
             return Ok(false);
         }

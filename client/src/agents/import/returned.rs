@@ -8,7 +8,7 @@ use std::path::Path;
 use handoff_proto::manifest::Entry;
 
 use super::ImportError;
-use super::lines::{From, Line, Lines, is_next};
+use super::lines::{From, Line, Lines, takes_next};
 use crate::pull::chunks::Chunks;
 
 /// The laptop's own part as it was, and what the run added without what would decide something
@@ -38,7 +38,7 @@ impl Returned {
         let mut writer = BufWriter::with_capacity(64 << 10, &file);
         let (mut len, mut part) = (0, Vec::new());
         for chunk in sent.map(Entry::chunks).unwrap_or_default() {
-            if !is_next(&mut reader, chunk, &mut part).map_err(ImportError::Content)? {
+            if !takes_next(&mut reader, chunk, &mut part).map_err(ImportError::Content)? {
                 return Ok(None);
             }
             writer.write_all(&part).map_err(ImportError::Scratch)?;

@@ -14,8 +14,8 @@ const STEP: usize = 64 << 10;
 /// More than this is not read for a record that says where the session stands.
 const LAST_BYTES: u64 = 256 << 20;
 
-/// Asks about the records of a file from the last one backwards until there is an answer. A line
-/// that is no JSON is passed over: the last one may still be written.
+/// Asks about the records of a file, from the last one backwards; no more is read than the answer
+/// takes. A line that is no JSON is passed over: the last one may still be written.
 pub(in crate::agents) fn find<T>(
     path: &Path,
     answer: impl FnOnce(&mut dyn Iterator<Item = Value>) -> Option<T>,

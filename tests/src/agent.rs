@@ -303,12 +303,7 @@ pub fn holds(told: &str, texts: &[&str]) {
 }
 
 /// The supervisor of a job.
-///
-/// # Panics
-///
-/// Where there is none.
-#[must_use]
-pub fn supervisor(job: &Path) -> rustix::process::Pid {
+fn supervisor(job: &Path) -> rustix::process::Pid {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let found = processes.filter_map(|entry| {
         let pid = rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;

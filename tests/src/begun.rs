@@ -1,5 +1,5 @@
-//! A session of a real agent that began on the laptop: it is handed off as the run `on`, comes back,
-//! and goes on. What both agents do alike is told once.
+//! A session of a real agent that began on the laptop: it is handed off, comes back, and goes on.
+//! What both agents do alike is told once.
 
 use serde_json::{Value, json};
 
@@ -58,13 +58,36 @@ impl Agent {
         }
     }
 
-    /// What a run of it may do unasked: nothing, or all.
-    const fn may(self, all: bool) -> &'static [&'static str] {
-        match (self, all) {
-            (Self::Claude, false) => &["--permission-mode", "default"],
-            (Self::Claude, true) => &["--dangerously-skip-permissions"],
-            (Self::Codex, false) => &["-a", "untrusted"],
-            (Self::Codex, true) => &["-a", "never"],
+    /// How the model is told of the answer Blue.
+    const fn answered(self) -> &'static str {
+        match self {
+            Self::Claude => r#"\"Which colour?\"=\"Blue\""#,
+            Self::Codex => r#"{\"answers\":{\"colour\":{\"answers\":[\"Blue\"]}}}"#,
+        }
+    }
+
+    /// What it wants to do, as a run says it that asks for permission.
+    fn wants(self, command: &str) -> String {
+        let tool = match self {
+            Self::Claude => "Bash",
+            Self::Codex => "exec_command",
+        };
+        format!("{tool}: {command}")
+    }
+
+    /// Has a run of it ask before it does anything.
+    const fn asking(self) -> &'static [&'static str] {
+        match self {
+            Self::Claude => &["--permission-mode", "default"],
+            Self::Codex => &["-a", "untrusted"],
+        }
+    }
+
+    /// Has a run of it ask for nothing.
+    const fn unasked(self) -> &'static [&'static str] {
+        match self {
+            Self::Claude => &["--dangerously-skip-permissions"],
+            Self::Codex => &["-a", "never"],
         }
     }
 
@@ -109,13 +132,19 @@ impl Begun {
         Self { driven, id, agent }
     }
 
-    /// It has another turn here.
+    /// It has another turn here, which reaches the model.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not.
+    #[track_caller]
     pub fn goes_on_here(&self, prompt: &str, answer: &str) {
         self.driven.model.set(vec![Turn::text(answer)]);
         match self.agent {
             Agent::Claude => self.driven.local_turn(&["--resume", &self.id, prompt]),
             Agent::Codex => self.driven.local_codex_turn(&["resume", &self.id, prompt]),
         };
+        holds(&self.driven.told_last(), &[prompt]);
     }
 
     fn handed_off(&self, words: &[&str]) -> String {
@@ -123,12 +152,14 @@ impl Begun {
         self.driven.world.hand_off(&self.driven.project, words)
     }
 
-    /// It is handed off after its interface, which asks something when it is told more, was left; the
-    /// agent asks again what `again` has it ask. Returns what the run needs then.
+    /// Its interface is told more, and asks something, which is shown as `asked`; that is left by
+    /// `leave`. Then it is handed off with these words, as the run `on`, where `again` has it ask
+    /// again. Returns what the run needs.
     ///
     /// # Panics
     ///
     /// Where any of it is not so.
+    #[track_caller]
     pub fn asked_again<'a>(
         &'a self,
         screen: Screen<'a>,
@@ -153,20 +184,21 @@ impl Begun {
         need
     }
 
-    /// Its sandbox and the daemon are killed while it runs a command; it comes back with every turn.
+    /// Its run `on`, with the daemon, is killed while it runs a command; it comes back with every turn.
     /// Returns what the model was told when it went on there.
     ///
     /// # Panics
     ///
     /// Where it is not so.
     #[must_use]
+    #[track_caller]
     pub fn is_cut_and_comes_back(&self) -> String {
         let driven = &self.driven;
         self.goes_on_here("LOCAL-PROMPT-2", "LOCAL-ANSWER-2");
         let url = self.agent.url_of_model("begun");
         let command = format!("echo begun >> log; curl -s {url}; perl -e 'sleep 600'");
         driven.model.set(vec![self.agent.runs(&command), Turn::text("REMOTE-ANSWER")]);
-        let id = self.handed_off(self.agent.may(true));
+        let id = self.handed_off(self.agent.unasked());
         driven.model.wait_for_path("/v1/models/begun");
         driven.kill_daemon();
         driven.cut(&id);
@@ -180,19 +212,20 @@ impl Begun {
         told
     }
 
-    /// A question and a permission are answered though the client was closed, and the daemon is
-    /// killed before and after each answer. Returns what the model was told at the end.
+    /// What its run `on` asks, a question and a permission, is answered though the client was closed, and the daemon is
+    /// killed before and after each answer.
     ///
     /// # Panics
     ///
     /// Where it is not so, or the agent heard an answer twice.
-    #[must_use]
-    pub fn is_answered_once(&self) -> String {
+    #[track_caller]
+    pub fn is_answered_once(&self) {
         let driven = &self.driven;
-        let asks = self.agent.runs("echo made >> made");
+        let command = "echo made >> made";
+        let asks = self.agent.runs(command);
         driven.model.set(vec![self.agent.question(), asks, Turn::text("REMOTE-ANSWER")]);
         let words =
-            [&["-f", "-n", "on", self.agent.name()][..], self.agent.may(false), &["REMOTE-PROMPT"]];
+            [&["-f", "-n", "on", self.agent.name()][..], self.agent.asking(), &["REMOTE-PROMPT"]];
         let mut client = driven.world.spawn(&driven.project, "handoff", words.concat());
         drop(driven.model.wait_for_turn(2));
         let asked = driven.needs("on", &Value::Null);
@@ -202,8 +235,7 @@ impl Begun {
         assert_eq!(driven.needs("on", &Value::Null), asked);
         self.handoff(&["answer", "on", "--option", "2"]).ok();
         let permission = driven.needs("on", &asked["id"]);
-        let text = permission["text"].as_str().unwrap_or_default();
-        assert!(text.ends_with(": echo made >> made"), "{permission:#}");
+        assert_eq!(permission["text"], self.agent.wants(command));
         driven.kill_daemon();
         assert_eq!(driven.needs("on", &asked["id"]), permission);
         self.handoff(&["approve", "on"]).ok();
@@ -211,19 +243,21 @@ impl Begun {
         driven.kill_daemon();
         drop(driven.finished("on"));
         let told = driven.told_last();
+        assert_eq!(told.matches(self.agent.answered()).count(), 1, "{told}");
         assert_eq!(driven.model.turns().len(), 4, "nothing was said twice");
         assert_eq!(of_type(&driven.events("on"), "input_answered").len(), 2);
-        self.comes_back(&["Blue", "REMOTE-ANSWER"]);
+        self.comes_back(&[self.agent.answered(), "REMOTE-ANSWER"]);
         let made = std::fs::read_to_string(driven.project.join("made")).expect("read");
         assert_eq!(made, "made\n");
-        told
     }
 
-    /// It travels there and back, and does so again for a fraction of the bytes; then it goes on here.
+    /// It travels there and back as the run `one`, and as `two` for a fraction of the bytes; then it
+    /// goes on here.
     ///
     /// # Panics
     ///
     /// Where it is not so.
+    #[track_caller]
     pub fn travels_twice(&self) {
         let mut sent = Vec::new();
         for turn in ["one", "two"] {
@@ -250,6 +284,7 @@ impl Begun {
     /// # Panics
     ///
     /// Where it does not come back as itself.
+    #[track_caller]
     pub fn comes_back(&self, texts: &[&str]) {
         let run = self.driven.finished("on");
         assert_eq!(run["outcome"], "succeeded", "{run:#}");

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::agent::{Driven, LOCAL_KEY, holds, programs};
-use crate::model::Turn;
+use crate::model::{Asked, Turn, heard};
 use crate::screen::Screen;
 
 /// Lines of a screen on which a whole conversation has room.
@@ -50,18 +50,22 @@ pub fn codex<'a>(driven: &'a Driven, name: &str, words: &[&str]) -> Screen<'a> {
     start(driven, name, "codex", &all, "›")
 }
 
-/// A session's interface shows all of these, and the next turn carries them.
+/// A session's interface shows all of these, and the next turn carries them; returns that.
 ///
 /// # Panics
 ///
 /// Where it is not so.
-pub fn carries_all(driven: &Driven, screen: Screen<'_>, all: &[&str]) {
+#[must_use]
+#[track_caller]
+pub fn carries_all(driven: &Driven, screen: Screen<'_>, all: &[&str]) -> Asked {
     screen.shows(all);
     driven.model.set(vec![Turn::text("LOCAL-ANSWER-LAST")]);
     screen.enter("LOCAL-PROMPT-LAST");
     screen.shows(&["LOCAL-ANSWER-LAST"]);
-    holds(&driven.told_last(), all);
+    let asked = driven.model.turns().pop().expect("a turn");
+    holds(&heard(&asked.body), all);
     screen.close();
+    asked
 }
 
 fn start<'a>(

@@ -76,7 +76,7 @@ pub fn thread(rollout: &Path) -> String {
     name[name.len() - 36..].to_owned()
 }
 
-/// Waits until a transcript holds this text: agents write down later what they show already.
+/// Waits until this text was appended to a transcript: agents write down later what they show already.
 ///
 /// # Panics
 ///
@@ -87,7 +87,11 @@ pub fn wait_until_written(transcript: &Path, text: &str) {
     inotify::add_watch(&changes, transcript, inotify::WatchFlags::MODIFY).expect("watch");
     let mut changes = File::from(changes);
     let until = Instant::now() + PATIENCE;
-    while !fs::read_to_string(transcript).expect("read").contains(text) {
+    let is_there = || {
+        let written = fs::read(transcript).expect("read");
+        String::from_utf8_lossy(&written).contains(text)
+    };
+    while !is_there() {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).expect("a time");
         let mut ready = [PollFd::new(&changes, PollFlags::IN)];

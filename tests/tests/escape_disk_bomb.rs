@@ -25,9 +25,7 @@ const BOMBS: [(&str, &str); 3] = [
 ];
 
 fn attempt(world: &World) {
-    let state = world.local_daemon();
-    world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-    world.write(&state.join("handoffd.toml"), SETTINGS);
+    world.configure(SETTINGS);
     let directory = world.directory("app");
     world.git(&directory, &["init", "-q"]);
     world.write(&directory.join(".gitignore"), "target*\n");
@@ -49,7 +47,7 @@ fn attempt(world: &World) {
         let run = world.finished(&directory, &id);
         assert_eq!((&run["outcome"], &run["exit_code"]), (&"failed".into(), &().into()), "{run:#}");
         assert_eq!(run["outcome_detail"], limit, "{run:#}");
-        let written = allocated(&state.join("runs").join(&id));
+        let written = allocated(&world.local_daemon().join("runs").join(&id));
         // One look a second: what a disk takes in that time comes on top.
         assert!(written < 2 << 30, "{written} bytes");
         let layers = run["isolation"].to_string();

@@ -218,8 +218,7 @@ fn programs(world: &World) -> Vec<String> {
 
 fn through_the_daemon(world: &World) {
     let state = world.local_daemon();
-    world.ok(&world.home(), "mkdir", ["-p".as_ref(), state.as_os_str()]);
-    world.write(&state.join("handoffd.toml"), "[runs]\ndisk = \"16MiB\"\n");
+    world.configure("[runs]\ndisk = \"16MiB\"\n");
     let directory = world.directory("app");
     world.write(&directory.join("file"), "content\n");
     let first = world.hand_off(&directory, ["--", "true"]);

@@ -60,6 +60,5 @@ fn one_whose_sandbox_is_killed_in_a_tool_call_keeps_every_turn() {
 
 #[test]
 fn what_it_asks_is_answered_once_though_its_client_was_closed_and_the_daemon_restarted() {
-    let told = Begun::with(Agent::Claude).is_answered_once();
-    assert_eq!(told.matches(r#"\"Which colour?\"=\"Blue\""#).count(), 1, "{told}");
+    Begun::with(Agent::Claude).is_answered_once();
 }

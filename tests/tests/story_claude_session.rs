@@ -107,8 +107,8 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
         "REMOTE-ANSWER",
     ];
     let screen = interface::claude(&driven, "again", &["--resume", &session]);
-    interface::carries_all(&driven, screen, &all);
-    assert_eq!(driven.model.turns().pop().expect("turns").headers["x-api-key"], LOCAL_KEY);
+    let asked = interface::carries_all(&driven, screen, &all);
+    assert_eq!(asked.headers["x-api-key"], LOCAL_KEY);
     // There is nothing more to bring, also now that it went on here.
     let again = handoff(&["--json", "pull", "on"]).ok();
     let again: Value = serde_json::from_str(&again).expect("json");

@@ -74,6 +74,5 @@ fn one_whose_sandbox_is_killed_in_a_tool_call_keeps_every_turn() {
 
 #[test]
 fn what_it_asks_is_answered_once_though_its_client_was_closed_and_the_daemon_restarted() {
-    let told = Begun::with(Agent::Codex).is_answered_once();
-    assert_eq!(told.matches("Blue").count(), 2, "in the question and in its answer: {told}");
+    Begun::with(Agent::Codex).is_answered_once();
 }

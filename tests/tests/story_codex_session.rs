@@ -96,9 +96,8 @@ fn a_thread_of_the_laptop_goes_on_there_and_here_again() {
         "REMOTE-ANSWER",
     ];
     let screen = interface::codex(&driven, "again", &["resume", &id]);
-    interface::carries_all(&driven, screen, &all);
-    let key = format!("Bearer {LOCAL_KEY}");
-    assert_eq!(driven.model.turns().pop().expect("turns").headers["authorization"], key);
+    let asked = interface::carries_all(&driven, screen, &all);
+    assert_eq!(asked.headers["authorization"], format!("Bearer {LOCAL_KEY}"));
     let again = handoff(&["--json", "pull", "on"]).json();
     assert_eq!(again["conversation"]["mode"], "up_to_date", "{again:#}");
 }

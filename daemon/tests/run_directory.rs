@@ -10,12 +10,16 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use disk::{Format, Tester, on_disk};
 use handoff_daemon::workspace::{Bound, Layout};
 use handoff_sandbox::{Quotas, Subvolume};
 use rustix::fs::Mode;
 use rustix::io::Errno;
+
+/// How long the kernel may take to take away what was removed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const DISK_BYTES: u64 = 512 << 20;
 
@@ -47,7 +51,8 @@ fn subvolumes(disk: &Path) -> usize {
 
 /// Groups of subvolumes but the disk's own. The kernel removes one after its subvolume, by a commit.
 fn groups_but(disk: &Path, expected: usize) {
-    for _ in 0..100 {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
         btrfs(&["filesystem", "sync"], disk);
         let shown = btrfs(&["qgroup", "show", "--raw"], disk);
         let ids = shown.lines().filter_map(|line| line.split_whitespace().next());

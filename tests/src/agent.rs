@@ -6,14 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{PidfdFlags, Signal, kill_process, pidfd_open},
-};
 use serde_json::Value;
 
 use crate::{
     model::{Model, Turn, heard},
+    process,
     world::{World, said},
 };
 
@@ -225,12 +222,7 @@ impl Driven {
 
     /// Kills the daemon, and waits until it is gone.
     pub fn kill_daemon(&self) {
-        let daemon = self.world.local_daemon_pid();
-        let end = pidfd_open(daemon, PidfdFlags::empty()).expect("hold the daemon");
-        kill_process(daemon, Signal::KILL).expect("kill");
-        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
-        let mut ended = [PollFd::new(&end, PollFlags::IN)];
-        assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "the daemon does not end");
+        process::kill(self.world.local_daemon_pid());
     }
 
     /// What [`GIT_STATE`] tells here, as a request to the model has it.
@@ -251,7 +243,7 @@ impl Driven {
     /// Kills the sandbox in which a run's agent works first, and its supervisor with it.
     pub fn cut(&self, id: &str) {
         let job = self.world.local_daemon().join("runs").join(id).join("jobs/1-command");
-        kill_process(supervisor(&job), Signal::KILL).expect("kill");
+        process::kill(process::supervisor(&job));
     }
 
     /// Waits until a run has finished; returns the run object.
@@ -300,20 +292,4 @@ pub fn holds(told: &str, texts: &[&str]) {
     for text in texts {
         assert!(told.contains(text), "no {text} in {told}");
     }
-}
-
-/// The supervisor of a job.
-fn supervisor(job: &Path) -> rustix::process::Pid {
-    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let found = processes.filter_map(|entry| {
-        let pid = rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        let is_it = words.contains(&&b"supervise-detached"[..])
-            && words.contains(&job.as_os_str().as_encoded_bytes());
-        // Its child looks the same until it executes another program.
-        let leads = || rustix::process::getsid(Some(pid)).is_ok_and(|session| session == pid);
-        (is_it && leads()).then_some(pid)
-    });
-    found.last().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
 }

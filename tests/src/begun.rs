@@ -1,6 +1,8 @@
 //! A session of a real agent that began on the laptop: it is handed off, comes back, and goes on.
 //! What both agents do alike is told once.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -167,8 +169,7 @@ impl Begun {
         again: Turn,
         words: &[&str],
     ) -> Value {
-        screen.enter("LOCAL-PROMPT-2");
-        screen.shows(&[asked]);
+        screen.enter("LOCAL-PROMPT-2", &[asked]);
         let (transcript, call) = match self.agent {
             Agent::Claude => (sessions::transcript(&self.driven.world).1, "\"tool_use\""),
             Agent::Codex => (sessions::rollout(&self.driven.world).1, "\"function_call\""),
@@ -182,6 +183,16 @@ impl Begun {
         let need = self.driven.needs("on", &Value::Null);
         holds(&self.driven.told_last(), &["LOCAL-PROMPT-1", "LOCAL-PROMPT-2", "REMOTE-PROMPT"]);
         need
+    }
+
+    /// Its transcript in the run of that id.
+    fn transcript_there(&self, run: &str) -> PathBuf {
+        let agent = self.driven.world.local_daemon().join("runs").join(run).join("writable/agent");
+        let mut found = match self.agent {
+            Agent::Claude => sessions::find(&agent.join("projects"), 2),
+            Agent::Codex => sessions::find(&agent.join("sessions"), 4),
+        };
+        found.pop().unwrap_or_else(|| panic!("no transcript in {}", agent.display()))
     }
 
     /// Its run `on`, with the daemon, is killed while it runs a command; it comes back with every turn.
@@ -200,6 +211,7 @@ impl Begun {
         driven.model.set(vec![self.agent.runs(&command), Turn::text("REMOTE-ANSWER")]);
         let id = self.handed_off(self.agent.unasked());
         driven.model.wait_for_path("/v1/models/begun");
+        sessions::wait_until_written(&self.transcript_there(&id), "echo begun");
         driven.kill_daemon();
         driven.cut(&id);
         drop(driven.finished("on"));

@@ -60,8 +60,7 @@ pub fn codex<'a>(driven: &'a Driven, name: &str, words: &[&str]) -> Screen<'a> {
 pub fn carries_all(driven: &Driven, screen: Screen<'_>, all: &[&str]) -> Asked {
     screen.shows(all);
     driven.model.set(vec![Turn::text("LOCAL-ANSWER-LAST")]);
-    screen.enter("LOCAL-PROMPT-LAST");
-    screen.shows(&["LOCAL-ANSWER-LAST"]);
+    screen.enter("LOCAL-PROMPT-LAST", &["LOCAL-ANSWER-LAST"]);
     let asked = driven.model.turns().pop().expect("a turn");
     holds(&heard(&asked.body), all);
     screen.close();

@@ -14,6 +14,7 @@ pub mod interface;
 pub mod launched;
 pub mod mcp;
 pub mod model;
+pub mod process;
 pub mod remote;
 pub mod repository;
 pub mod screen;

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::Pid;
 
+use crate::process;
 use crate::world::{World, said};
 
 /// How long a test waits for something to appear.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How often a line is sent.
-const SENT_MAX: u32 = 6;
+/// How often a key is pressed.
+const PRESSED_MAX: u32 = 6;
 
 /// A screen; it ends with its program when dropped.
 #[derive(Debug)]
@@ -96,39 +97,53 @@ impl<'a> Screen<'a> {
     /// Where they do not appear.
     #[track_caller]
     pub fn shows(&self, texts: &[&str]) {
-        self.wait(
-            |screen| {
-                let all = screen.text();
-                texts.iter().all(|text| all.contains(text))
-            },
-            &format!("{texts:?}"),
-        );
+        self.wait(|screen| screen.has(texts), &format!("{texts:?}"));
     }
 
-    /// Types a line, once what is typed so far has arrived, and sends it.
-    #[track_caller]
-    pub fn enter(&self, line: &str) {
-        self.tmux(&["send-keys", "-l", line]);
-        self.wait(|screen| screen.visible().contains(line.trim()), line);
-        self.key("Enter");
+    /// Whether all of these are on the screen or above it.
+    #[must_use]
+    pub fn has(&self, texts: &[&str]) -> bool {
+        let all = self.text();
+        texts.iter().all(|text| all.contains(text))
     }
 
-    /// Types a line and sends it, again where it was left in the input, until this is shown: an
-    /// interface that is drawing may miss the key which sends it.
+    /// Types a line and sends it, until all of these are on the screen or above it.
     ///
     /// # Panics
     ///
-    /// Where it does not appear.
+    /// Where they do not appear.
     #[track_caller]
-    pub fn enter_until(&self, line: &str, text: &str) {
-        self.enter(line);
-        for _ in 1..SENT_MAX {
-            if self.comes(|screen| screen.text().contains(text), PATIENCE / SENT_MAX) {
+    pub fn enter(&self, line: &str, texts: &[&str]) {
+        self.enter_until(line, &format!("{texts:?}"), |screen| screen.has(texts));
+    }
+
+    /// Types a line, and sends it once it is there; again where it was left in the input: an
+    /// interface that is drawing may miss the key which sends it. What it does is named `what`.
+    ///
+    /// # Panics
+    ///
+    /// Where that is not done.
+    #[track_caller]
+    pub fn enter_until(&self, line: &str, what: &str, is_done: impl Fn(&Self) -> bool) {
+        self.tmux(&["send-keys", "-l", line]);
+        self.wait(|screen| screen.visible().contains(line.trim()), line);
+        self.key_until("Enter", what, is_done);
+    }
+
+    /// Presses a key, again where nothing comes of it. What it does is named `what`.
+    ///
+    /// # Panics
+    ///
+    /// Where that is not done.
+    #[track_caller]
+    pub fn key_until(&self, key: &str, what: &str, is_done: impl Fn(&Self) -> bool) {
+        for _ in 0..PRESSED_MAX {
+            self.key(key);
+            if self.comes(&is_done, PATIENCE / PRESSED_MAX) {
                 return;
             }
-            self.key("Enter");
         }
-        self.shows(&[text]);
+        panic!("no {what} on:\n{}", self.text());
     }
 
     /// Presses a key.
@@ -143,22 +158,17 @@ impl<'a> Screen<'a> {
 
     /// Kills the program, and waits until it is gone.
     pub fn kill(self) {
-        self.ends(|pid| kill_process(pid, Signal::KILL).expect("kill"));
+        process::kill(self.pid());
     }
 
     /// Closes the window, and waits until the program is gone.
     pub fn close(self) {
-        self.ends(|_| drop(self.tmux(&["kill-server"])));
+        process::ends(self.pid(), || drop(self.tmux(&["kill-server"])));
     }
 
-    fn ends(&self, act: impl FnOnce(Pid)) {
+    fn pid(&self) -> Pid {
         let pid = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
-        let pid = Pid::from_raw(pid.trim().parse().expect("a pid")).expect("a pid");
-        let end = pidfd_open(pid, PidfdFlags::empty()).expect("hold the program");
-        act(pid);
-        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
-        let mut ended = [PollFd::new(&end, PollFlags::IN)];
-        assert_eq!(poll(&mut ended, Some(&limit)).expect("wait"), 1, "it does not end");
+        Pid::from_raw(pid.trim().parse().expect("a pid")).expect("a pid")
     }
 
     #[track_caller]

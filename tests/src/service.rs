@@ -33,7 +33,7 @@ pub const DAEMON_GROUP: u32 = 54_322;
 pub const RUNS: std::ops::Range<u32> = 0x7800_0000..0x7800_0000 + 512;
 
 /// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A launcher with an empty state directory.
 #[derive(Debug)]

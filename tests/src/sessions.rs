@@ -15,7 +15,8 @@ use crate::world::World;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Files of sessions so deep beneath a directory, by their paths.
-fn find(directory: &Path, depth: usize) -> Vec<PathBuf> {
+#[must_use]
+pub fn find(directory: &Path, depth: usize) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();

@@ -4,11 +4,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use handoff_tests::disk::{Format, Tester, on_disk};
 use handoff_tests::service::{DAEMON, Service};
 use handoff_tests::world::World;
 use serde_json::Value;
+
+/// How long the kernel may take to take away what was removed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const DISK_BYTES: u64 = 3 << 30;
 
@@ -31,7 +35,7 @@ const BOMBS: [&str; 3] = [
      fill ~/a & fill target & fill ~/b; r=$?; wait; exit $r",
     // In what nobody finds by a name; it is looked at before it goes.
     "exec 3>target; rm target; exec 4>target; rm target; \
-     head -c 48M /dev/urandom >&3; head -c 48M /dev/urandom >&4 || { sleep 1; exit 7; }",
+     head -c 48M /dev/urandom >&3; head -c 48M /dev/urandom >&4 || { sleep 5; exit 7; }",
 ];
 
 /// What btrfs says, in words.
@@ -150,7 +154,8 @@ fn attempt(world: &World, state: &Path, disk: &Path) {
 /// Waits, as the kernel removes groups after subvolumes, and does so by committing.
 fn no_group_is_left(disk: &Path) {
     let mut left = groups(disk);
-    for _ in 0..100 {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
         if left.is_empty() {
             return;
         }

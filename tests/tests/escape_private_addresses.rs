@@ -10,7 +10,7 @@ fn an_allowed_name_or_address_leads_to_no_private_place() {
     let fenced = Fenced::with(&[], "");
     // The control: outside, the name leads there.
     let url = format!("http://localhost:{port}/");
-    drop(fenced.world.run(&fenced.project, "curl", ["-4", "-sS", "--max-time", "1", &url]));
+    drop(fenced.world.run(&fenced.project, "curl", ["-4", "-sS", "--max-time", "5", &url]));
     assert!(listener.was_reached(), "the listener listens");
 
     let hosts =

@@ -28,7 +28,8 @@ fn a_shell_is_typed_at_left_and_come_back_to() {
     seat.resize(31, 99);
     seat.types("while [ \"$(stty size)\" != '31 99' ]; do :; done; echo lar''ger\r");
     seat.until("larger");
-    seat.types("echo be''gun; sleep 1000; echo not''hing\r");
+    // What is interrupted has begun to be the terminal's foreground when it says so.
+    seat.types("sh -c \"echo be''gun; exec sleep 1000\"; echo not''hing\r");
     seat.until("begun");
     seat.types("\x03");
     seat.types("echo st''ill here $?\r");
@@ -107,8 +108,7 @@ fn a_daemon_that_is_killed_takes_no_terminal_with_it() {
     seat.types("x=sur''vived\r");
     seat.types("echo rea''dy\r");
     seat.until("ready");
-    rustix::process::kill_process(world.local_daemon_pid(), rustix::process::Signal::KILL)
-        .expect("kill");
+    handoff_tests::process::kill(world.local_daemon_pid());
     seat.until("trying again");
     seat.until("what was typed meanwhile is lost");
     seat.until("attached to kept");

@@ -186,7 +186,10 @@ fn every_way_to_fail_says_which_it_is() {
         let retried = of_type(&driven.events(name), "agent_retrying").len();
         assert_eq!(retried > 0, status != 404, "{name}");
     }
-    driven.model.set(vec![Turn::bash("kill -9 $PPID; kill -9 $CLAUDE_PID")]);
+    driven.model.set(vec![Turn::bash(
+        "until grep -rqs 'kill -9' \"$CLAUDE_CONFIG_DIR/projects\"; do sleep 0.1; done; \
+         kill -9 $PPID; kill -9 $CLAUDE_PID",
+    )]);
     driven.claude("crash", &["--dangerously-skip-permissions", "crash"]);
     let run = driven.finished("crash");
     let detail = run["outcome_detail"].as_str().expect("detail");

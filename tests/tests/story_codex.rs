@@ -232,7 +232,9 @@ fn every_way_to_fail_says_which_it_is() {
         let retried = of_type(&events, "agent_retrying");
         assert_eq!(!retried.is_empty(), status == 401, "{name}: {retried:#?}");
     }
-    driven.model.set(vec![Turn::exec("kill -9 $PPID; kill -9 $$")]);
+    driven.model.set(vec![Turn::exec(
+        "until grep -rqs 'kill -9' \"$CODEX_HOME/sessions\"; do sleep 0.1; done; kill -9 $PPID; kill -9 $$",
+    )]);
     driven.codex("crash", &with_model(&["crash"]));
     let run = driven.finished("crash");
     let detail = run["outcome_detail"].as_str().expect("detail");

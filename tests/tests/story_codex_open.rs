@@ -97,11 +97,9 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     ]);
     let screen = user.screen("codex", &[]);
     for number in 1..=3 {
-        screen.enter(&format!("LOCAL-PROMPT-{number}"));
-        screen.shows(&[&format!("LOCAL-ANSWER-{number}")]);
+        screen.enter(&format!("LOCAL-PROMPT-{number}"), &[&format!("LOCAL-ANSWER-{number}")]);
     }
-    screen.enter("/status");
-    screen.shows(&["Workspace (Ask for approval)"]);
+    screen.enter("/status", &["Workspace (Ask for approval)"]);
     let here = user.driven.project.join("here");
     assert_eq!(fs::read_to_string(here).expect("read"), "edited here\n");
 
@@ -110,12 +108,16 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
         Turn::exec("cat here > there; echo remote >> notes"),
         Turn::text("REMOTE-ANSWER-1").held(&hold),
     ]);
-    screen.enter("$handoff go on");
-    screen.shows(&["Blocked by hook", "handed off: run", "it is safe to disconnect"]);
+    screen.enter(
+        "$handoff go on",
+        &["Blocked by hook", "handed off: run", "it is safe to disconnect"],
+    );
     let [run] = &user.runs()[..] else { panic!("{:#?}", user.runs()) };
     let name = run["name"].as_str().expect("a name").to_owned();
-    screen.enter("while it is elsewhere");
-    screen.shows(&[&format!("not sent: this session goes on in run {name} on local since")]);
+    screen.enter(
+        "while it is elsewhere",
+        &[&format!("not sent: this session goes on in run {name} on local since")],
+    );
     hold.release();
     let finished = user.driven.finished(&name);
     assert_eq!(finished["outcome"], "succeeded", "{finished:#}");
@@ -130,8 +132,7 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     }
 
     // Left, it stays loaded in the background, and comes back as itself nevertheless.
-    screen.enter("/quit");
-    screen.shows(&[&format!("codex resume {id}")]);
+    screen.enter("/quit", &[&format!("codex resume {id}")]);
     drop(screen);
     let lock = user.codex().join("thread-writer-locks").join(format!("{id}.lock"));
     assert!(lock.exists(), "Codex does not keep it loaded any more");
@@ -149,10 +150,8 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     let screen = user.screen("again", &["resume", &id]);
     let turns = ["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "LOCAL-PROMPT-3", "go on", "REMOTE-ANSWER-1"];
     screen.shows(&turns);
-    screen.enter("/status");
-    screen.shows(&["Workspace (Ask for approval)"]);
-    screen.enter("LOCAL-PROMPT-4");
-    screen.shows(&["LOCAL-ANSWER-4"]);
+    screen.enter("/status", &["Workspace (Ask for approval)"]);
+    screen.enter("LOCAL-PROMPT-4", &["LOCAL-ANSWER-4"]);
     let last = user.driven.model.turns().pop().expect("turns");
     assert_eq!(last.headers["authorization"], format!("Bearer {KEY}"));
     let heard = heard(&last.body);

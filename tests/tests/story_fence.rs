@@ -1,5 +1,9 @@
 //! What a run reaches through the fence, and how its owner is told what it did not.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use handoff_tests::{
     fenced::Fenced,
     web::{Port, Web},
@@ -113,7 +117,7 @@ fn the_fence_outlives_the_daemon() {
     let words = ["-n", "long", "--allow-host", "allowed.test", "--", "bash", "-c", script];
     let id = fenced.world.hand_off(&fenced.project, words);
     web.wait_for("/go");
-    let gateways = gateways();
+    let gateways = gateways(&fenced.remote.state());
     assert!(!gateways.is_empty(), "somebody serves the doors");
     for status in gateways {
         let value = |name: &str| {
@@ -138,13 +142,20 @@ fn the_fence_outlives_the_daemon() {
     assert_eq!(run["denied"][0]["host"], "evil.test", "{run:#}");
 }
 
-/// What the kernel says of each gateway of a daemon that is root.
-fn gateways() -> Vec<String> {
+/// What the kernel says of each gateway of the daemon with this state. Other tests' may not have given
+/// up yet what they are started with.
+fn gateways(state: &Path) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let found = processes.filter_map(|process| {
         let line = std::fs::read(process.path().join("cmdline")).ok()?;
         let status = std::fs::read_to_string(process.path().join("status")).ok()?;
-        line.starts_with(b"handoff-gateway\0").then_some(status)
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t"))?;
+        let supervisor = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
+        let mut words =
+            supervisor.split(|byte| *byte == 0).map(|word| Path::new(OsStr::from_bytes(word)));
+        let is_its =
+            line.starts_with(b"handoff-gateway\0") && words.any(|word| word.starts_with(state));
+        is_its.then_some(status)
     });
     // One of an ordinary user's daemon has that user's uid.
     found

@@ -168,28 +168,26 @@ fn claude_code_knows_handoff_and_answers_for_a_session_that_a_run_holds() {
     let run = user.world.finished(&user.project, "deps");
 
     let screen = user.screen("claude");
-    screen.enter("an ordinary prompt");
-    screen.shows(&["the first reply"]);
-    screen.enter("/handoff ");
-    screen.shows(&["not handed off: say what is to be done"]);
+    screen.enter("an ordinary prompt", &["the first reply"]);
+    screen.enter("/handoff ", &["not handed off: say what is to be done"]);
 
     // In the middle of a turn.
-    screen.enter("another ordinary prompt");
-    drop(user.model.wait_for_turn(2));
-    screen.enter_until("& do it there", "Claude Code is at work");
+    screen.enter_until("another ordinary prompt", "second turn", |_| user.model.turns().len() == 2);
+    screen.enter("& do it there", &["Claude Code is at work"]);
     screen.key("C-u");
     hold.release();
     screen.shows(&["the late reply"]);
 
     user.lease(&run);
-    screen.enter("while it is elsewhere");
     let session = user.session();
     let fork = format!("claude --resume {session} --fork-session");
-    screen.shows(&["not sent: this session goes on in run deps", "handoff pull deps", &fork]);
+    screen.enter(
+        "while it is elsewhere",
+        &["not sent: this session goes on in run deps", "handoff pull deps", &fork],
+    );
     screen.key("C-u");
     user.handoff(&["rm", "deps"]);
-    screen.enter("it is here again");
-    screen.shows(&["the last reply"]);
+    screen.enter("it is here again", &["the last reply"]);
     let asked = user.model.turns();
     assert_eq!(asked.len(), 3, "nothing else reached the model");
     assert!(!asked[2].body.to_string().contains("while it is elsewhere"));
@@ -222,12 +220,13 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
         ("edit it here", "the second reply"),
         ("an ordinary prompt", "the reply here"),
     ] {
-        screen.enter(prompt);
-        screen.shows(&[reply]);
+        screen.enter(prompt, &[reply]);
     }
     assert_eq!(fs::read_to_string(here).expect("read"), "edited here\n");
-    screen.enter("/handoff do it there");
-    screen.shows(&["handed off: run", "it is safe to disconnect", "handoff pull"]);
+    screen.enter(
+        "/handoff do it there",
+        &["handed off: run", "it is safe to disconnect", "handoff pull"],
+    );
     let runs = || {
         let runs = user.world.handoff(&user.project, ["ls", "--json"]).json();
         let mut runs = runs.as_array().expect("runs").clone();
@@ -245,11 +244,12 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     }
 
     // A second time it is the same run, and anything else is told where that is.
-    screen.enter("& do it there");
-    screen.shows(&["handed off already", &format!("run {name} on local, which has finished")]);
+    screen.enter(
+        "& do it there",
+        &["handed off already", &format!("run {name} on local, which has finished")],
+    );
     screen.key("C-u");
-    screen.enter("and something else");
-    screen.shows(&[&format!("not sent: this session goes on in run {name}")]);
+    screen.enter("and something else", &[&format!("not sent: this session goes on in run {name}")]);
     assert_eq!(runs().len(), 1);
     assert_eq!(user.model.turns().len(), 6, "nothing else reached the model");
 
@@ -268,8 +268,7 @@ fn an_open_session_of_claude_code_goes_on_in_one_run() {
     screen.shows(&["the first prompt", "the second reply", "an ordinary prompt", "the reply here"]);
     screen.shows(&["do it there", "the reply there"]);
     user.model.then([Turn::text("the reply at last")]);
-    screen.enter("and here again");
-    screen.shows(&["the reply at last"]);
+    screen.enter("and here again", &["the reply at last"]);
     let last = user.model.turns().pop().expect("a turn").body.to_string();
     assert!(last.contains("an ordinary prompt") && last.contains("the reply there"), "{last}");
 }
@@ -285,16 +284,16 @@ fn codex_trusts_the_hook_and_answers_for_a_session_that_a_run_holds() {
 
     let screen = user.screen("codex");
     // Nothing is asked about hooks that need a review.
-    screen.enter("$handoff ");
-    screen.shows(&["Blocked by hook", "not handed off: say what is to be done"]);
+    screen.enter("$handoff ", &["Blocked by hook", "not handed off: say what is to be done"]);
     assert!(!screen.text().contains("need review"), "{}", screen.text());
     user.lease(&run);
-    screen.enter("while it is elsewhere");
     let fork = format!("codex fork {}", user.session());
-    screen.shows(&["not sent: this session goes on in run deps", "handoff pull deps", &fork]);
+    screen.enter(
+        "while it is elsewhere",
+        &["not sent: this session goes on in run deps", "handoff pull deps", &fork],
+    );
     user.handoff(&["rm", "deps"]);
-    screen.enter("it is here again");
-    user.model.wait_for_text("it is here again");
+    screen.enter_until("it is here again", "turn", |_| !user.model.turns().is_empty());
     let asked: String = user.model.asked().iter().map(|asked| asked.body.to_string()).collect();
     assert!(!asked.contains("while it is elsewhere"), "{asked}");
     screen.close();
@@ -329,8 +328,8 @@ fn codex_trusts_hooks_behind_ours_as_before_when_ours_goes() {
 
     user.handoff(&["uninstall", "codex"]);
     let screen = user.screen("codex");
-    screen.enter("an ordinary prompt");
-    user.model.wait_for_text("an ordinary prompt");
+    // Titles are asked for before hooks have run; they are no turns.
+    screen.enter_until("an ordinary prompt", "turn", |_| !user.model.turns().is_empty());
     assert!(ran.exists(), "{}", screen.text());
 }
 

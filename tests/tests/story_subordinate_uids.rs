@@ -9,6 +9,7 @@ use std::{
 };
 
 use handoff_tests::{
+    process,
     web::{Port, Web},
     world::{ORDINARY_UID, SUBORDINATE_IDS, Said, World, said},
 };
@@ -185,7 +186,7 @@ fn a_run_whose_supervisor_and_daemon_are_killed_is_harvested_and_removed_all_the
     let supervisor = processes(job.to_str().expect("text"));
     let [supervisor] = supervisor[..] else { panic!("one supervisor: {supervisor:?}") };
     let supervisor = Pid::from_raw(i32::try_from(supervisor).expect("pid")).expect("pid");
-    kill_process(world.local_daemon_pid(), Signal::KILL).expect("kill");
+    process::kill(world.local_daemon_pid());
     kill_process(supervisor, Signal::KILL).expect("kill");
     let Waiting { id, mut following, lines, .. } = waiting;
     drop(lines);

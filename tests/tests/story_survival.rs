@@ -6,12 +6,14 @@ use std::{
     process::Stdio,
 };
 
-use handoff_tests::world::{World, said};
-use rustix::process::{Signal, kill_process};
+use handoff_tests::{
+    process,
+    world::{World, said},
+};
 
-/// Prints numbered lines for some seconds.
-const COUNTING: &str =
-    "echo started >> starts; for i in $(seq 600); do echo line $i; sleep 0.01; done";
+/// Prints numbered lines for some seconds, and ends when it may.
+const COUNTING: &str = "echo started >> starts; for i in $(seq 600); do echo line $i; sleep 0.01; done; \
+     until [ -e ~/go ]; do sleep 0.05; done";
 
 #[test]
 fn output_has_no_gap_when_the_daemon_is_killed_and_restarted() {
@@ -23,10 +25,12 @@ fn output_has_no_gap_when_the_daemon_is_killed_and_restarted() {
     for _ in 0..20 {
         lines.next().expect("a line").expect("text");
     }
-    kill_process(world.local_daemon_pid(), Signal::KILL).expect("kill");
+    process::kill(world.local_daemon_pid());
     // Any command finds the daemon gone and starts it again.
     let run = world.show(&directory, &id);
     assert_eq!(run["state"], "running", "{run:#}");
+    let files = world.local_daemon().join("runs").join(&id);
+    fs::write(files.join("writable/home/go"), "").expect("write");
     drop(lines);
     following.kill().expect("kill");
     following.wait().expect("wait");

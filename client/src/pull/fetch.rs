@@ -24,7 +24,7 @@ const FRAMES_AHEAD: usize = 8;
 
 /// A remote that sends nothing for this long, though it answers for its connection, keeps the user
 /// waiting for no reason: it reads what it has.
-const IDLE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 120 });
+const IDLE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 120 });
 
 /// Ids in one message: 512 KiB of them.
 const IDS_PER_MESSAGE: usize = 16 * 1024;

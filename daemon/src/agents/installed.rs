@@ -120,12 +120,13 @@ mod tests {
 
     #[test]
     fn a_program_is_asked_and_one_that_says_nothing_is_named() {
-        use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let program = |name: &str, script: &str| {
             let path = directory.path().join(name);
-            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            // Not written here: what another test starts meanwhile would have it open for writing.
+            let mut write = Command::new("sh");
+            write.args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\""]);
+            assert!(write.arg(&path).arg(script).status().unwrap().success());
             path
         };
         assert_eq!(version(&program("a", "echo 'agent 1.2.3'; sleep 60")).unwrap(), "agent 1.2.3");

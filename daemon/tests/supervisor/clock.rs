@@ -4,10 +4,13 @@ use handoff_daemon::supervisor::{Ended, Job, Pace, Reads, attach};
 
 use crate::scene::{Scene, last, within};
 
+/// Seconds that a command may take; enough to begin on a busy machine.
+const LIMIT: u64 = 3;
+
 /// An agent: somebody talks to it.
 fn talked_to(scene: &Scene) -> Job {
     let mut job = scene.job(&format!("echo up; exec {}", scene.sleep()));
-    (job.time_limit_seconds, job.reads) = (Some(1), Reads::Pipe);
+    (job.time_limit_seconds, job.reads) = (Some(LIMIT), Reads::Pipe);
     job
 }
 
@@ -16,7 +19,7 @@ async fn until_its_time_is_over() {
     let scene = Scene::new();
     let mut job = talked_to(&scene);
     job.reads = Reads::Nothing;
-    assert_eq!(scene.run(&job).await.0.ended, Ended::TimedOut { limit_seconds: 1 });
+    assert_eq!(scene.run(&job).await.0.ended, Ended::TimedOut { limit_seconds: LIMIT });
 }
 
 #[tokio::test]
@@ -32,7 +35,7 @@ async fn a_command_is_not_ended_for_waiting_whoever_follows_it() {
     until_its_time_is_over().await;
     attached.keep_pace(5, Pace::Waits).await.expect("tell");
     attached.keep_pace(6, Pace::Works).await.expect("tell");
-    assert_eq!(last(&mut attached).await.ended, Ended::TimedOut { limit_seconds: 1 });
+    assert_eq!(last(&mut attached).await.ended, Ended::TimedOut { limit_seconds: LIMIT });
     scene.check_nothing_left();
 }
 
@@ -50,7 +53,7 @@ async fn what_nobody_follows_may_have_asked_something() {
     until_its_time_is_over().await;
     // It had all of its time left when it began to wait.
     within(attached.keep_pace(8, Pace::Works)).await.expect("tell");
-    assert_eq!(last(&mut attached).await.ended, Ended::TimedOut { limit_seconds: 1 });
+    assert_eq!(last(&mut attached).await.ended, Ended::TimedOut { limit_seconds: LIMIT });
 
     let scene = Scene::new();
     let mut attached = scene.begin(&talked_to(&scene)).await;
@@ -60,6 +63,6 @@ async fn what_nobody_follows_may_have_asked_something() {
     until_its_time_is_over().await;
     let mut attached = attach(&scene.job_dir).await.expect("it goes on");
     attached.keep_pace(7, Pace::Works).await.expect("tell");
-    assert_eq!(last(&mut attached).await.ended, Ended::TimedOut { limit_seconds: 1 });
+    assert_eq!(last(&mut attached).await.ended, Ended::TimedOut { limit_seconds: LIMIT });
     scene.check_nothing_left();
 }

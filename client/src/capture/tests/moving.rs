@@ -8,6 +8,7 @@ use handoff_proto::manifest::Head;
 
 use super::super::*;
 use super::{Tree, paths};
+use crate::exit::chain_text;
 
 #[test]
 fn content_that_changes_after_the_capture_is_not_sent() {
@@ -68,10 +69,7 @@ fn a_file_that_never_stands_still_is_named() {
         captured
     });
     let error = captured.unwrap_err();
-    assert!(
-        crate::exit::chain_text(&error).contains("`growing.log` changes all the time"),
-        "{error}"
-    );
+    assert!(chain_text(&error).contains("`growing.log` changes all the time"), "{error}");
     tree.try_capture("tree").unwrap();
 }
 
@@ -135,11 +133,19 @@ fn an_editor_that_saves_by_renaming_leaves_the_old_text_or_the_new() {
         fs::write(tree.path("new"), format!("{round}").repeat(1000)).unwrap();
         fs::rename(tree.path("new"), tree.path("tree/untracked")).unwrap();
     });
+    let path = "untracked".parse().unwrap();
+    let mut whole = 0;
     for captured in captured {
-        let captured = captured.unwrap();
-        let path = "untracked".parse().unwrap();
-        assert!(captured.manifest.entry(&path).is_some());
+        match captured {
+            Ok(captured) => {
+                assert!(captured.manifest.entry(&path).is_some());
+                whole += 1;
+            }
+            // No editor saves as often as this one: it may come in between each time.
+            Err(error) => assert!(chain_text(&error).contains("untracked"), "{error}"),
+        }
     }
+    assert!(whole > 0, "it is never captured");
 }
 
 #[test]

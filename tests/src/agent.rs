@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     model::{Model, Turn, heard},
-    process,
+    process, sessions,
     world::{World, said},
 };
 
@@ -240,10 +240,21 @@ impl Driven {
         heard(&self.model.turns().pop().expect("a turn").body)
     }
 
-    /// Kills the sandbox in which a run's agent works first, and its supervisor with it.
-    pub fn cut(&self, id: &str) {
-        let job = self.world.local_daemon().join("runs").join(id).join("jobs/1-command");
-        process::kill(process::supervisor(&job));
+    /// Kills the sandbox in which a run's agent works first, and its supervisor with it, once the
+    /// agent has written this down.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not.
+    #[track_caller]
+    pub fn cut(&self, id: &str, written: &str) {
+        let run = self.world.local_daemon().join("runs").join(id);
+        let agent = run.join("writable/agent");
+        let mut transcripts = sessions::find(&agent.join("projects"), 2);
+        transcripts.extend(sessions::find(&agent.join("sessions"), 4));
+        let transcript = transcripts.pop().expect("a transcript");
+        sessions::wait_until_written(&transcript, written);
+        process::kill(process::supervisor(&run.join("jobs/1-command")));
     }
 
     /// Waits until a run has finished; returns the run object.

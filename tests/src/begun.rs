@@ -1,8 +1,6 @@
 //! A session of a real agent that began on the laptop: it is handed off, comes back, and goes on.
 //! What both agents do alike is told once.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use crate::{
@@ -185,16 +183,6 @@ impl Begun {
         need
     }
 
-    /// Its transcript in the run of that id.
-    fn transcript_there(&self, run: &str) -> PathBuf {
-        let agent = self.driven.world.local_daemon().join("runs").join(run).join("writable/agent");
-        let mut found = match self.agent {
-            Agent::Claude => sessions::find(&agent.join("projects"), 2),
-            Agent::Codex => sessions::find(&agent.join("sessions"), 4),
-        };
-        found.pop().unwrap_or_else(|| panic!("no transcript in {}", agent.display()))
-    }
-
     /// Its run `on`, with the daemon, is killed while it runs a command; it comes back with every turn.
     /// Returns what the model was told when it went on there.
     ///
@@ -211,9 +199,8 @@ impl Begun {
         driven.model.set(vec![self.agent.runs(&command), Turn::text("REMOTE-ANSWER")]);
         let id = self.handed_off(self.agent.unasked());
         driven.model.wait_for_path("/v1/models/begun");
-        sessions::wait_until_written(&self.transcript_there(&id), "echo begun");
         driven.kill_daemon();
-        driven.cut(&id);
+        driven.cut(&id, "echo begun");
         drop(driven.finished("on"));
         let told = driven.told_last();
         holds(&told, &["LOCAL-PROMPT-1", "LOCAL-ANSWER-2", "REMOTE-PROMPT", "echo begun"]);

@@ -211,7 +211,7 @@ fn one_whose_sandbox_is_killed_in_a_tool_call_goes_on_by_its_own_resume() {
     ]);
     let id = driven.claude("cut", &["--dangerously-skip-permissions", "a long task"]);
     driven.model.wait_for_path("/v1/models/begun");
-    driven.cut(&id);
+    driven.cut(&id, "echo begun");
     let run = driven.finished("cut");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
     let last = driven.told_last();

@@ -59,7 +59,7 @@ fn a_plan_is_carried_out_once_it_is_approved_and_its_file_travels() {
     assert_eq!(third["text"], "Bash: touch made");
 
     // Whatever happens to its machine now, it is not planning any more.
-    driven.cut(&id);
+    driven.cut(&id, "touch made");
     let fourth = driven.needs("plan", &third["id"]);
     assert_eq!(fourth["text"], "Bash: touch made-later");
     handoff(&["approve", "plan"]).ok();

@@ -163,17 +163,6 @@ impl Model {
     pub fn wait_for_path(&self, path: &str) {
         self.shared.wait(path, |asked| asked.iter().any(|one| one.path == path));
     }
-
-    /// Waits until somebody sends this text.
-    ///
-    /// # Panics
-    ///
-    /// After two minutes.
-    #[track_caller]
-    pub fn wait_for_text(&self, text: &str) {
-        let is_said = |asked: &Asked| asked.body.to_string().contains(text);
-        self.shared.wait(text, |asked| asked.iter().any(is_said));
-    }
 }
 
 impl Shared {

@@ -120,18 +120,17 @@ impl Daemon {
 
     /// Where the daemon listens, if it runs.
     pub(super) fn running(&self) -> Option<String> {
-        let address = self.address()?;
-        let answers = match UnixStream::connect(self.state.join("admin.sock")) {
-            Ok(_) => true,
+        match UnixStream::connect(self.state.join("admin.sock")) {
+            // Read after that: a daemon removes what a former one left before it opens the socket.
+            Ok(_) => self.address(),
             // The path is too long for a socket; another program may have the port by now, but that
             // will not pass for the daemon.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                TcpStream::connect(&address).is_ok()
+                self.address().filter(|address| TcpStream::connect(address).is_ok())
             }
             // Whoever left it behind is dead.
-            Err(_) => false,
-        };
-        answers.then_some(address)
+            Err(_) => None,
+        }
     }
 
     /// Starts the daemon unless it runs; returns where it listens.

@@ -154,8 +154,7 @@ impl Daemon {
         .map_err(|error| failed(Code::Failed, &error))?;
         let pairing = Pairing::new(self.authority.clone(), self.store.devices(), names, address);
         let identity = Identity::new(self.store.devices());
-        let socket =
-            AdminSocket::bind(&self.state).map_err(|error| failed(Code::Failed, &error))?;
+        let socket = open_admin(&self.state)?;
 
         let (store, state, report) = (self.store.clone(), self.state.clone(), self.report);
         let registry = self.recover_runs(&tracker, &stop).await?;
@@ -233,11 +232,22 @@ fn announce(state: &Path, address: SocketAddr, report: Report) -> Result<(), Pro
     }
 }
 
-/// Takes the address back.
+/// Opens the admin socket: from now on clients find a daemon here, and wait until it has an address.
+/// That of one that was killed is nobody's, and is not to be taken for this one's meanwhile.
+fn open_admin(state: &Path) -> Result<AdminSocket, Problem> {
+    conceal(state)?;
+    AdminSocket::bind(state).map_err(|error| failed(Code::Failed, &error))
+}
+
+/// Takes the address back, if there is one.
 fn conceal(state: &Path) -> Result<(), Problem> {
     let path = state.join("address");
-    std::fs::remove_file(&path)
-        .map_err(|error| Problem::new(Code::Failed, format!("cannot remove {path:?}: {error}")))
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Problem::new(Code::Failed, format!("cannot remove {path:?}: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The signals that stop the daemon.
@@ -269,4 +279,20 @@ impl Signals {
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("HANDOFFD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_finds_a_daemon_that_starts_finds_no_address_of_a_former_one() {
+        let state = tempfile::tempdir().expect("a directory");
+        let address = state.path().join("address");
+        std::fs::write(&address, "127.0.0.1:1\n").expect("left behind");
+        let socket = open_admin(state.path()).expect("the socket");
+        assert!(!address.exists());
+        drop(socket);
+        conceal(state.path()).expect("there is none");
+    }
 }

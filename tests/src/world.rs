@@ -228,9 +228,9 @@ impl World {
 
     /// Waits until a run has finished; returns the run object.
     pub fn finished(&self, directory: &Path, run: &str) -> Value {
-        drop(self.handoff(directory, ["watch", run]));
+        let watched = self.handoff(directory, ["watch", run]);
         let run = self.show(directory, run);
-        assert_eq!(run["state"], "finished", "{run:#}");
+        assert_eq!(run["state"], "finished", "{run:#}\nafter {watched}");
         run
     }
 

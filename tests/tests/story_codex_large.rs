@@ -36,7 +36,7 @@ fn a_thread_with_a_sub_agent_in_a_place_with_an_odd_name_travels() {
         vec![
             Turn::text(&format!("{name}-SUB-ANSWER")).when(&told),
             Turn::tool("collaboration.spawn_agent", task),
-            Turn::tool("collaboration.wait_agent", json!({ "timeout_ms": 120_000 })),
+            Turn::tool("collaboration.wait_agent", json!({ "timeout_ms": 30_000 })),
         ]
     };
     let mut driven = Driven::with_codex(script("here"));

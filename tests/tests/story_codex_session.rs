@@ -150,7 +150,7 @@ fn with_sub_agent(tool: &str, input: Value, answer: &str, own: &str) -> Vec<Turn
     vec![
         Turn::text(answer).when(OF_SUB_AGENT),
         Turn::tool(&format!("collaboration.{tool}"), input),
-        Turn::tool("collaboration.wait_agent", json!({ "timeout_ms": 120_000 })),
+        Turn::tool("collaboration.wait_agent", json!({ "timeout_ms": 20_000 })),
         Turn::text(own),
     ]
 }

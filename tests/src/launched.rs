@@ -112,7 +112,7 @@ impl<'a> Launched<'a> {
         exit["ended"].clone()
     }
 
-    /// Runs the job to its end, which must be a good one; returns the output, with what frames it.
+    /// Runs the job to its end, which must be a good one; returns what it wrote.
     #[must_use]
     pub fn succeeds(&self) -> String {
         assert_eq!(self.start(), "\"ready\"");
@@ -120,10 +120,22 @@ impl<'a> Launched<'a> {
         self.output()
     }
 
-    /// What the command wrote, with what frames it.
+    /// What the command has written so far: to its standard output, then to its standard error.
+    ///
+    /// Programs write a message in pieces, and each may have become a record of its own.
     #[must_use]
     pub fn output(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.job("output")).expect("output")).into_owned()
+        let file = fs::read(self.job("output")).expect("output");
+        let mut records = file.strip_prefix(b"hoffout\x01").expect("an output file");
+        let mut streams = [Vec::new(), Vec::new()];
+        while let Some((&[stream, a, b, c, d], rest)) = records.split_first_chunk() {
+            let length = u32::from_le_bytes([a, b, c, d]).try_into().expect("a length");
+            // The last one may be on its way.
+            let Some((bytes, rest)) = rest.split_at_checked(length) else { break };
+            streams[usize::from(stream) - 1].extend_from_slice(bytes);
+            records = rest;
+        }
+        streams.map(|stream| String::from_utf8_lossy(&stream).into_owned()).concat()
     }
 
     /// Expects that the launcher refuses the job with these words and starts nothing.

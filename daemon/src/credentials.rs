@@ -212,8 +212,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> CredentialError {
     move |source| CredentialError::Io { path: path.to_owned(), source }
 }
 
-/// Names are file names, and are written in settings.
-/// Whether a credential can have this name.
+/// Whether a credential can have this name: it is that of a file, and is written in settings.
 pub(crate) fn is_name(name: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);

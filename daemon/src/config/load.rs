@@ -148,13 +148,14 @@ impl Config {
                 return wrong("mcp.header", format!("{header:?}"), "write the name of a header");
             }
         }
-        let providers = self.providers.iter();
-        let providers =
-            providers.map(|(name, set)| ("providers.credential", name, &set.credential));
-        let mcp = self.mcp.iter().map(|(name, set)| ("mcp.credential", name, &set.credential));
-        for (key, name, credential) in providers.chain(mcp) {
+        let providers = self.providers.iter().map(|(name, set)| (name.clone(), &set.credential));
+        let git = self.git.iter().map(|(host, set)| (host.to_string(), &set.credential));
+        let mcp = self.mcp.iter().map(|(name, set)| (name.clone(), &set.credential));
+        let named = providers.map(|named| ("providers.credential", named));
+        let named = named.chain(git.map(|named| ("git.credential", named)));
+        for (key, (name, credential)) in named.chain(mcp.map(|named| ("mcp.credential", named))) {
             // By default the one of the same name.
-            let credential = credential.as_ref().unwrap_or(name);
+            let credential = credential.as_ref().unwrap_or(&name);
             if !is_credential(credential) {
                 let why = "write the name of a credential: lower-case letters, digits, - and .";
                 return wrong(key, format!("{credential:?}"), why);

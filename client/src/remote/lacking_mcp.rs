@@ -62,6 +62,8 @@ impl Lacks {
     #[must_use]
     pub fn why(&self) -> String {
         let Self { name, url, network } = self;
+        // The daemon goes by the URL, and not every name here is one that a credential can have.
+        let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let kept = "its secret does not leave this machine";
         let adds = format!(
             "`[mcp.{name}] url = {url:?}` in handoffd.toml, and `handoffd credential add {name}`"
@@ -86,9 +88,10 @@ mod tests {
 
     #[test]
     fn what_the_operator_would_do_is_told_as_it_is_there() {
-        let servers = BTreeMap::from([("a".to_owned(), "https://a.test/mcp".to_owned())]);
+        let servers = BTreeMap::from([("My_A".to_owned(), "https://a.test/mcp".to_owned())]);
         let unknown = Lacks::all(&servers).remove(0);
-        let adds = "`[mcp.a] url = \"https://a.test/mcp\"` in handoffd.toml";
+        let adds = "`[mcp.my-a] url = \"https://a.test/mcp\"` in handoffd.toml, \
+                    and `handoffd credential add my-a`";
         let condition = "where [network] default is \"fenced\"";
         assert!(unknown.why().contains(adds), "{}", unknown.why());
         assert!(unknown.why().contains(condition), "{}", unknown.why());

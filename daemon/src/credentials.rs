@@ -106,7 +106,9 @@ impl Credentials {
     /// Finds one, if it is there; the daemon's own wins.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Kept> {
-        check_name(name).ok()?;
+        if !is_name(name) {
+            return None;
+        }
         let places = [(Some(&self.own), Keeper::Daemon), (self.systemd.as_ref(), Keeper::Systemd)];
         let files =
             places.into_iter().filter_map(|(place, keeper)| Some((place?.join(name), keeper)));
@@ -205,7 +207,7 @@ fn names(directory: &Path) -> io::Result<Vec<String>> {
     let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
     let names: io::Result<Vec<Option<String>>> = names.collect();
     // Names that are none are no credentials: a file that is still being written, for one.
-    Ok(names?.into_iter().flatten().filter(|name| check_name(name).is_ok()).collect())
+    Ok(names?.into_iter().flatten().filter(|name| is_name(name)).collect())
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> CredentialError {

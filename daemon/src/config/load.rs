@@ -123,6 +123,15 @@ impl Config {
         let wrong = |key, value: String, why| {
             Err(ConfigError::Value { key, path: path.to_owned(), value, why })
         };
+        let check_credential = |key, name: &str, set: Option<&String>| {
+            // By default the one of the same name.
+            let credential = set.map_or(name, String::as_str);
+            if is_credential(credential) {
+                return Ok(());
+            }
+            let why = "write the name of a credential: lower-case letters, digits, - and .";
+            wrong(key, format!("{credential:?}"), why)
+        };
         for name in &self.listen.names {
             if ServerName::try_from(name.as_str()).is_err() {
                 return wrong("listen.names", format!("{name:?}"), "write a host name or address");
@@ -138,6 +147,7 @@ impl Config {
                 let why = "give it a base_url, and an api (anthropic, openai or gemini)";
                 return wrong("providers", format!("{name:?} without them"), why);
             }
+            check_credential("providers.credential", name, provider.credential.as_ref())?;
         }
         for (name, server) in &self.mcp {
             if !is_component(name) {
@@ -147,19 +157,10 @@ impl Config {
             if header.parse::<HeaderName>().is_err() {
                 return wrong("mcp.header", format!("{header:?}"), "write the name of a header");
             }
+            check_credential("mcp.credential", name, server.credential.as_ref())?;
         }
-        let providers = self.providers.iter().map(|(name, set)| (name.clone(), &set.credential));
-        let git = self.git.iter().map(|(host, set)| (host.to_string(), &set.credential));
-        let mcp = self.mcp.iter().map(|(name, set)| (name.clone(), &set.credential));
-        let named = providers.map(|named| ("providers.credential", named));
-        let named = named.chain(git.map(|named| ("git.credential", named)));
-        for (key, (name, credential)) in named.chain(mcp.map(|named| ("mcp.credential", named))) {
-            // By default the one of the same name.
-            let credential = credential.as_ref().unwrap_or(&name);
-            if !is_credential(credential) {
-                let why = "write the name of a credential: lower-case letters, digits, - and .";
-                return wrong(key, format!("{credential:?}"), why);
-            }
+        for (host, set) in &self.git {
+            check_credential("git.credential", &host.to_string(), set.credential.as_ref())?;
         }
         for directory in self.tools.paths.iter().chain(&self.store.directory) {
             if !directory.is_absolute() {

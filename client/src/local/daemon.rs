@@ -121,7 +121,8 @@ impl Daemon {
     /// Where the daemon listens, if it runs.
     pub(super) fn running(&self) -> Option<String> {
         match UnixStream::connect(self.state.join("admin.sock")) {
-            // Read after that: a daemon removes what a former one left before it opens the socket.
+            // Read after that: a daemon writes its own in place of a former one's before it opens the
+            // socket.
             Ok(_) => self.address(),
             // The path is too long for a socket; another program may have the port by now, but that
             // will not pass for the daemon.

@@ -154,7 +154,7 @@ impl Daemon {
         .map_err(|error| failed(Code::Failed, &error))?;
         let pairing = Pairing::new(self.authority.clone(), self.store.devices(), names, address);
         let identity = Identity::new(self.store.devices());
-        let socket = open_admin(&self.state)?;
+        let socket = be_found(&self.state, address)?;
 
         let (store, state, report) = (self.store.clone(), self.state.clone(), self.report);
         let registry = self.recover_runs(&tracker, &stop).await?;
@@ -165,7 +165,7 @@ impl Daemon {
         let admin = Routes::new(AdminServer::new(admin));
 
         let signals = Signals::new()?;
-        announce(&state, address, report)?;
+        announce(address, report)?;
         tokio::join!(
             server::serve(listener, tls, routes, identity, stop.cancelled()),
             socket.serve(admin, stop.cancelled()),
@@ -221,10 +221,17 @@ fn tools(config: &Config, audience: Audience) -> Result<Tools, Problem> {
     })
 }
 
-/// Says where the daemon listens: to the human, and to programs that read the state directory.
-fn announce(state: &Path, address: SocketAddr, report: Report) -> Result<(), Problem> {
+/// Tells programs that read the state directory where the daemon listens, then that it lives: who
+/// finds the admin socket open does not find the address of one that was killed. What they send waits
+/// until it is served.
+fn be_found(state: &Path, address: SocketAddr) -> Result<AdminSocket, Problem> {
     durable_file::write(&state.join("address"), format!("{address}\n").as_bytes())
         .map_err(|error| failed(Code::Failed, &error))?;
+    AdminSocket::bind(state).map_err(|error| failed(Code::Failed, &error))
+}
+
+/// Says where the daemon listens and that it serves.
+fn announce(address: SocketAddr, report: Report) -> Result<(), Problem> {
     output::error(&format!("listening on {address}"));
     match report {
         Report::Human => Ok(()),
@@ -232,22 +239,11 @@ fn announce(state: &Path, address: SocketAddr, report: Report) -> Result<(), Pro
     }
 }
 
-/// Opens the admin socket: from now on clients find a daemon here, and wait until it has an address.
-/// That of one that was killed is nobody's, and is not to be taken for this one's meanwhile.
-fn open_admin(state: &Path) -> Result<AdminSocket, Problem> {
-    conceal(state)?;
-    AdminSocket::bind(state).map_err(|error| failed(Code::Failed, &error))
-}
-
-/// Takes the address back, if there is one.
+/// Takes the address back.
 fn conceal(state: &Path) -> Result<(), Problem> {
     let path = state.join("address");
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Problem::new(Code::Failed, format!("cannot remove {path:?}: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    std::fs::remove_file(&path)
+        .map_err(|error| Problem::new(Code::Failed, format!("cannot remove {path:?}: {error}")))
 }
 
 /// The signals that stop the daemon.
@@ -286,13 +282,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_finds_a_daemon_that_starts_finds_no_address_of_a_former_one() {
+    async fn who_finds_a_daemon_that_starts_finds_its_address_and_not_a_former_ones() {
         let state = tempfile::tempdir().expect("a directory");
-        let address = state.path().join("address");
-        std::fs::write(&address, "127.0.0.1:1\n").expect("left behind");
-        let socket = open_admin(state.path()).expect("the socket");
-        assert!(!address.exists());
-        drop(socket);
-        conceal(state.path()).expect("there is none");
+        let file = state.path().join("address");
+        std::fs::write(&file, "127.0.0.1:1\n").expect("left behind");
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
+        // Whose socket cannot be made yet is not found; the address is there already.
+        std::fs::create_dir_all(state.path().join("admin.sock/held")).expect("in its place");
+        assert!(be_found(state.path(), own).is_err());
+        assert_eq!(std::fs::read_to_string(file).expect("its address"), "127.0.0.1:2\n");
     }
 }

@@ -1,6 +1,6 @@
 //! Processes of the product that a test ends.
 
-use std::path::Path;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -41,16 +41,25 @@ pub fn ends(pid: Pid, act: impl FnOnce()) {
 /// Where there is none.
 #[must_use]
 pub fn supervisor(job: &Path) -> Pid {
+    let found = with(&["supervise-detached".as_ref(), job.as_os_str()]).into_iter();
+    // Its child looks the same until it executes another program.
+    let mut leading = found.filter(|pid| getsid(Some(*pid)).is_ok_and(|session| session == *pid));
+    leading.next().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
+}
+
+/// Processes whose command line has all of these words.
+///
+/// # Panics
+///
+/// Where there is no `/proc`.
+#[must_use]
+pub fn with(words: &[&OsStr]) -> Vec<Pid> {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let found = processes.filter_map(|entry| {
         let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        let is_it = words.contains(&&b"supervise-detached"[..])
-            && words.contains(&job.as_os_str().as_encoded_bytes());
-        // Its child looks the same until it executes another program.
-        let leads = || getsid(Some(pid)).is_ok_and(|session| session == pid);
-        (is_it && leads()).then_some(pid)
+        let has = |word: &&OsStr| line.split(|byte| *byte == 0).any(|one| one == word.as_bytes());
+        words.iter().all(has).then_some(pid)
     });
-    found.last().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
+    found.collect()
 }

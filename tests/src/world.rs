@@ -19,7 +19,7 @@ use rustix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::subids;
+use crate::{process, subids};
 
 /// An ordinary user that no distribution gives out.
 pub const ORDINARY_UID: u32 = 54_321;
@@ -282,14 +282,16 @@ impl World {
     /// The process id of the local daemon.
     #[must_use]
     pub fn local_daemon_pid(&self) -> Pid {
-        let found = fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
-            let serves = line.split(|byte| *byte == 0).any(|word| word == b"serve");
-            let ours = fs::read_link(entry.path().join("exe")).ok()?.starts_with(self.bin());
-            (serves && ours).then_some(pid)
-        });
-        Pid::from_raw(found.expect("a local daemon")).expect("pid")
+        let is_ours = |pid: &Pid| {
+            let program = fs::read_link(format!("/proc/{pid}/exe"));
+            program.is_ok_and(|program| program.starts_with(self.bin()))
+        };
+        process::with(&["serve".as_ref()]).into_iter().find(is_ours).expect("a local daemon")
+    }
+
+    /// Kills the local daemon, and waits until it is gone.
+    pub fn kill_daemon(&self) {
+        process::kill(self.local_daemon_pid());
     }
 
     /// Gives a directory with everything in it to the user of this world.

@@ -108,7 +108,7 @@ fn a_daemon_that_is_killed_takes_no_terminal_with_it() {
     seat.types("x=sur''vived\r");
     seat.types("echo rea''dy\r");
     seat.until("ready");
-    handoff_tests::process::kill(world.local_daemon_pid());
+    world.kill_daemon();
     seat.until("trying again");
     seat.until("what was typed meanwhile is lost");
     seat.until("attached to kept");

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use handoff_tests::{process, terminal::Seat, world::World};
+use handoff_tests::{terminal::Seat, world::World};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Keys that detach.
@@ -41,7 +41,7 @@ fn who_was_away_when_the_run_ended_is_shown_its_end() {
     seat.until("up");
     // It notices nothing before all is over.
     send(&seat, Signal::STOP);
-    process::kill(world.local_daemon_pid());
+    world.kill_daemon();
     world.handoff(&tree, ["stop", "ended"]).ok();
     assert_eq!(world.finished(&tree, "ended")["outcome"], "cancelled");
     send(&seat, Signal::CONT);
@@ -64,7 +64,7 @@ fn what_is_typed_while_the_connection_is_away_reaches_no_run() {
     // Whoever has this starts the daemon again.
     let start = File::create(world.local_daemon().join("start.lock")).expect("create");
     start.lock().expect("lock");
-    process::kill(world.local_daemon_pid());
+    world.kill_daemon();
     seat.until("trying again");
     assert!(seat.is_cooked());
     seat.types("echo mean''while\recho half a line");
@@ -113,7 +113,7 @@ fn who_finds_their_keyboard_taken_looks_on_and_types_nothing_late() {
     former.until("up");
     former.types(&"old ".repeat(200_000));
     send(&former, Signal::STOP);
-    process::kill(world.local_daemon_pid());
+    world.kill_daemon();
     let mut other = attach(&world, &tree, "shared");
     other.until("attached to shared");
     send(&former, Signal::CONT);
@@ -126,7 +126,7 @@ fn who_finds_their_keyboard_taken_looks_on_and_types_nothing_late() {
     other.until("detached from shared");
     assert_eq!(other.ends(), 130);
     // Nor does a connection that is made once more take it back.
-    process::kill(world.local_daemon_pid());
+    world.kill_daemon();
     former.until("trying again");
     former.until("looking at shared");
     world.handoff(&tree, ["stop", "shared"]).ok();

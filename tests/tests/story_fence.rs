@@ -1,13 +1,13 @@
 //! What a run reaches through the fence, and how its owner is told what it did not.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use handoff_tests::{
     fenced::Fenced,
+    process,
     web::{Port, Web},
 };
+use rustix::process::Pid;
 
 /// Writes what came of asking for a URL: the status, or curl's own exit code.
 const ASK: &str = r#"ask() { name=$1; shift; code=$(curl -sS -o body -w '%{http_code}' --max-time 20 "$@" 2>error)
@@ -117,7 +117,7 @@ fn the_fence_outlives_the_daemon() {
     let words = ["-n", "long", "--allow-host", "allowed.test", "--", "bash", "-c", script];
     let id = fenced.world.hand_off(&fenced.project, words);
     web.wait_for("/go");
-    let gateways = gateways(&fenced.remote.state());
+    let gateways = gateways(&fenced.remote.state().join("runs").join(&id).join("jobs/1-command"));
     assert!(!gateways.is_empty(), "somebody serves the doors");
     for status in gateways {
         let value = |name: &str| {
@@ -142,23 +142,10 @@ fn the_fence_outlives_the_daemon() {
     assert_eq!(run["denied"][0]["host"], "evil.test", "{run:#}");
 }
 
-/// What the kernel says of each gateway of the daemon with this state. Other tests' may not have given
-/// up yet what they are started with.
-fn gateways(state: &Path) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let found = processes.filter_map(|process| {
-        let line = std::fs::read(process.path().join("cmdline")).ok()?;
-        let status = std::fs::read_to_string(process.path().join("status")).ok()?;
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t"))?;
-        let supervisor = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
-        let mut words =
-            supervisor.split(|byte| *byte == 0).map(|word| Path::new(OsStr::from_bytes(word)));
-        let is_its =
-            line.starts_with(b"handoff-gateway\0") && words.any(|word| word.starts_with(state));
-        is_its.then_some(status)
-    });
-    // One of an ordinary user's daemon has that user's uid.
-    found
-        .filter(|status| !status.contains(&format!("Uid:\t{}", handoff_tests::world::ORDINARY_UID)))
-        .collect()
+/// What the kernel says of each gateway of a job.
+fn gateways(job: &Path) -> Vec<String> {
+    let parent = format!("PPid:\t{}\n", process::supervisor(job));
+    let status = |gateway: Pid| std::fs::read_to_string(format!("/proc/{gateway}/status")).ok();
+    let all = process::with(&["handoff-gateway".as_ref()]).into_iter().filter_map(status);
+    all.filter(|status| status.contains(&parent)).collect()
 }

@@ -1,6 +1,7 @@
 //! Installed as a service: what the network reaches is no root, and no run is the daemon's user.
 
 use std::{
+    fmt::Display,
     fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::MetadataExt as _,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use handoff_tests::{
+    process,
     service::{DAEMON, DAEMON_GROUP, Daemon, RUNS, Service},
     world::{World, said},
 };
@@ -21,20 +23,10 @@ fn paired(service: &Service) -> (World, Daemon) {
 }
 
 /// The value of a field of a process's status.
-fn status(pid: u32, field: &str) -> String {
+fn status(pid: impl Display, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     let line = status.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
     line.expect("field").trim().replace('\t', " ")
-}
-
-/// Processes with this word in their command line.
-fn processes(word: &str) -> Vec<u32> {
-    let own = |pid: &u32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|part| part == word.as_bytes())
-    };
-    let pids = fs::read_dir("/proc").expect("/proc").flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(own).collect()
 }
 
 #[test]
@@ -66,7 +58,7 @@ fn a_run_has_a_uid_of_its_own_and_outlives_the_unprivileged_daemon() {
     assert_eq!(line(), "ready");
 
     // Whoever it believes to be, on the host it is nobody else.
-    let [sleeper] = processes(&word)[..] else { panic!("one process of the run") };
+    let [sleeper] = process::with(&[word.as_ref()])[..] else { panic!("one process of the run") };
     let uid = status(sleeper, "Uid");
     let uid: Vec<u32> = uid.split(' ').map(|uid| uid.parse().expect("uid")).collect();
     assert!(RUNS.contains(&uid[0]) && uid.iter().all(|other| *other == uid[0]), "{uid:?}");
@@ -98,7 +90,7 @@ fn a_run_has_a_uid_of_its_own_and_outlives_the_unprivileged_daemon() {
     let new = directory.join("other/new").metadata().expect("pulled");
     assert_eq!(new.mode() & 0o777, 0o755);
     assert!(!directory.join("removed").exists() && !directory.join("sub").exists());
-    assert_eq!(processes(&word), [0_u32; 0]);
+    assert_eq!(process::with(&[word.as_ref()]), []);
     drop(daemon);
 }
 

@@ -13,7 +13,7 @@ use handoff_tests::{
     web::{Port, Web},
     world::{ORDINARY_UID, SUBORDINATE_IDS, Said, World, said},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 
 /// A run that waits until a file called `go` is there, with a process that has a name of its own.
 struct Waiting {
@@ -21,7 +21,7 @@ struct Waiting {
     following: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
     /// Its process.
-    pid: u32,
+    pid: Pid,
     uid: u32,
 }
 
@@ -38,7 +38,7 @@ impl Waiting {
         let mut following = world.spawn(directory, "handoff", ["logs", "-f", &id]);
         let mut lines = BufReader::new(following.stdout.take().expect("stdout")).lines();
         assert_eq!(lines.next().expect("a line").expect("text"), "ready");
-        let [pid] = processes(&word)[..] else { panic!("one process of the run") };
+        let [pid] = process::with(&[word.as_ref()])[..] else { panic!("one process of the run") };
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
         let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("uids");
         let uids: Vec<u32> = uids.split_whitespace().map(|uid| uid.parse().expect("uid")).collect();
@@ -56,16 +56,6 @@ impl Waiting {
         assert!(self.following.wait().expect("wait").success());
         self.id
     }
-}
-
-/// Processes with this word in their command line.
-fn processes(word: &str) -> Vec<u32> {
-    let own = |pid: &u32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|part| part == word.as_bytes())
-    };
-    let pids = fs::read_dir("/proc").expect("/proc").flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(own).collect()
 }
 
 /// What a process that has left every namespace can do with nothing but a uid, from a directory
@@ -183,11 +173,9 @@ fn a_run_whose_supervisor_and_daemon_are_killed_is_harvested_and_removed_all_the
     let waiting = Waiting::start(&world, &directory, 3);
     let files = waiting.files(&world);
     let job = files.join("jobs/1-command");
-    let supervisor = processes(job.to_str().expect("text"));
-    let [supervisor] = supervisor[..] else { panic!("one supervisor: {supervisor:?}") };
-    let supervisor = Pid::from_raw(i32::try_from(supervisor).expect("pid")).expect("pid");
-    process::kill(world.local_daemon_pid());
-    kill_process(supervisor, Signal::KILL).expect("kill");
+    let supervisor = process::supervisor(&job);
+    world.kill_daemon();
+    process::kill(supervisor);
     let Waiting { id, mut following, lines, .. } = waiting;
     drop(lines);
     drop(following.kill());

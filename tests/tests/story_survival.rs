@@ -6,10 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use handoff_tests::{
-    process,
-    world::{World, said},
-};
+use handoff_tests::world::{World, said};
 
 /// Prints numbered lines for some seconds, and ends when it may.
 const COUNTING: &str = "echo started >> starts; for i in $(seq 600); do echo line $i; sleep 0.01; done; \
@@ -25,7 +22,7 @@ fn output_has_no_gap_when_the_daemon_is_killed_and_restarted() {
     for _ in 0..20 {
         lines.next().expect("a line").expect("text");
     }
-    process::kill(world.local_daemon_pid());
+    world.kill_daemon();
     // Any command finds the daemon gone and starts it again.
     let run = world.show(&directory, &id);
     assert_eq!(run["state"], "running", "{run:#}");

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::Child;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
 
 use super::Outcome;
+use crate::process;
 
 /// A jail that is running.
 #[derive(Debug)]
@@ -50,16 +51,10 @@ impl Live {
     /// Kills the caller as the kernel would for want of memory, and waits until the jail has gone.
     pub fn kill_caller(mut self) {
         let init = i32::try_from(self.init_pid()).ok().and_then(Pid::from_raw).expect("a process");
-        let init = pidfd_open(init, PidfdFlags::empty()).expect("hold init");
-        self.child.kill().expect("kill the caller");
-        self.child.wait().expect("wait for the caller");
-        let mut ended = [PollFd::new(&init, PollFlags::IN)];
-        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
-        assert_eq!(
-            poll(&mut ended, Some(&limit)).expect("wait"),
-            1,
-            "the jail outlives its caller"
-        );
+        process::ends(init, || {
+            self.child.kill().expect("kill the caller");
+            self.child.wait().expect("wait for the caller");
+        });
     }
 
     /// Kills the caller at once, wherever it is with the jail, and waits until nobody is left who

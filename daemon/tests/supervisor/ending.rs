@@ -51,9 +51,9 @@ async fn a_stubborn_command_ends_with_its_time() {
 async fn a_command_whose_time_is_over_may_say_goodbye() {
     let scene = Scene::new();
     let mut job = scene.job(&format!("trap 'echo bye; exit 0' TERM; {} & wait", scene.sleep()));
-    (job.time_limit_seconds, job.kill_grace_ms) = (Some(1), 60_000);
+    (job.time_limit_seconds, job.kill_grace_ms) = (Some(3), 60_000);
     let (exit, output) = scene.run(&job).await;
-    assert_eq!(exit.ended, Ended::TimedOut { limit_seconds: 1 });
+    assert_eq!(exit.ended, Ended::TimedOut { limit_seconds: 3 });
     assert_eq!(text(&output.stdout), "bye\n");
     scene.check_nothing_left();
 }

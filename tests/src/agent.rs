@@ -222,7 +222,7 @@ impl Driven {
 
     /// Kills the daemon, and waits until it is gone.
     pub fn kill_daemon(&self) {
-        process::kill(self.world.local_daemon_pid());
+        self.world.kill_daemon();
     }
 
     /// What [`GIT_STATE`] tells here, as a request to the model has it.
@@ -249,11 +249,7 @@ impl Driven {
     #[track_caller]
     pub fn cut(&self, id: &str, written: &str) {
         let run = self.world.local_daemon().join("runs").join(id);
-        let agent = run.join("writable/agent");
-        let mut transcripts = sessions::find(&agent.join("projects"), 2);
-        transcripts.extend(sessions::find(&agent.join("sessions"), 4));
-        let transcript = transcripts.pop().expect("a transcript");
-        sessions::wait_until_written(&transcript, written);
+        sessions::wait_until_written(&run.join("writable/agent"), written);
         process::kill(process::supervisor(&run.join("jobs/1-command")));
     }
 

@@ -1,17 +1,21 @@
 //! A session of a real agent that began on the laptop: it is handed off, comes back, and goes on.
 //! What both agents do alike is told once.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::{
     agent::{Driven, holds, of_type},
+    interface,
     model::Turn,
     screen::Screen,
     sessions,
+    world::Said,
 };
 
 /// Which agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Agent {
     /// Claude Code.
     Claude,
@@ -20,9 +24,8 @@ pub enum Agent {
 }
 
 impl Agent {
-    /// Its program.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    /// What a user types to hand it off.
+    const fn name(self) -> &'static str {
         match self {
             Self::Claude => "claude",
             Self::Codex => "codex",
@@ -30,8 +33,7 @@ impl Agent {
     }
 
     /// The model has it ask its user for one of two colours.
-    #[must_use]
-    pub fn question(self) -> Turn {
+    fn question(self) -> Turn {
         let choice = |label: &str| json!({ "label": label, "description": "x" });
         let mut question = json!({
             "header": "Colour", "question": "Which colour?",
@@ -75,6 +77,33 @@ impl Agent {
         format!("{tool}: {command}")
     }
 
+    /// What the model is told of a call that was interrupted.
+    #[must_use]
+    pub const fn interrupted(self) -> &'static str {
+        match self {
+            Self::Claude => "[Tool call interrupted: the session ended before",
+            Self::Codex => r#""output":"aborted""#,
+        }
+    }
+
+    /// How its transcript begins a call.
+    const fn call(self) -> &'static str {
+        match self {
+            Self::Claude => "\"tool_use\"",
+            Self::Codex => "\"function_call\"",
+        }
+    }
+
+    /// Has its interface ask before it does anything, and offer questions to the model.
+    const fn asking_here(self) -> &'static [&'static str] {
+        match self {
+            Self::Claude => &["--permission-mode", "default", "--resume"],
+            Self::Codex => {
+                &["--enable", "default_mode_request_user_input", "-a", "on-request", "resume"]
+            }
+        }
+    }
+
     /// Has a run of it ask before it does anything.
     const fn asking(self) -> &'static [&'static str] {
         match self {
@@ -89,6 +118,14 @@ impl Agent {
             Self::Claude => &["--dangerously-skip-permissions"],
             Self::Codex => &["-a", "never"],
         }
+    }
+
+    /// Where it keeps its sessions, of a home.
+    fn directory(self, home: &Path) -> PathBuf {
+        home.join(match self {
+            Self::Claude => ".claude",
+            Self::Codex => ".codex",
+        })
     }
 
     /// Where it asks whether there is a model of this name, as a shell writes it.
@@ -152,35 +189,70 @@ impl Begun {
         self.driven.world.hand_off(&self.driven.project, words)
     }
 
-    /// Its interface is told more, and asks something, which is shown as `asked`; that is left by
-    /// `leave`. Then it is handed off with these words, as the run `on`, where `again` has it ask
-    /// again. Returns what the run needs.
+    /// Its interface asks what `asks` has it ask, shown as `shown`, and is left by `leave` before there
+    /// is an answer. Then it is handed off as the run `on`, where `again` has it ask again. Returns what
+    /// the run needs.
+    #[track_caller]
+    fn asked_again(
+        &self,
+        (asks, shown): (Turn, &str),
+        leave: impl FnOnce(Screen<'_>),
+        again: Turn,
+    ) -> Value {
+        let Self { driven, id, agent } = self;
+        driven.model.set(vec![asks]);
+        let words = [agent.asking_here(), &[id]].concat();
+        let screen = match agent {
+            Agent::Claude => interface::claude(driven, "asks", &words),
+            Agent::Codex => interface::codex(driven, "asks", &words),
+        };
+        screen.shows(&["LOCAL-ANSWER-1"]);
+        screen.enter("LOCAL-PROMPT-2", &[shown]);
+        sessions::wait_until_written(&agent.directory(&driven.world.home()), agent.call());
+        let early = ["-n", "early", agent.name(), "x"];
+        self.handoff(&early).fails(5, &["is at work here", "interrupt it"]);
+        leave(screen);
+        driven.model.set(vec![again, Turn::text("REMOTE-ANSWER")]);
+        self.handed_off(agent.asking());
+        let need = driven.needs("on", &Value::Null);
+        let told = driven.told_last();
+        holds(&told, &["LOCAL-PROMPT-1", "LOCAL-PROMPT-2", "REMOTE-PROMPT", agent.interrupted()]);
+        need
+    }
+
+    /// A question that is open here when its interface is killed is asked there, and answered.
     ///
     /// # Panics
     ///
-    /// Where any of it is not so.
+    /// Where it is not so.
     #[track_caller]
-    pub fn asked_again<'a>(
-        &'a self,
-        screen: Screen<'a>,
-        (asked, leave): (&str, impl FnOnce(Screen<'a>)),
-        again: Turn,
-        words: &[&str],
-    ) -> Value {
-        screen.enter("LOCAL-PROMPT-2", &[asked]);
-        let (transcript, call) = match self.agent {
-            Agent::Claude => (sessions::transcript(&self.driven.world).1, "\"tool_use\""),
-            Agent::Codex => (sessions::rollout(&self.driven.world).1, "\"function_call\""),
-        };
-        sessions::wait_until_written(&transcript, call);
-        let early = ["-n", "early", self.agent.name(), "x"];
-        self.handoff(&early).fails(5, &["is at work here", "interrupt it"]);
-        leave(screen);
-        self.driven.model.set(vec![again, Turn::text("REMOTE-ANSWER")]);
-        self.handed_off(words);
-        let need = self.driven.needs("on", &Value::Null);
-        holds(&self.driven.told_last(), &["LOCAL-PROMPT-1", "LOCAL-PROMPT-2", "REMOTE-PROMPT"]);
-        need
+    pub fn is_asked_there(&self) {
+        let question = self.agent.question();
+        let asks = (question.clone(), "Which colour?");
+        let need = self.asked_again(asks, |screen| screen.kill(), question);
+        assert_eq!(need["text"], "Which colour?");
+        assert_eq!(need["choices"], json!(["Red", "Blue"]));
+        self.handoff(&["answer", "on", "--option", "2"]).ok();
+        self.comes_back(&["LOCAL-PROMPT-2", self.agent.answered(), "REMOTE-ANSWER"]);
+    }
+
+    /// A permission to `touch made` that is open here, asked for by `asks` and shown as `shown`, when
+    /// its interface is closed is asked for there, and given.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not so.
+    #[track_caller]
+    pub fn may_do_it_there(&self, asks: Turn, shown: &str) {
+        let command = "touch made";
+        let again = self.agent.runs(command);
+        let need = self.asked_again((asks, shown), |screen| screen.close(), again);
+        assert_eq!(need["text"], self.agent.wants(command));
+        let made = self.driven.project.join("made");
+        assert!(!made.exists());
+        self.handoff(&["approve", "on"]).ok();
+        self.comes_back(&["LOCAL-PROMPT-2", "REMOTE-ANSWER"]);
+        assert!(made.exists());
     }
 
     /// Its run `on`, with the daemon, is killed while it runs a command; it comes back with every turn.
@@ -211,8 +283,8 @@ impl Begun {
         told
     }
 
-    /// What its run `on` asks, a question and a permission, is answered though the client was closed, and the daemon is
-    /// killed before and after each answer.
+    /// What its run `on` asks, a question and a permission, is answered though the client was closed,
+    /// and the daemon is killed before and after each answer.
     ///
     /// # Panics
     ///
@@ -226,7 +298,7 @@ impl Begun {
         let words =
             [&["-f", "-n", "on", self.agent.name()][..], self.agent.asking(), &["REMOTE-PROMPT"]];
         let mut client = driven.world.spawn(&driven.project, "handoff", words.concat());
-        drop(driven.model.wait_for_turn(2));
+        driven.model.wait_for_turn(2);
         let asked = driven.needs("on", &Value::Null);
         client.kill().expect("kill the client");
         assert!(!client.wait().expect("its end").success());
@@ -260,8 +332,9 @@ impl Begun {
     pub fn travels_twice(&self) {
         let mut sent = Vec::new();
         for turn in ["one", "two"] {
-            self.driven.model.set(vec![Turn::text("REMOTE-ANSWER")]);
-            let said = self.handoff(&["-n", turn, self.agent.name(), turn]);
+            self.driven.model.set(vec![Turn::text(&format!("REMOTE-ANSWER-{turn}"))]);
+            let prompt = format!("REMOTE-PROMPT-{turn}");
+            let said = self.handoff(&["-n", turn, self.agent.name(), &prompt]);
             let line = said.stderr.lines().find(|line| line.contains("; sent ")).expect("a line");
             sent.push(line.rsplit("; sent ").next().expect("how much").to_owned());
             drop(said.ok());
@@ -272,19 +345,17 @@ impl Begun {
             assert_eq!(pulled["conversation"]["session_id"], self.id.as_str());
         }
         assert!(sent[0].contains("MB") && sent[1].contains("kB"), "{sent:?}");
-        let there = ["LOCAL-PROMPT-1", "LOCAL-ANSWER-1", "one", "REMOTE-ANSWER", "two"];
+        let there = ["LOCAL-PROMPT-1", "LOCAL-ANSWER-1", "REMOTE-PROMPT-one", "REMOTE-ANSWER-one"];
         holds(&self.driven.told_last(), &there);
         self.goes_on_here("LOCAL-PROMPT-2", "LOCAL-ANSWER-2");
-        holds(&self.driven.told_last(), &there);
+        let told = self.driven.told_last();
+        holds(&told, &there);
+        holds(&told, &["REMOTE-PROMPT-two", "REMOTE-ANSWER-two"]);
     }
 
     /// Brings the run's conversation back, and has it go on here, with these and the first turn.
-    ///
-    /// # Panics
-    ///
-    /// Where it does not come back as itself.
     #[track_caller]
-    pub fn comes_back(&self, texts: &[&str]) {
+    fn comes_back(&self, texts: &[&str]) {
         let run = self.driven.finished("on");
         assert_eq!(run["outcome"], "succeeded", "{run:#}");
         assert_eq!(run["session_id"], self.id.as_str());
@@ -297,7 +368,7 @@ impl Begun {
     }
 
     /// Runs handoff in the project.
-    pub fn handoff(&self, words: &[&str]) -> crate::world::Said {
+    pub fn handoff(&self, words: &[&str]) -> Said {
         self.driven.world.handoff(&self.driven.project, words)
     }
 }

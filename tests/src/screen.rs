@@ -15,7 +15,7 @@ use crate::world::{World, said};
 /// How long a test waits for something to appear.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How often a key is pressed.
+/// How often a key is pressed at most.
 const PRESSED_MAX: u32 = 6;
 
 /// A screen; it ends with its program when dropped.
@@ -117,8 +117,8 @@ impl<'a> Screen<'a> {
         self.enter_until(line, &format!("{texts:?}"), |screen| screen.has(texts));
     }
 
-    /// Types a line, and sends it once it is there; again where it was left in the input: an
-    /// interface that is drawing may miss the key which sends it. What it does is named `what`.
+    /// Types a line, and sends it once it is there; again where nothing comes of it: an interface that
+    /// is drawing may miss the key which sends it. What it does is named `what`.
     ///
     /// # Panics
     ///

@@ -1,12 +1,10 @@
 //! What real agents keep of their sessions on the laptop.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
+use rustix::event::{Timespec, poll};
 use serde_json::Value;
 
 use crate::world::World;
@@ -14,9 +12,11 @@ use crate::world::World;
 /// How long a test waits for something to be written.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long it does not look.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
 /// Files of sessions so deep beneath a directory, by their paths.
-#[must_use]
-pub fn find(directory: &Path, depth: usize) -> Vec<PathBuf> {
+fn find(directory: &Path, depth: usize) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();
@@ -77,28 +77,27 @@ pub fn thread(rollout: &Path) -> String {
     name[name.len() - 36..].to_owned()
 }
 
-/// Waits until this text was appended to a transcript: agents write down later what they show already.
+/// Waits until a session of this agent's directory has a text: agents write down later what they show
+/// already.
 ///
 /// # Panics
 ///
 /// Where it is not written.
 #[track_caller]
-pub fn wait_until_written(transcript: &Path, text: &str) {
-    let changes = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
-    inotify::add_watch(&changes, transcript, inotify::WatchFlags::MODIFY).expect("watch");
-    let mut changes = File::from(changes);
+pub fn wait_until_written(agent: &Path, text: &str) {
     let until = Instant::now() + PATIENCE;
-    let is_there = || {
+    let has = |transcript: &PathBuf| {
         let written = fs::read(transcript).expect("read");
         String::from_utf8_lossy(&written).contains(text)
     };
-    while !is_there() {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).expect("a time");
-        let mut ready = [PollFd::new(&changes, PollFlags::IN)];
-        let count = poll(&mut ready, Some(&timeout)).expect("poll");
-        assert!(count > 0, "no {text:?} in {}", transcript.display());
-        assert!(changes.read(&mut [0; 4096]).expect("a change") > 0);
+    loop {
+        let mut transcripts = find(&agent.join("projects"), 2);
+        transcripts.extend(find(&agent.join("sessions"), 4));
+        if transcripts.iter().any(has) {
+            return;
+        }
+        assert!(Instant::now() < until, "no {text:?} in {transcripts:?}");
+        poll(&mut [], Some(&PAUSE)).expect("pause");
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use handoff_tests::{
-    agent::{Driven, SECRET, of_type},
-    model::{Hold, Turn, heard},
+    agent::{Driven, SECRET, holds, of_type},
+    model::{Hold, Turn},
 };
 use serde_json::{Value, json};
 
@@ -136,22 +136,19 @@ fn it_is_told_more_while_it_works_and_goes_on_with_another_turn() {
     ]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
     driven.claude("talk", &["--dangerously-skip-permissions", "the first thing"]);
-    drop(driven.model.wait_for_turn(1));
+    driven.model.wait_for_turn(1);
     handoff(&["say", "talk", "and the second thing"]).ok();
     hold.release();
     let run = driven.finished("talk");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
-    let turns = driven.model.turns();
-    assert!(heard(&turns.last().expect("turns").body).contains("and the second thing"));
+    holds(&driven.told_last(), &["and the second thing"]);
 
     handoff(&["say", "talk", "something more"]).ok();
     let again = driven.finished("talk");
     assert_eq!(again["outcome"], "succeeded", "{again:#}");
     assert_eq!(again["session_id"], run["session_id"], "it is the same conversation");
-    let last = driven.told_last();
-    for text in ["the first thing", "and the second thing", "Both are done.", "something more"] {
-        assert!(last.contains(text), "no {text:?} in {last}");
-    }
+    let all = ["the first thing", "and the second thing", "Both are done.", "something more"];
+    holds(&driven.told_last(), &all);
     let logs = handoff(&["logs", "talk"]).ok();
     assert!(logs.contains("Both are done.") && logs.contains("That too."), "{logs}");
     handoff(&["pull", "talk"]).ok();
@@ -199,6 +196,7 @@ fn every_way_to_fail_says_which_it_is() {
     handoff(&["say", "crash", "are you there?"]).ok();
     let run = driven.finished("crash");
     assert_eq!(run["outcome"], "succeeded", "{run:#}");
+    holds(&driven.told_last(), &["kill -9 $PPID", "are you there?"]);
 }
 
 #[test]

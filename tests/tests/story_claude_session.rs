@@ -110,8 +110,7 @@ fn a_session_of_the_laptop_goes_on_there_and_here_again() {
     let asked = interface::carries_all(&driven, screen, &all);
     assert_eq!(asked.headers["x-api-key"], LOCAL_KEY);
     // There is nothing more to bring, also now that it went on here.
-    let again = handoff(&["--json", "pull", "on"]).ok();
-    let again: Value = serde_json::from_str(&again).expect("json");
+    let again = handoff(&["--json", "pull", "on"]).json();
     assert_eq!(again["conversation"]["mode"], "up_to_date", "{again:#}");
 }
 
@@ -127,8 +126,7 @@ fn a_session_that_goes_on_in_both_places_is_two_and_nothing_is_lost() {
     driven.model.set(vec![Turn::text("LOCAL-ANSWER-2")]);
     driven.local_turn(&["--resume", session, "LOCAL-PROMPT-2"]);
 
-    let pulled: Value =
-        serde_json::from_str(&handoff(&["--json", "pull", "on"]).ok()).expect("json");
+    let pulled = handoff(&["--json", "pull", "on"]).json();
     let conversation = &pulled["conversation"];
     assert_eq!(conversation["mode"], "forked", "{pulled:#}");
     let fork = conversation["session_id"].as_str().expect("an id");
@@ -230,10 +228,8 @@ fn sub_agents_and_odd_paths_travel_both_ways() {
     assert_eq!(place.trim_end(), driven.project.to_str().expect("text"));
     driven.model.set(vec![Turn::text("LOCAL-ANSWER-2")]);
     driven.local_turn(&["--resume", session, "LOCAL-PROMPT-2"]);
-    let last = driven.told_last();
-    for text in ["LOCAL-PROMPT", "LOCAL-SUB-ANSWER", "REMOTE-SUB-ANSWER", "REMOTE-ANSWER"] {
-        assert!(last.contains(text), "no {text} in {last}");
-    }
+    let all = ["LOCAL-PROMPT", "LOCAL-SUB-ANSWER", "REMOTE-SUB-ANSWER", "REMOTE-ANSWER"];
+    holds(&driven.told_last(), &all);
 }
 
 #[test]

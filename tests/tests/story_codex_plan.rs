@@ -24,13 +24,13 @@ fn a_plan_is_carried_out_once_it_is_approved() {
     let driven = Driven::with_codex(vec![Turn::text("LOCAL-ANSWER-1")]);
     let handoff = |words: &[&str]| driven.world.handoff(&driven.project, words);
     driven.local_codex_turn(&["LOCAL-PROMPT-1"]);
-    let (id, rollout) = sessions::rollout(&driven.world);
+    let (id, _) = sessions::rollout(&driven.world);
     driven.model.set(vec![proposes("# First")]);
     let screen = interface::codex(&driven, "plans", &["resume", &id]);
     screen.shows(&["LOCAL-ANSWER-1"]);
     screen.key_until("BTab", "plan mode", |screen| screen.has(&["Plan mode"]));
     screen.enter("LOCAL-PROMPT-2", &["First", "Implement this plan?"]);
-    sessions::wait_until_written(&rollout, "# First");
+    sessions::wait_until_written(&driven.world.home().join(".codex"), "# First");
     screen.close();
 
     driven.model.set(vec![

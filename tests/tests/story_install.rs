@@ -2,11 +2,12 @@
 //! prompt is answered with, and that nothing of it is left behind.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use handoff_tests::agent::{Driven, programs};
 use handoff_tests::model::{Hold, Model, Turn};
 use handoff_tests::screen::Screen;
+use handoff_tests::sessions;
 use handoff_tests::world::World;
 use serde_json::{Value, json};
 
@@ -116,14 +117,11 @@ impl User {
 
     /// The id of the only session that there is.
     fn session(&self) -> String {
-        let places = match self.agent {
-            "claude" => self.settings("projects"),
-            _ => self.settings("sessions"),
+        let (session, _) = match self.agent {
+            "claude" => sessions::transcript(&self.world),
+            _ => sessions::rollout(&self.world),
         };
-        let found = transcripts(&places);
-        assert_eq!(found.len(), 1, "{found:?}");
-        let name = found[0].file_stem().and_then(|name| name.to_str()).expect("a name");
-        name[name.len() - 36..].to_owned()
+        session
     }
 
     /// Has a run hold the session, as the handoff of that session leaves it.
@@ -137,19 +135,6 @@ impl User {
         let file = format!("{}-{}.json", self.agent, self.session());
         self.world.write(&directory.join(file), lease.to_string());
     }
-}
-
-fn transcripts(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("directory").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(transcripts(&path));
-        } else if path.extension().is_some_and(|extension| extension == "jsonl") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[test]
@@ -295,6 +280,7 @@ fn codex_trusts_the_hook_and_answers_for_a_session_that_a_run_holds() {
     user.handoff(&["rm", "deps"]);
     screen.enter_until("it is here again", "turn", |_| !user.model.turns().is_empty());
     let asked: String = user.model.asked().iter().map(|asked| asked.body.to_string()).collect();
+    assert!(asked.contains("it is here again"), "{asked}");
     assert!(!asked.contains("while it is elsewhere"), "{asked}");
     screen.close();
 

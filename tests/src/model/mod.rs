@@ -140,18 +140,16 @@ impl Model {
         self.asked().into_iter().filter(|asked| asked.is_turn).collect()
     }
 
-    /// Waits until there were so many turns; returns the last of them.
+    /// Waits until there were so many turns.
     ///
     /// # Panics
     ///
     /// After two minutes.
     #[track_caller]
-    #[must_use]
-    pub fn wait_for_turn(&self, count: usize) -> Asked {
-        let of_turn = |asked: &&Asked| asked.is_turn;
-        let is_enough = |asked: &[Asked]| asked.iter().filter(of_turn).count() >= count;
-        let asked = self.shared.wait(&format!("turn {count}"), is_enough);
-        asked.iter().filter(of_turn).nth(count - 1).expect("counted").clone()
+    pub fn wait_for_turn(&self, count: usize) {
+        self.shared.wait(&format!("turn {count}"), |asked| {
+            asked.iter().filter(|asked| asked.is_turn).count() >= count
+        });
     }
 
     /// Waits until somebody asks for this path.
@@ -168,12 +166,11 @@ impl Model {
 impl Shared {
     /// Waits until what was asked is enough.
     #[track_caller]
-    fn wait(&self, what: &str, is_enough: impl Fn(&[Asked]) -> bool) -> Vec<Asked> {
+    fn wait(&self, what: &str, is_enough: impl Fn(&[Asked]) -> bool) {
         let asked = self.asked.lock().expect("requests");
         let waited = self.news.wait_timeout_while(asked, PATIENCE, |asked| !is_enough(asked));
         let (asked, timeout) = waited.expect("requests");
         assert!(!timeout.timed_out(), "no {what}: {asked:#?}");
-        asked.clone()
     }
 }
 

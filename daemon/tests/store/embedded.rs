@@ -319,6 +319,10 @@ fn peak_memory_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
+/// How many times as fast 16 writers are as one at least; eight on the machine of this figure. Where
+/// each had a commit of its own they would be about as fast.
+const FASTER: f64 = 1.5;
+
 /// How often two rates are measured.
 const ROUNDS_MAX: u32 = 5;
 
@@ -348,7 +352,7 @@ async fn appends_are_committed_in_groups() {
     for _ in 0..ROUNDS_MAX {
         let (alone, together) = (rate(1, 300).await, rate(16, 300).await);
         println!("appends per second: {alone:.0} by one writer, {together:.0} by 16");
-        if together > alone {
+        if together > FASTER * alone {
             return;
         }
     }

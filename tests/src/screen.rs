@@ -13,10 +13,10 @@ use crate::process;
 use crate::world::{World, said};
 
 /// How long a test waits for something to appear.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a key is pressed at most.
-const PRESSED_MAX: u32 = 6;
+const PRESSED_MAX: u32 = 3;
 
 /// A screen; it ends with its program when dropped.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use handoff_tests::agent::{Driven, SECRET, packaged_codex};
 use handoff_tests::model::{Hold, Turn, heard};
 use handoff_tests::screen::Screen;
+use handoff_tests::sessions;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -98,7 +99,10 @@ fn an_open_thread_goes_on_in_one_run_and_comes_back_as_itself() {
     let screen = user.screen("codex", &[]);
     for number in 1..=3 {
         screen.enter(&format!("LOCAL-PROMPT-{number}"), &[&format!("LOCAL-ANSWER-{number}")]);
+        // Its answer is shown before its turn is over.
+        screen.shows_times("Worked for", number);
     }
+    sessions::wait_until_written(&user.codex(), r#""last_agent_message":"LOCAL-ANSWER-3""#);
     screen.enter("/status", &["Workspace (Ask for approval)"]);
     let here = user.driven.project.join("here");
     assert_eq!(fs::read_to_string(here).expect("read"), "edited here\n");

@@ -41,10 +41,13 @@ pub fn ends(pid: Pid, act: impl FnOnce()) {
 /// Where there is none.
 #[must_use]
 pub fn supervisor(job: &Path) -> Pid {
-    let found = with(&["supervise-detached".as_ref(), job.as_os_str()]).into_iter();
-    // Its child looks the same until it executes another program.
-    let mut leading = found.filter(|pid| getsid(Some(*pid)).is_ok_and(|session| session == *pid));
-    leading.next().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
+    let mut found = leading(&["supervise-detached".as_ref(), job.as_os_str()]);
+    found.next().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
+}
+
+/// Those that lead a session: a child looks like its parent until it executes another program.
+pub(crate) fn leading(words: &[&OsStr]) -> impl Iterator<Item = Pid> + use<> {
+    with(words).into_iter().filter(|pid| getsid(Some(*pid)).is_ok_and(|session| session == *pid))
 }
 
 /// Processes whose command line has all of these words.

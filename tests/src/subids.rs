@@ -1,7 +1,9 @@
 //! An ordinary user with subordinate ids. The machine's own files stay as they are: a mount
 //! namespace shows other ones.
 
-use std::{ffi::OsStr, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    ffi::OsStr, fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path, process::Command,
+};
 
 /// Becomes the user of the second argument, with the accounts, the subordinate ids and, if there is
 /// one, the `newuidmap` in the directory of the first one, and executes the rest.
@@ -32,8 +34,11 @@ pub fn command(
         if fs::read_to_string(&path).is_ok_and(|there| there == *text) {
             continue;
         }
-        fs::write(&path, text).expect("write");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("mode");
+        // Another test's command may be about to show the one that is there.
+        let mut file = tempfile::NamedTempFile::new_in(directory).expect("create");
+        file.write_all(text.as_bytes()).expect("write");
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).expect("mode");
+        file.persist(&path).expect("put in place");
     }
     let mut command = Command::new("/usr/bin/unshare");
     command.args(["--mount", "/bin/sh", "-c", BECOME, "sh"]).arg(directory);

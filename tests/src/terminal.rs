@@ -82,6 +82,11 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 /// How often a key is typed.
 const TYPED_MAX: u32 = 10;
 
+fn resize(terminal: &OwnedFd, rows: u16, columns: u16) {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(terminal, size).expect("a size");
+}
+
 /// Somebody at a terminal of their own, in which one command runs.
 #[derive(Debug)]
 pub struct Seat {
@@ -104,10 +109,9 @@ impl Seat {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let theirs = || rustix::fs::open(&path, flags, Mode::empty()).expect("open");
         command.stdin(theirs()).stdout(theirs()).stderr(theirs());
+        resize(&ours, rows, columns);
         let child = command.spawn().expect("spawn");
-        let seat = Self { ours, child, shown: Vec::new(), seen: 0 };
-        seat.resize(rows, columns);
-        seat
+        Self { ours, child, shown: Vec::new(), seen: 0 }
     }
 
     /// Starts `handoff` in a terminal.
@@ -125,8 +129,7 @@ impl Seat {
     ///
     /// Where the terminal has gone.
     pub fn resize(&self, rows: u16, columns: u16) {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.ours, size).expect("a size");
+        resize(&self.ours, rows, columns);
     }
 
     /// Types.

@@ -11,12 +11,16 @@ use std::{
         Arc, Condvar, Mutex,
         atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::world::said;
+
+/// How long a test waits for requests.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running web server; ends with this value.
 #[derive(Debug)]
@@ -85,10 +89,34 @@ impl Web {
     }
 
     /// Waits until somebody asks for this path.
+    ///
+    /// # Panics
+    ///
+    /// After two minutes.
+    #[track_caller]
     pub fn wait_for(&self, path: &str) {
+        drop(self.wait(path, |seen| seen.iter().any(|request| request["path"] == path)));
+    }
+
+    /// Waits until there were so many requests; returns them, and any that came beside them.
+    ///
+    /// # Panics
+    ///
+    /// After two minutes.
+    #[must_use]
+    #[track_caller]
+    pub fn wait_for_requests(&self, count: usize) -> Vec<Value> {
+        self.wait(&format!("{count} requests"), |seen| seen.len() >= count)
+    }
+
+    #[track_caller]
+    fn wait(&self, what: &str, is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let (seen, news) = &*self.seen;
-        let waits = |seen: &mut Vec<Value>| !seen.iter().any(|request| request["path"] == path);
-        drop(news.wait_while(seen.lock().expect("requests"), waits).expect("requests"));
+        let seen = seen.lock().expect("requests");
+        let waited = news.wait_timeout_while(seen, PATIENCE, |seen| !is_enough(seen));
+        let (seen, timeout) = waited.expect("requests");
+        assert!(!timeout.timed_out(), "no {what}: {seen:#?}");
+        seen.clone()
     }
 
     /// The line of `[network.addresses]` that places this server.

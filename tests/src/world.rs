@@ -245,6 +245,8 @@ impl World {
         command
             .args(["-c", "user.name=Test Er", "-c", "user.email=test@example.com"])
             .args(["-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"])
+            // It has ended when it has ended.
+            .args(["-c", "maintenance.auto=false", "-c", "gc.auto=0"])
             .args(args)
             .env("GIT_AUTHOR_DATE", "2026-01-02T03:04:05+0100")
             .env("GIT_COMMITTER_DATE", "2026-01-02T03:04:05+0100");
@@ -286,7 +288,8 @@ impl World {
             let program = fs::read_link(format!("/proc/{pid}/exe"));
             program.is_ok_and(|program| program.starts_with(self.bin()))
         };
-        process::with(&["serve".as_ref()]).into_iter().find(is_ours).expect("a local daemon")
+        let mut found = process::leading(&["serve".as_ref()]);
+        found.find(is_ours).expect("a local daemon")
     }
 
     /// Kills the local daemon, and waits until it is gone.

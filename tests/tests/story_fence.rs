@@ -47,7 +47,7 @@ fn an_allowed_host_is_reached_by_every_way_and_no_other_by_any() {
     ended.says("evil-https", "curl-56");
     ended.says("evil-plain", "curl-6");
     ended.says("evil-plain-https", "curl-6");
-    assert_eq!(web.requests().len(), 4);
+    assert_eq!(web.wait_for_requests(4).len(), 4);
     assert!(other.requests().is_empty(), "{:?}", other.requests());
 
     // The program is told, and so is the owner, with what would allow it.
@@ -65,7 +65,7 @@ fn an_allowed_host_is_reached_by_every_way_and_no_other_by_any() {
 
     let script = format!("{ASK} cd /tmp; ask evil https://evil.test/hello --cacert {evil}");
     fenced.run(&["--allow-host", "evil.test"], &script).says("evil", "200");
-    assert_eq!(other.requests().len(), 1);
+    assert_eq!(other.wait_for_requests(1).len(), 1);
 }
 
 #[test]

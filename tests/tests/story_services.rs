@@ -58,7 +58,7 @@ fn a_model_api_is_used_without_its_key_and_counted() {
     ended.says("processes", "0");
     assert!(!ended.output().contains("found"), "{}", ended.output());
 
-    let requests = web.requests();
+    let requests = web.wait_for_requests(3);
     assert_eq!(requests.len(), 3, "{requests:#?}");
     for request in &requests {
         assert_eq!(request["headers"]["x-api-key"], SECRET, "{request:#}");

@@ -3,6 +3,11 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long a connection may take to arrive.
+const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+
 /// A listener on the host's loopback.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
@@ -24,6 +29,19 @@ impl Listener {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.local_addr().expect("address").port()
+    }
+
+    /// Waits until somebody connects: the kernel hands a connection over after it was told that there
+    /// is one.
+    ///
+    /// # Panics
+    ///
+    /// Where nobody does.
+    #[track_caller]
+    pub fn is_reached(&self) {
+        let mut arrival = [PollFd::new(&self.0, PollFlags::IN)];
+        assert_eq!(poll(&mut arrival, Some(&PATIENCE)).expect("wait"), 1, "nobody reached it");
+        assert!(self.was_reached(), "nobody reached it");
     }
 
     /// Whether somebody has connected since the last time.

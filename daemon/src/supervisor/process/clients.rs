@@ -272,6 +272,11 @@ mod tests {
         theirs
     }
 
+    /// Seen at once, also while a process that another test starts has the socket, too.
+    fn hang_up(peer: UnixStream) {
+        peer.shutdown(std::net::Shutdown::Both).expect("hang up");
+    }
+
     fn nobody() -> Clients {
         Clients { listener: None, rights: Rights::Own, clients: Vec::new() }
     }
@@ -306,7 +311,7 @@ mod tests {
         let mut clients = nobody();
         let mut peer = connected(&mut clients);
         peer.write_all(b"{\"type\":\"kill\"}\n").expect("ask");
-        drop(peer);
+        hang_up(peer);
         assert_eq!(clients.serve(state), [ToSupervisor::Kill]);
         assert_eq!(clients.serve(state), []);
         assert!(clients.clients.is_empty());
@@ -321,7 +326,7 @@ mod tests {
         peer.write_all(b"{\"type\":\"pace\",\"event\":1,\"pace\":\"works\"}\n").expect("tell");
         assert_eq!(clients.serve(state), [ToSupervisor::Pace { event: 1, pace: Pace::Works }]);
         assert!(clients.is_followed());
-        drop(peer);
+        hang_up(peer);
         clients.serve(state);
         assert!(!clients.is_followed());
     }

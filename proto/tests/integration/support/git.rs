@@ -30,6 +30,8 @@ impl Git {
         command
             .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
             .args(["-c", "protocol.file.allow=always"])
+            // It has ended when it has ended.
+            .args(["-c", "maintenance.auto=false", "-c", "gc.auto=0"])
             .args(arguments)
             .current_dir(&self.root)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")

@@ -226,6 +226,7 @@ mod tests {
         }
         let found = measured(directory.path());
         assert_eq!((found.files, found.too_deep), (10_001, false));
+        crate::workspace::remove(directory.path()).expect("removed");
 
         // With a second directory at each level, what is deeper is not reached, which is said.
         let directory = directory_of_test();

@@ -25,7 +25,7 @@ pub const GIT_STATE: &str = "git rev-parse HEAD; git symbolic-ref HEAD; git ls-f
                              git status --porcelain; git diff; git diff --cached; git stash list";
 
 /// How long a test waits for a run to get somewhere.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// See the module.
 #[derive(Debug)]

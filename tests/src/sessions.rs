@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// How long a test waits for something to be written.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long it does not look.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };

@@ -62,7 +62,7 @@ impl Live {
     pub fn kill_caller_early(mut self) {
         self.child.kill().expect("kill the caller");
         self.child.wait().expect("wait for the caller");
-        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
         loop {
             let mut readable = [PollFd::new(self.lines.get_ref(), PollFlags::IN)];
             assert_eq!(poll(&mut readable, Some(&limit)).expect("wait"), 1, "somebody is left");

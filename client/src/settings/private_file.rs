@@ -78,8 +78,14 @@ pub fn link_private(file: &Path, path: &Path) -> io::Result<()> {
 
 /// An exclusive lock between processes, held until dropped.
 #[derive(Debug)]
-pub struct FileLock {
-    _file: File,
+pub struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A child between fork and exec still has the descriptor: closing alone might not unlock.
+        // There is nothing to be done about a failure; the descriptor is closed next.
+        let _unlocked = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 impl FileLock {
@@ -91,7 +97,7 @@ impl FileLock {
     pub fn acquire(path: &Path) -> io::Result<Self> {
         let file = open_lock(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Self { _file: file })
+        Ok(Self(file))
     }
 
     /// Takes the lock if nobody holds it.
@@ -102,7 +108,7 @@ impl FileLock {
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         let file = open_lock(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -123,7 +129,7 @@ impl FileLock {
         // it gets, or ends with the process.
         thread::Builder::new().name("lock".to_owned()).spawn(move || {
             let locked = retry_on_intr(|| flock(&file, FlockOperation::LockExclusive));
-            drop(sender.send(locked.map(|()| Self { _file: file })));
+            drop(sender.send(locked.map(|()| Self(file))));
         })?;
         match receiver.recv_timeout(patience) {
             Ok(locked) => Ok(Some(locked?)),

@@ -6,7 +6,7 @@
 //! with version 0.169.0.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -22,6 +22,12 @@ const SOCKET: &str = "app-server-control/app-server-control.sock";
 /// The flags of a socket that listens, in `/proc/net/unix`.
 const LISTENS: &str = "00010000";
 
+/// How often a list of the kernel's is looked at for what has to be in it.
+const LOOKS_MAX: usize = 8;
+
+/// Room for most lists of the kernel's.
+const LIST_LEN: usize = 64 << 10;
+
 /// Who has a session open.
 pub(super) fn holder(directory: &Path, session: &str) -> io::Result<Live> {
     let lock = directory.join("thread-writer-locks").join(format!("{session}.lock"));
@@ -32,7 +38,11 @@ pub(super) fn holder(directory: &Path, session: &str) -> io::Result<Live> {
     };
     // Shared, so that whoever else only looks is not in the way.
     match flock(&lock, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => return Ok(Live::Free),
+        Ok(()) => {
+            // A child between fork and exec has the descriptor, too, and would keep Codex out.
+            flock(&lock, FlockOperation::Unlock)?;
+            return Ok(Live::Free);
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => {}
         Err(error) => return Err(error.into()),
     }
@@ -48,7 +58,7 @@ pub(super) fn holder(directory: &Path, session: &str) -> io::Result<Live> {
 /// interface that shows another session counts: which one it shows cannot be told from outside.
 fn is_unattended(directory: &Path, pid: u32) -> bool {
     let Ok(socket) = directory.join(SOCKET).canonicalize() else { return false };
-    let Ok(sockets) = std::fs::read_to_string("/proc/net/unix") else { return false };
+    let Ok(sockets) = all_of("/proc/net/unix") else { return false };
     unattended(&sockets, &socket).is_some_and(|listener| has_open(pid, listener))
 }
 
@@ -86,13 +96,24 @@ fn has_open(pid: u32, inode: &str) -> bool {
 
 /// The process that has a lock on the file of this number, as far as the kernel tells.
 fn owner(inode: u64) -> Option<u32> {
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    (0..LOOKS_MAX).find_map(|_| owner_among(&all_of("/proc/locks").ok()?, inode))
+}
+
+fn owner_among(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, "WRITE", pid, file, ..] = fields[..] else { return None };
         let is_it = file.rsplit_once(':').is_some_and(|(_, number)| number == inode.to_string());
         pid.parse().ok().filter(|_| is_it)
     })
+}
+
+/// A list of the kernel's, in as few reads as it takes: what goes away between two of them takes the
+/// next line along.
+fn all_of(list: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(LIST_LEN);
+    File::open(list)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Whether a turn has its prompt and is not over. Hooks are asked when the turn has begun, but
@@ -126,6 +147,7 @@ fn is_mid_turn(rollout: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::{Duration, Instant};
 
     use serde_json::json;
 
@@ -178,6 +200,11 @@ mod tests {
         let (accepted, _) = listener.accept().unwrap();
         assert_eq!(live(), Live::Idle { pid: Some(pid) });
         drop((interface, accepted));
+        // What another test starts meanwhile has the connection until it executes its program.
+        let until = Instant::now() + Duration::from_secs(60);
+        while live().is_open() && Instant::now() < until {
+            std::thread::yield_now();
+        }
         assert_eq!(live(), Live::Loaded { pid });
     }
 

@@ -53,8 +53,8 @@ summary = "*"
 script = SCRIPT
 "#;
 
-/// Tells the desktop what is shown: three texts, each ended by a zero byte, in one write.
-const SCRIPT: &str = "#!/bin/sh\nexec /usr/bin/printf '%s\\0%s\\0%s\\0' \"$DUNST_URGENCY\" \"$DUNST_SUMMARY\" \"$DUNST_BODY\" >'PIPE'\n";
+/// Tells the desktop what is shown: four texts, each ended by a zero byte, in one write.
+const SCRIPT: &str = "#!/bin/sh\nexec /usr/bin/printf '%s\\0%s\\0%s\\0%s\\0' \"$DUNST_ID\" \"$DUNST_URGENCY\" \"$DUNST_SUMMARY\" \"$DUNST_BODY\" >'PIPE'\n";
 
 /// What happens on the bus when the notification daemon comes.
 const OWNER_CHANGED: &str = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.Notifications'";
@@ -62,7 +62,8 @@ const OWNER_CHANGED: &str = "type='signal',sender='org.freedesktop.DBus',member=
 /// A private desktop session.
 #[derive(Debug)]
 pub struct Desktop {
-    notifications: Option<Process>,
+    /// With what it says, which has to go somewhere.
+    notifications: Option<(Process, Lines)>,
     display: String,
     shown: Lines,
     _screen: Process,
@@ -110,8 +111,8 @@ impl Desktop {
         let (screen, mut said) = Process::start(screen);
         let display = format!(":{}", said.line());
 
-        write(&path("shown.sh"), SCRIPT, "PIPE", &path("shown"));
-        fs::set_permissions(path("shown.sh"), fs::Permissions::from_mode(0o755)).expect("mode");
+        let script = SCRIPT.replace("PIPE", path("shown").to_str().expect("a UTF-8 path"));
+        crate::program::write(&path("shown.sh"), &script);
         write(&path("dunstrc"), DUNST_CONFIG, "SCRIPT", &path("shown.sh"));
         Self {
             notifications: None,
@@ -139,7 +140,7 @@ impl Desktop {
         events.line();
         let mut dunst = self.command("dunst");
         dunst.arg("-conf").arg(self.directory.path().join("dunstrc"));
-        self.notifications = Some(Process::start(dunst).0);
+        self.notifications = Some(Process::start(dunst));
         while !events.line().contains("member=NameOwnerChanged") {}
     }
 
@@ -151,10 +152,22 @@ impl Desktop {
     /// Waits for the next notification that is shown.
     #[must_use]
     pub fn next_shown(&mut self) -> Notification {
-        let urgency = self.shown.until(0);
-        let summary = self.shown.until(0);
-        let body = self.shown.until(0);
-        Notification { urgency, summary, body }
+        let [shown] = self.next_ones_shown();
+        shown
+    }
+
+    /// Waits for the next ones, in the order in which they are shown: a script of its own tells of each.
+    #[must_use]
+    pub fn next_ones_shown<const COUNT: usize>(&mut self) -> [Notification; COUNT] {
+        let mut shown: [(u32, Notification); COUNT] = std::array::from_fn(|_| {
+            let id = self.shown.until(0).parse().expect("a number");
+            let urgency = self.shown.until(0);
+            let summary = self.shown.until(0);
+            let body = self.shown.until(0);
+            (id, Notification { urgency, summary, body })
+        });
+        shown.sort_by_key(|(id, _)| *id);
+        shown.map(|(_, notification)| notification)
     }
 
     /// Everything that was shown since the notification daemon started, by its heading.

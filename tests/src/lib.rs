@@ -15,6 +15,7 @@ pub mod launched;
 pub mod mcp;
 pub mod model;
 pub mod process;
+pub mod program;
 pub mod remote;
 pub mod repository;
 pub mod screen;

@@ -5,14 +5,16 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
 
-use crate::world::{World, built, said};
+use crate::{
+    program,
+    world::{World, built, said},
+};
 
 /// A running ssh server with `handoffd`; both end with this value.
 #[derive(Debug)]
@@ -98,8 +100,7 @@ impl Host {
             ssh = self.ssh()
         );
         let path = self.directory.path().join("breaking-ssh");
-        fs::write(&path, script).expect("write");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
+        program::write(&path, &script);
         path.display().to_string()
     }
 

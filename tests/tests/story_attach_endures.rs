@@ -165,7 +165,7 @@ fn a_long_paste_arrives_whole_and_in_order() {
     let world = World::new();
     let paste: String = (0..300_000).map(|number| format!("{number:06} ")).collect();
     let script = format!(
-        "stty raw -echo; echo up; head -c {} > pasted; echo read; stty sane; read end",
+        "stty raw -echo; echo up; head -c {} > pasted; stty sane; echo read; read end",
         paste.len()
     );
     let tree = hand_off(&world, "pasted", &["sh", "-c", &script]);

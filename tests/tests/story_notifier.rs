@@ -4,13 +4,13 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Lines},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStderr},
 };
 
 use handoff_tests::{
     desktop::{Desktop, Notification},
+    program,
     world::World,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -139,8 +139,8 @@ fn an_ending_waits_for_the_desktop() {
     finish(&world, &directory, "one");
     finish(&world, &directory, "two");
     desktop.start_notifications();
-    assert_eq!(desktop.next_shown().summary, "one: succeeded");
-    assert_eq!(desktop.next_shown().summary, "two: succeeded");
+    let shown: [_; 2] = desktop.next_ones_shown();
+    assert_eq!(shown.map(|shown| shown.summary), ["one: succeeded", "two: succeeded"]);
     assert_eq!(summaries(&desktop.history()), ["one: succeeded", "two: succeeded"]);
     notifier.stop();
 }
@@ -179,9 +179,7 @@ fn systemd_starts_the_notifier_where_there_is_systemd() {
     let world = World::new();
     let asked = world.path().join("asked");
     let systemctl = world.bin().join("systemctl");
-    fs::write(&systemctl, format!("#!/bin/sh\necho \"$*\" >>'{}'\n", asked.display()))
-        .expect("write");
-    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).expect("mode");
+    program::write(&systemctl, &format!("#!/bin/sh\necho \"$*\" >>'{}'\n", asked.display()));
     let unit = world.home().join(".config/systemd/user/handoff-notifier.service");
 
     drop(world.handoff(&world.home(), ["install", "notifier"]).ok());

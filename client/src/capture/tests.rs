@@ -115,6 +115,7 @@ fn git_command(at: &Path, words: &[&str]) -> Command {
     let mut git = Command::new("git");
     git.current_dir(at)
         .args(["-c", "user.name=A", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"])
+        .args(["-c", "maintenance.auto=false", "-c", "gc.auto=0"])
         .args(words)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1");

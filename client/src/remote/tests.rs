@@ -1,6 +1,6 @@
 //! Pairs with and connects to daemons over real TLS, good and bad ones.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -245,7 +245,10 @@ async fn a_device_that_is_shut_out_is_told_so() {
 async fn addresses_are_tried_in_turn_and_the_last_failure_is_told() {
     let (home, daemon) = (tempfile::tempdir().unwrap(), Daemon::start().await);
     let settings = paired(home.path(), &daemon).await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Taken, and nobody listens.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let free = taken.local_addr().unwrap();
     let both = vec![free.to_string(), daemon.address.to_string()];
     check_reached(&call(&settings.clone().with_addresses("box", both)).await);
     let explained = explain(&call(&settings.with_addresses("box", vec![free.to_string()])).await);

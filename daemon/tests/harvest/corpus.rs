@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use handoff_daemon::harvest;
 
-use crate::world::{Harvested, World, commit, git, git_command, write};
+use crate::world::{Harvested, World, commit, git, git_command, write, write_program};
 
 const CANARY: &[u8] = b"canary-52d80e: nobody may ever return this";
 
@@ -31,8 +31,7 @@ fn no_place_for_settings_makes_git_run_anything() {
     let base = world.hand_off();
     let tree = world.tree();
     let (script, mark) = (world.path("trap.sh"), world.path("mark"));
-    write(&script, format!("#!/bin/sh\ntouch '{}'\ncat\n", mark.display()));
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("mode");
+    write_program(&script, &format!("#!/bin/sh\ntouch '{}'\ncat\n", mark.display()));
     let trap = script.display();
     let settings = format!(
         "[core]\n\tfsmonitor = {trap}\n\tgitProxy = {trap}\n\taskPass = {trap}\n\

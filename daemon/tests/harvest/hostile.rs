@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
 
-use crate::world::{Harvested, World, commit, git, git_command, write};
+use crate::world::{Harvested, World, commit, git, git_command, write, write_program};
 
 const CANARY: &[u8] = b"canary-7f3a91: nobody may ever return this";
 
@@ -24,8 +24,7 @@ impl Trap {
     fn new(world: &World) -> Self {
         let (script, mark) = (world.path("trap.sh"), world.path("mark"));
         let text = format!("#!/bin/sh\ntouch '{}'\ncat\n", mark.display());
-        write(&script, text);
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("chmod");
+        write_program(&script, &text);
         Self { script, mark }
     }
 

@@ -339,7 +339,8 @@ pub(crate) fn git_command(directory: &Path) -> Command {
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"])
-        .args(["-c", "protocol.file.allow=always", "-c", "gc.auto=0"]);
+        .args(["-c", "protocol.file.allow=always", "-c", "gc.auto=0"])
+        .args(["-c", "maintenance.auto=false"]);
     git
 }
 
@@ -351,6 +352,14 @@ pub(crate) fn commit(directory: &Path, message: &str) {
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().expect("parent")).expect("directory");
     fs::write(path, content).expect("write");
+}
+
+/// Writes a program, by another process: what another test starts meanwhile would have it open for
+/// writing, and a program that somebody writes cannot be executed.
+pub(crate) fn write_program(path: &Path, script: &str) {
+    let mut write = Command::new("sh");
+    write.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""]).arg(path).arg(script);
+    assert!(write.status().expect("sh").success());
 }
 
 fn in_tree(tree: &Path, path: Option<&TreePath>) -> PathBuf {

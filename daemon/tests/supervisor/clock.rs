@@ -5,7 +5,7 @@ use handoff_daemon::supervisor::{Ended, Job, Pace, Reads, attach};
 use crate::scene::{Scene, last, within};
 
 /// Seconds that a command may take; enough to begin on a busy machine.
-const LIMIT: u64 = 3;
+const LIMIT: u64 = 6;
 
 /// An agent: somebody talks to it.
 fn talked_to(scene: &Scene) -> Job {

@@ -45,8 +45,10 @@ async fn what_comes_early_waits_for_the_command_and_no_step_before_it_reads_it()
 #[tokio::test]
 async fn a_command_that_does_not_read_ends_all_the_same() {
     let scene = Scene::new();
-    let mut attached = scene.begin(&reading(&scene, "exec <&-; exit 3")).await;
+    let script = format!("{WAIT} exec <&-; exit 3");
+    let mut attached = scene.begin(&reading(&scene, &script)).await;
     attached.input("large", &"x".repeat(1 << 20)).await.expect("sent");
+    scene.go();
     assert_eq!(last(&mut attached).await.ended, Ended::Code { code: 3 });
     scene.check_nothing_left();
 }

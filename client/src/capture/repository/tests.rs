@@ -35,6 +35,7 @@ impl World {
         let mut git = Command::new("git");
         git.current_dir(self.path(at))
             .args(["-c", "user.name=A", "-c", "user.email=a@b"])
+            .args(["-c", "maintenance.auto=false", "-c", "gc.auto=0"])
             .args(words)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1");

@@ -9,14 +9,8 @@ use super::*;
 
 fn git_in(directory: &Path, words: &[&str]) -> String {
     let output = Command::new("git")
-        .args([
-            "-c",
-            "user.name=Ada",
-            "-c",
-            "user.email=ada@example.com",
-            "-c",
-            "init.defaultBranch=main",
-        ])
+        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"])
+        .args(["-c", "init.defaultBranch=main", "-c", "maintenance.auto=false", "-c", "gc.auto=0"])
         .args(words)
         .current_dir(directory)
         .env("GIT_CONFIG_NOSYSTEM", "1")

@@ -20,6 +20,7 @@ fn git_command(home: &Path, directory: &Path) -> Command {
         .env("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z")
         .env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z")
         .env("GIT_EDITOR", "true")
+        .args(["-c", "maintenance.auto=false", "-c", "gc.auto=0"])
         .current_dir(directory);
     command
 }

@@ -89,7 +89,8 @@ mod tests {
     use super::*;
 
     fn pipe() -> (File, File) {
-        let (theirs, ours) = rustix::pipe::pipe().expect("pipe");
+        let (theirs, ours) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
         fcntl_setfl(&ours, OFlags::NONBLOCK).expect("flags");
         (theirs.into(), ours.into())
     }

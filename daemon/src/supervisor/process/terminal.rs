@@ -194,7 +194,8 @@ mod tests {
 
     /// A terminal, as far as keys are concerned.
     fn pipe() -> (File, Terminal) {
-        let (theirs, ours) = rustix::pipe::pipe().expect("pipe");
+        let (theirs, ours) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
         fcntl_setfl(&ours, OFlags::NONBLOCK).expect("flags");
         let mut terminal = Terminal::default();
         terminal.connect(ours.into());

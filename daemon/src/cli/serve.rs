@@ -157,6 +157,7 @@ impl Daemon {
         let socket = be_found(&self.state, address)?;
 
         let (store, state, report) = (self.store.clone(), self.state.clone(), self.report);
+        let held = self.store.clone();
         let registry = self.recover_runs(&tracker, &stop).await?;
 
         let routes = Routes::new(EnrollmentServer::new(EnrollmentService::new(pairing.clone())))
@@ -173,7 +174,10 @@ impl Daemon {
         );
         tracker.close();
         tracker.wait().await;
-        conceal(&state)
+        conceal(&state)?;
+        // Whoever comes next writes an address of its own.
+        drop(held);
+        Ok(())
     }
 
     async fn listen(&self) -> Result<(TcpListener, SocketAddr), Problem> {
@@ -223,7 +227,7 @@ fn tools(config: &Config, audience: Audience) -> Result<Tools, Problem> {
 
 /// Tells programs that read the state directory where the daemon listens, then that it lives: who
 /// finds the admin socket open does not find the address of one that was killed. What they send waits
-/// until it is served.
+/// until it is served, for as long as they wait.
 fn be_found(state: &Path, address: SocketAddr) -> Result<AdminSocket, Problem> {
     durable_file::write(&state.join("address"), format!("{address}\n").as_bytes())
         .map_err(|error| failed(Code::Failed, &error))?;

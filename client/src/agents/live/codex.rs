@@ -25,7 +25,7 @@ const LISTENS: &str = "00010000";
 /// How often a list of the kernel's is looked at for what has to be in it.
 const LOOKS_MAX: usize = 8;
 
-/// Room for most lists of the kernel's.
+/// More than the kernel gives of a list in one read, which is a page, in bytes.
 const LIST_LEN: usize = 64 << 10;
 
 /// Who has a session open.
@@ -58,8 +58,12 @@ pub(super) fn holder(directory: &Path, session: &str) -> io::Result<Live> {
 /// interface that shows another session counts: which one it shows cannot be told from outside.
 fn is_unattended(directory: &Path, pid: u32) -> bool {
     let Ok(socket) = directory.join(SOCKET).canonicalize() else { return false };
-    let Ok(sockets) = all_of("/proc/net/unix") else { return false };
-    unattended(&sockets, &socket).is_some_and(|listener| has_open(pid, listener))
+    let nobody_is = || {
+        let Ok(sockets) = all_of("/proc/net/unix") else { return false };
+        unattended(&sockets, &socket).is_some_and(|listener| has_open(pid, listener))
+    };
+    // An interface that one look missed is not missed twice.
+    nobody_is() && nobody_is()
 }
 
 /// The number of the socket that listens there, if nobody is connected to it: both ends are listed,
@@ -108,7 +112,7 @@ fn owner_among(locks: &str, inode: u64) -> Option<u32> {
     })
 }
 
-/// A list of the kernel's, in as few reads as it takes: what goes away between two of them takes the
+/// A list of the kernel's, in as few reads as it lets: what goes away between two of them may take the
 /// next line along.
 fn all_of(list: &str) -> io::Result<String> {
     let mut text = String::with_capacity(LIST_LEN);

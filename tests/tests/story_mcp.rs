@@ -47,7 +47,9 @@ fn claude_calls_a_tool_behind_a_secret_that_it_never_sees() {
     driven.world.write(&own_file, own.to_string());
 
     let plan = driven.world.handoff(&driven.project, ["plan", "claude", "go"]).ok();
-    let what_to_do = format!("`[mcp.other] url = {:?}` in handoffd.toml", mcp.url("/mcp-other"));
+    let url = mcp.url("/mcp-other");
+    let what_to_do =
+        format!("`[mcp.other] url = {url:?}, credential = \"mcp-other\"` in handoffd.toml");
     assert!(plan.contains("without MCP server other: ") && plan.contains(&what_to_do), "{plan}");
     assert!(!plan.contains("MCP server tickets"), "{plan}");
 

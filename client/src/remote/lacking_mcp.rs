@@ -6,6 +6,9 @@ use handoff_proto::wire::{FENCED, InfoReply, InfoRequest};
 
 use super::{Error, Remote};
 
+/// How much of a name is kept: with what comes before it, a credential can have it.
+const NAME_MAX: usize = 60;
+
 impl Remote {
     /// Those of these MCP servers, each with its URL, that runs there cannot use, and what its
     /// operator would do about each.
@@ -62,11 +65,11 @@ impl Lacks {
     #[must_use]
     pub fn why(&self) -> String {
         let Self { name, url, network } = self;
-        // The daemon goes by the URL, and not every name here is one that a credential can have.
-        let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let name = name_there(name);
         let kept = "its secret does not leave this machine";
         let adds = format!(
-            "`[mcp.{name}] url = {url:?}` in handoffd.toml, and `handoffd credential add {name}`"
+            "`[mcp.{name}] url = {url:?}, credential = \"mcp-{name}\"` in handoffd.toml, and \
+             `handoffd credential add mcp-{name}`"
         );
         match network.as_str() {
             FENCED => format!("{kept}; the daemon's operator can add a credential: {adds}"),
@@ -82,6 +85,14 @@ impl Lacks {
     }
 }
 
+/// What the operator may call a server: the daemon goes by the URL, and not every name here is one
+/// that a credential can have.
+fn name_there(name: &str) -> String {
+    let mut there = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    there.truncate(NAME_MAX);
+    there
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,8 +101,8 @@ mod tests {
     fn what_the_operator_would_do_is_told_as_it_is_there() {
         let servers = BTreeMap::from([("My_A".to_owned(), "https://a.test/mcp".to_owned())]);
         let unknown = Lacks::all(&servers).remove(0);
-        let adds = "`[mcp.my-a] url = \"https://a.test/mcp\"` in handoffd.toml, \
-                    and `handoffd credential add my-a`";
+        let adds = "`[mcp.my-a] url = \"https://a.test/mcp\", credential = \"mcp-my-a\"` in handoffd.toml, \
+                    and `handoffd credential add mcp-my-a`";
         let condition = "where [network] default is \"fenced\"";
         assert!(unknown.why().contains(adds), "{}", unknown.why());
         assert!(unknown.why().contains(condition), "{}", unknown.why());

@@ -129,7 +129,7 @@ impl Config {
             if is_credential(credential) {
                 return Ok(());
             }
-            let why = "write the name of a credential: lower-case letters, digits, - and .";
+            let why = "write the name of a credential: 1 to 64 lower-case letters, digits, - and .";
             wrong(key, format!("{credential:?}"), why)
         };
         for name in &self.listen.names {

@@ -182,6 +182,7 @@ fn wrong_values_are_refused_with_their_place() {
         ("[providers.\"a/b\"]\nbase_url = \"https://a.test\"\napi = \"openai\"", "write letters"),
         ("[git.\"a.test\"]\nbase_url = \"x\"", "write https://HOST[:PORT][/PATH]"),
         ("[git.\"a.test\"]\ncredential = \"Team\"", "git.credential"),
+        ("[git.\"[::1]\"]", "git.credential"),
         ("[tools]\npaths = [\"bin\"]", "write an absolute path"),
         ("[isolation]\nlauncher = \"run/x.sock\"", "isolation.launcher"),
         ("listen = 3", "wrong"),

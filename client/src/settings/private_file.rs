@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_free_though_a_child_still_has_the_descriptor() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let held = FileLock::acquire(&path).unwrap();
+        let childs = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+        drop(childs);
+    }
+
+    #[test]
     fn a_lock_is_waited_for_as_long_as_that_is_worth_it() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("lock");

@@ -23,7 +23,15 @@ pub(super) const COUNT: u32 = 512;
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) uid: u32,
-    _lock: OwnedFd,
+    lock: OwnedFd,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // A child between fork and exec still has the descriptor: closing alone might not unlock.
+        // There is nothing to be done about a failure; the descriptor is closed next.
+        let _unlocked = flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 /// Takes a uid; the same run gets the same one as a rule. None if all are taken.
@@ -44,7 +52,7 @@ pub(super) fn lease(locks: &Path, run: &RunId) -> io::Result<Option<Lease>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = openat(&locks, uid.to_string(), flags, Mode::RUSR | Mode::WUSR)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(Lease { uid, _lock: lock })),
+            Ok(()) => return Ok(Some(Lease { uid, lock })),
             Err(Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
         }
@@ -67,8 +75,6 @@ mod tests {
         let one = lease(1).expect("free");
         assert_ne!(lease(1).expect("another").uid, one.uid);
         let given = one.uid;
-        // What another test starts meanwhile has the descriptor until it executes its program.
-        flock(&one._lock, FlockOperation::Unlock).expect("unlock");
         drop(one);
         let again = lease(1).expect("free");
         assert_eq!(again.uid, given, "a run has the same for its harvest");

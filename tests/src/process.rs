@@ -1,4 +1,4 @@
-//! Processes of the product that a test ends.
+//! Processes that a test looks for, or ends.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
@@ -45,7 +45,8 @@ pub fn supervisor(job: &Path) -> Pid {
     found.next().unwrap_or_else(|| panic!("no supervisor of {}", job.display()))
 }
 
-/// Those that lead a session: a child looks like its parent until it executes another program.
+/// Processes whose command line has all of these words and that lead a session: a child looks like its
+/// parent until it executes another program.
 pub(crate) fn leading(words: &[&OsStr]) -> impl Iterator<Item = Pid> + use<> {
     with(words).into_iter().filter(|pid| getsid(Some(*pid)).is_ok_and(|session| session == *pid))
 }

@@ -1,4 +1,5 @@
-//! Scripts that a test writes and runs.
+//! Programs that a test makes and runs. Not written by the test itself: what another one starts
+//! meanwhile would have them open for writing, and what somebody writes cannot be executed.
 
 use std::{
     io::Write as _,
@@ -6,8 +7,20 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Writes a program, by another process: what another test starts meanwhile would have it open for
-/// writing, and a program that somebody writes cannot be executed.
+/// Gives a program another name, or copies it where that is on another file system.
+///
+/// # Panics
+///
+/// Where it cannot be copied.
+pub fn copy(from: &Path, to: &Path) {
+    if std::fs::hard_link(from, to).is_err() {
+        let mut install = Command::new("/usr/bin/install");
+        install.args(["-m", "755"]).arg(from).arg(to);
+        assert!(install.status().expect("install").success(), "no {}", to.display());
+    }
+}
+
+/// Writes a script.
 ///
 /// # Panics
 ///

@@ -21,7 +21,10 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-use crate::world::{Said, built, said};
+use crate::{
+    program,
+    world::{Said, built, said},
+};
 
 /// The user that the daemon has for itself.
 pub const DAEMON: u32 = 54_321;
@@ -71,10 +74,7 @@ impl Service {
         );
         fs::write(path("handoffd.toml"), config).expect("write");
         // Where it is built may be closed to the daemon's user.
-        let (from, to) = (built().join("handoffd"), path("handoffd"));
-        if fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to).expect("copy");
-        }
+        program::copy(&built().join("handoffd"), &path("handoffd"));
         let launcher = launch(directory.path());
         Self { directory, launcher }
     }

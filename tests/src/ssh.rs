@@ -46,7 +46,7 @@ impl Host {
         fs::copy(path("key.pub"), path("authorized")).expect("copy");
         fs::create_dir(path("bin")).expect("directory");
         if installed == Installed::Yes {
-            fs::copy(built().join("handoffd"), path("bin/handoffd")).expect("copy");
+            program::copy(&built().join("handoffd"), &path("bin/handoffd"));
         }
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").expect("the server's own empty directory");

@@ -19,7 +19,7 @@ use rustix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{process, subids};
+use crate::{process, program, subids};
 
 /// An ordinary user that no distribution gives out.
 pub const ORDINARY_UID: u32 = 54_321;
@@ -87,10 +87,7 @@ impl World {
             fs::create_dir(world.path().join(name)).expect("directory");
         }
         for name in ["handoff", "handoffd"] {
-            let (from, to) = (built().join(name), world.bin().join(name));
-            if fs::hard_link(&from, &to).is_err() {
-                fs::copy(&from, &to).expect("binary");
-            }
+            program::copy(&built().join(name), &world.bin().join(name));
         }
         world.give(&world.home());
         world.give(&world.path().join("tmp"));

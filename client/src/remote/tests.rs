@@ -248,12 +248,12 @@ async fn addresses_are_tried_in_turn_and_the_last_failure_is_told() {
     // Taken, and nobody listens.
     let taken = TcpSocket::new_v4().unwrap();
     taken.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let free = taken.local_addr().unwrap();
-    let both = vec![free.to_string(), daemon.address.to_string()];
+    let silent = taken.local_addr().unwrap();
+    let both = vec![silent.to_string(), daemon.address.to_string()];
     check_reached(&call(&settings.clone().with_addresses("box", both)).await);
-    let explained = explain(&call(&settings.with_addresses("box", vec![free.to_string()])).await);
+    let explained = explain(&call(&settings.with_addresses("box", vec![silent.to_string()])).await);
     assert_eq!(explained.exit, Exit::Unreachable);
-    let expected = format!("cannot reach remote box: cannot connect to {free}: ");
+    let expected = format!("cannot reach remote box: cannot connect to {silent}: ");
     assert!(explained.message.starts_with(&expected), "{explained:?}");
     assert!(explained.hint.unwrap().contains("handoffd serve"));
 }

@@ -63,7 +63,8 @@ impl Tree {
 fn git(directory: &Path, words: &[&str]) {
     let output = Command::new("git")
         .current_dir(directory)
-        .args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "gc.auto=0"])
+        .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+        .args(["-c", "maintenance.auto=false", "-c", "gc.auto=0"])
         .args(words)
         .output()
         .unwrap();

@@ -119,9 +119,12 @@ async fn only_the_owner_can_look_into_a_job() {
     let mut attached = scene.begin(&scene.job("echo ready; exec sleep 60")).await;
     scene.wait_for(&mut attached, "ready").await;
     // Whatever is written by being put in place is there.
-    while !scene.job_dir.join("started.json").exists() {
-        tokio::task::yield_now().await;
-    }
+    within(async {
+        while !scene.job_dir.join("started.json").exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let mode = |path: &Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
     assert_eq!(mode(&scene.job_dir), 0o700);
     for entry in fs::read_dir(&scene.job_dir).expect("list") {

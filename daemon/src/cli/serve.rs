@@ -157,12 +157,11 @@ impl Daemon {
         let socket = be_found(&self.state, address)?;
 
         let (store, state, report) = (self.store.clone(), self.state.clone(), self.report);
-        let held = self.store.clone();
         let registry = self.recover_runs(&tracker, &stop).await?;
 
         let routes = Routes::new(EnrollmentServer::new(EnrollmentService::new(pairing.clone())))
             .add_service(RunsServer::new(RunsService::new(registry.clone(), identity.clone())));
-        let admin = AdminService::new(store, pairing, registry, stop.clone());
+        let admin = AdminService::new(store.clone(), pairing, registry, stop.clone());
         let admin = Routes::new(AdminServer::new(admin));
 
         let signals = Signals::new()?;
@@ -175,8 +174,8 @@ impl Daemon {
         tracker.close();
         tracker.wait().await;
         conceal(&state)?;
-        // Whoever comes next writes an address of its own.
-        drop(held);
+        // Only now: whoever has the store next writes an address of its own.
+        drop(store);
         Ok(())
     }
 

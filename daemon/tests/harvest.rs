@@ -6,6 +6,9 @@ mod corpus;
 mod hostile;
 #[path = "harvest/output.rs"]
 mod output;
+#[path = "../../tests/src/program.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the tests that cross crates")]
+mod program;
 #[path = "harvest/repositories.rs"]
 mod repositories;
 #[path = "harvest/trees.rs"]

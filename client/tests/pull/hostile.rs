@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
 use handoff_client::pull::apply::Step;
 use handoff_client::pull::plan::{Decision, PlanError};
@@ -13,6 +12,7 @@ use handoff_proto::manifest::{
 };
 use handoff_proto::path::TreePath;
 
+use crate::program;
 use crate::world::{Picture, Returned, World, assert_same, file, git_fed, path, put, write};
 
 /// Everything in the home, objects and configuration included.
@@ -279,11 +279,7 @@ fn no_program_of_anybody_runs() {
     let local = world.local();
     let marker = world.home().join("marker");
     let script = world.home().join("evil.sh");
-    // Not written here: what another test starts meanwhile would have it open for writing.
-    let text = format!("#!/bin/sh\ntouch {}\ncat\n", marker.display());
-    let mut write_it = Command::new("sh");
-    write_it.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""]);
-    assert!(write_it.arg(&script).arg(text).status().unwrap().success());
+    program::write(&script, &format!("#!/bin/sh\ntouch {}\ncat\n", marker.display()));
     let evil = script.to_str().unwrap();
     let hooks = local.join(".git/hooks");
     for hook in

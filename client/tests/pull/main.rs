@@ -7,4 +7,7 @@ mod crash;
 mod elsewhere;
 mod hostile;
 mod in_place;
+#[path = "../../../tests/src/program.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the tests that cross crates")]
+mod program;
 mod world;

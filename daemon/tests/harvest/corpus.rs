@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use handoff_daemon::harvest;
 
-use crate::world::{Harvested, World, commit, git, git_command, write, write_program};
+use crate::program;
+use crate::world::{Harvested, World, commit, git, git_command, write};
 
 const CANARY: &[u8] = b"canary-52d80e: nobody may ever return this";
 
@@ -31,7 +32,7 @@ fn no_place_for_settings_makes_git_run_anything() {
     let base = world.hand_off();
     let tree = world.tree();
     let (script, mark) = (world.path("trap.sh"), world.path("mark"));
-    write_program(&script, &format!("#!/bin/sh\ntouch '{}'\ncat\n", mark.display()));
+    program::write(&script, &format!("#!/bin/sh\ntouch '{}'\ncat\n", mark.display()));
     let trap = script.display();
     let settings = format!(
         "[core]\n\tfsmonitor = {trap}\n\tgitProxy = {trap}\n\taskPass = {trap}\n\

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
 
-use crate::world::{Harvested, World, commit, git, git_command, write, write_program};
+use crate::program;
+use crate::world::{Harvested, World, commit, git, git_command, write};
 
 const CANARY: &[u8] = b"canary-7f3a91: nobody may ever return this";
 
@@ -24,7 +25,7 @@ impl Trap {
     fn new(world: &World) -> Self {
         let (script, mark) = (world.path("trap.sh"), world.path("mark"));
         let text = format!("#!/bin/sh\ntouch '{}'\ncat\n", mark.display());
-        write_program(&script, &text);
+        program::write(&script, &text);
         Self { script, mark }
     }
 

@@ -354,14 +354,6 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) {
     fs::write(path, content).expect("write");
 }
 
-/// Writes a program, by another process: what another test starts meanwhile would have it open for
-/// writing, and a program that somebody writes cannot be executed.
-pub(crate) fn write_program(path: &Path, script: &str) {
-    let mut write = Command::new("sh");
-    write.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""]).arg(path).arg(script);
-    assert!(write.status().expect("sh").success());
-}
-
 fn in_tree(tree: &Path, path: Option<&TreePath>) -> PathBuf {
     path.map_or_else(|| tree.to_owned(), |path| tree.join(path.as_os_path()))
 }
